@@ -1,0 +1,340 @@
+//! Doing one step: probe, record the intent, apply, probe until it is so.
+//!
+//! The same code serves the first start and a restart in mid-step; it differs only in the state that it
+//! finds. Everything here may be dropped at any await before the intent is recorded. After that, an
+//! attempt ends with exactly one recorded outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coxswain_wire::{StepError, StepIndex};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::event::Event;
+use crate::runner::Recorder;
+use crate::step::{Attached, Probe, StepContext, StepFailure, StepKind, error};
+use crate::store::Store;
+
+/// How often and how patiently targets are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two probes of a step that is not done yet.
+    pub poll: Duration,
+    /// Longest wait between two tries to reach a target.
+    pub patience: Duration,
+    /// After a restart, an attempt found in flight gets at least this long to be understood.
+    pub grace: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(1),
+            patience: Duration::from_secs(10),
+            grace: Duration::from_secs(60),
+        }
+    }
+}
+
+/// One step to be done.
+pub(crate) struct Drive {
+    pub(crate) kind: Arc<dyn StepKind>,
+    pub(crate) context: StepContext,
+    pub(crate) interruptible: bool,
+    /// Seconds an attempt may take.
+    pub(crate) deadline: Duration,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) recorder: Recorder,
+    pub(crate) kill: watch::Receiver<bool>,
+    pub(crate) timing: Timing,
+}
+
+/// How an attempt ended.
+enum Outcome {
+    Done(Probe),
+    Failed(StepError),
+    Unsure(StepError),
+}
+
+impl Drive {
+    /// Sees the step to a recorded outcome. Returns early only if the runner no longer wants it.
+    pub(crate) async fn run(mut self) {
+        let outcome = match self.before().await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => match self.attempt().await {
+                Some(outcome) => outcome,
+                None => return,
+            },
+            Err(failed) => failed,
+        };
+        self.conclude(outcome).await;
+    }
+
+    /// What a crash or an earlier attempt left, and the first probe. `None`: it is to be done.
+    async fn before(&mut self) -> Result<Option<Outcome>, Outcome> {
+        if self.context.attempt > 0 {
+            self.open_output().await?;
+            self.settle_jobs().await?;
+        }
+        match self.ask().await? {
+            done @ Probe::Done { .. } => Ok(Some(Outcome::Done(done))),
+            Probe::NotDone { .. } => Ok(None),
+            Probe::Unsure { why } => Err(Outcome::Unsure(error(why))),
+        }
+    }
+
+    /// Records the intent and makes one attempt. `None` if the runner refused the intent.
+    async fn attempt(&mut self) -> Option<Outcome> {
+        let memo = if self.context.memo.is_null() {
+            let until = Instant::now() + self.deadline;
+            match retrying(until, self.timing.patience, || {
+                self.kind.prepare(&self.context)
+            })
+            .await
+            {
+                Ok(memo) => memo,
+                Err(failure) => return Some(Outcome::Failed(failure.into_error())),
+            }
+        } else {
+            self.context.memo.clone()
+        };
+        let attempt = self.context.attempt + 1;
+        let intent = Event::StepStarted {
+            step: self.context.step,
+            attempt,
+            memo: memo.clone(),
+        };
+        self.recorder.record(intent).await.ok()?;
+        self.context.memo = memo;
+        self.context.attempt = attempt;
+        self.context.deadline = Instant::now() + self.deadline;
+        if let Err(outcome) = self.open_output().await {
+            return Some(outcome);
+        }
+        self.context.applied = true;
+        Some(self.apply_and_observe().await)
+    }
+
+    async fn apply_and_observe(&mut self) -> Outcome {
+        let applied = tokio::select! {
+            applied = timeout_at(self.context.deadline, self.kind.apply(&self.context)) => applied,
+            () = killed(&mut self.kill, self.interruptible) => return self.give_up(killed_error()).await,
+        };
+        let complaint = match applied {
+            Ok(Ok(())) => None,
+            Ok(Err(StepFailure::Fatal(error))) => Some(error),
+            Ok(Err(StepFailure::Unreachable(_))) => {
+                // The effect may be under way there: first what became of it, then the probe.
+                if let Err(outcome) = self.settle_jobs().await {
+                    return outcome;
+                }
+                None
+            }
+            Err(_) => {
+                return self
+                    .give_up(error("it took longer than its deadline"))
+                    .await;
+            }
+        };
+        tokio::select! {
+            outcome = observe(&self.kind, &self.context, self.timing, complaint) => match outcome {
+                Ok(outcome) => outcome,
+                Err(error) => self.give_up(error).await,
+            },
+            () = killed(&mut self.kill, self.interruptible) => self.give_up(killed_error()).await,
+        }
+    }
+
+    /// Failed, once it is sure that no job of ours is alive.
+    async fn give_up(&self, error: StepError) -> Outcome {
+        let until = Instant::now() + self.timing.grace;
+        match retrying(until, self.timing.patience, || {
+            self.kind.interrupt(&self.context)
+        })
+        .await
+        {
+            Ok(()) => Outcome::Failed(error),
+            Err(failure) => {
+                let mut unsure = failure.into_error();
+                unsure.causes.insert(0, error.message);
+                Outcome::Unsure(unsure)
+            }
+        }
+    }
+
+    async fn settle_jobs(&self) -> Result<(), Outcome> {
+        let attached = retrying(self.context.deadline, self.timing.patience, || {
+            self.kind.reattach(&self.context)
+        });
+        match attached.await {
+            Ok(Attached::Over) => Ok(()),
+            Ok(Attached::Unsure { why }) => Err(Outcome::Unsure(error(why))),
+            Err(failure) => Err(Outcome::Unsure(failure.into_error())),
+        }
+    }
+
+    async fn ask(&self) -> Result<Probe, Outcome> {
+        let probed = retrying(self.context.deadline, self.timing.patience, || {
+            self.kind.probe(&self.context)
+        })
+        .await;
+        probed.map_err(|failure| match failure {
+            StepFailure::Fatal(error) => Outcome::Failed(error),
+            StepFailure::Unreachable(error) if self.context.attempt == 0 => Outcome::Failed(error),
+            StepFailure::Unreachable(error) => Outcome::Unsure(error),
+        })
+    }
+
+    async fn open_output(&mut self) -> Result<(), Outcome> {
+        let context = &mut self.context;
+        match self
+            .store
+            .output(context.run, context.step, context.attempt)
+            .await
+        {
+            Ok(output) => {
+                context.output = Some(output);
+                Ok(())
+            }
+            Err(e) => Err(Outcome::Unsure(error(format!(
+                "the step's output cannot be stored: {e}"
+            )))),
+        }
+    }
+
+    /// Output to its end, then the outcome, then what was left on the host.
+    async fn conclude(self, outcome: Outcome) {
+        if let Some(output) = &self.context.output
+            && let Err(e) = output.finish().await
+        {
+            tracing::error!(run = %self.context.run, step = self.context.step, error = %e, "output not finished");
+        }
+        let event = outcome_event(self.context.step, self.context.attempt, outcome);
+        let settled = !matches!(event, Event::StepUnsure { .. });
+        if self.recorder.record(event).await.is_ok()
+            && settled
+            && self.context.attempt > 0
+            && let Err(failure) = self.kind.forget(&self.context).await
+        {
+            let error = failure.into_error();
+            tracing::warn!(run = %self.context.run, step = self.context.step, error = error.message, "leftovers are swept later");
+        }
+    }
+}
+
+fn outcome_event(step: StepIndex, attempt: u32, outcome: Outcome) -> Event {
+    match outcome {
+        Outcome::Done(Probe::Done { observed, outputs }) if attempt == 0 => Event::StepSatisfied {
+            step,
+            observed,
+            outputs,
+        },
+        Outcome::Done(Probe::Done { observed, outputs }) => Event::StepSucceeded {
+            step,
+            observed,
+            outputs,
+        },
+        Outcome::Done(Probe::NotDone { why } | Probe::Unsure { why }) => Event::StepUnsure {
+            step,
+            error: error(why),
+        },
+        Outcome::Failed(error) => Event::StepFailed { step, error },
+        Outcome::Unsure(error) => Event::StepUnsure { step, error },
+    }
+}
+
+/// Probes until done, fatal, or the deadline. `Err`: failed, but a job may be alive.
+async fn observe(
+    kind: &Arc<dyn StepKind>,
+    context: &StepContext,
+    timing: Timing,
+    complaint: Option<StepError>,
+) -> Result<Outcome, StepError> {
+    loop {
+        let probe = retrying(context.deadline, timing.patience, || kind.probe(context)).await;
+        match probe {
+            Ok(done @ Probe::Done { .. }) => return Ok(Outcome::Done(done)),
+            Ok(Probe::Unsure { why }) => return Ok(Outcome::Unsure(error(why))),
+            Err(StepFailure::Fatal(error)) => return Err(error),
+            Err(StepFailure::Unreachable(error)) => return Ok(Outcome::Unsure(error)),
+            Ok(Probe::NotDone { why }) => {
+                if let Some(complaint) = complaint {
+                    return Err(complaint);
+                }
+                if Instant::now() + timing.poll >= context.deadline {
+                    return Err(error(format!("not observed before the deadline: {why}")));
+                }
+                sleep(timing.poll).await;
+            }
+        }
+    }
+}
+
+/// Calls again after an unreachable target, with growing waits, until the deadline.
+pub(crate) async fn retrying<T, F>(
+    deadline: Instant,
+    patience: Duration,
+    mut call: impl FnMut() -> F,
+) -> Result<T, StepFailure>
+where
+    F: Future<Output = Result<T, StepFailure>>,
+{
+    let mut wait = Duration::from_millis(250);
+    loop {
+        match call().await {
+            Err(StepFailure::Unreachable(error)) => {
+                if Instant::now() + wait >= deadline {
+                    return Err(StepFailure::Unreachable(error));
+                }
+                sleep(wait).await;
+                wait = (wait * 2).min(patience);
+            }
+            answered => return answered,
+        }
+    }
+}
+
+async fn killed(kill: &mut watch::Receiver<bool>, interruptible: bool) {
+    if !interruptible || kill.wait_for(|k| *k).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn killed_error() -> StepError {
+    StepError {
+        message: "ended on request".to_owned(),
+        causes: Vec::new(),
+        advice: Some("Retry to go on, or unwind to undo what was done so far.".to_owned()),
+    }
+}
+
+/// The context of a step before anything was done in this process.
+pub(crate) fn context(
+    state: &crate::state::RunState,
+    run: coxswain_wire::RunId,
+    step: StepIndex,
+    outputs: &crate::plan::Outputs,
+    deadline: Instant,
+) -> Option<StepContext> {
+    let planned = state.plan.step(step)?;
+    let at = &state.steps[step as usize];
+    Some(StepContext {
+        run,
+        step,
+        attempt: at.attempt,
+        host: planned.host,
+        target: planned.target.clone(),
+        params: planned.params.clone(),
+        memo: if at.attempt == 0 {
+            Value::Null
+        } else {
+            at.memo.clone()
+        },
+        outputs: outputs.clone(),
+        deadline,
+        applied: at.status == coxswain_wire::StepStatus::Running,
+        output: None,
+    })
+}

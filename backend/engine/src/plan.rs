@@ -1,0 +1,201 @@
+//! What a run will do: made once by a workflow, stored, hashed, never changed.
+
+use std::collections::BTreeMap;
+
+use coxswain_wire::{ClusterId, HostId, Inputs, StageIndex, StepIndex};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::step::Output;
+
+/// Stages of steps, bound to a run for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Stored name of the workflow.
+    pub workflow: String,
+    /// For people.
+    pub title: String,
+    /// What was asked for. Never holds a secret.
+    pub inputs: Inputs,
+    /// The cluster it works on.
+    pub cluster: Option<ClusterId>,
+    /// Its name; typed by people to confirm.
+    pub cluster_name: String,
+    /// Resources locked when the first gate is passed, e.g. `cluster:1`, `host:4`.
+    pub locks: Vec<String>,
+    /// Barriers.
+    pub stages: Vec<Stage>,
+    /// Odd things a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Steps that may run side by side, behind an optional gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// For people.
+    pub title: String,
+    /// Approval needed before the first step.
+    pub gate: Option<Gate>,
+    /// In order of display.
+    pub steps: Vec<Step>,
+}
+
+/// A point where the run waits for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// What is decided.
+    pub title: String,
+    /// Text that must be typed to approve.
+    pub confirm: Option<String>,
+    /// What evidence to collect, for the workflow's preflight.
+    pub preflight: Value,
+}
+
+/// One change (or one look) on one target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Stored name of the step kind.
+    pub kind: String,
+    /// For people.
+    pub title: String,
+    /// Host it works on.
+    pub host: Option<HostId>,
+    /// Name of the host, or of the cluster.
+    pub target: String,
+    /// Typed by the step kind.
+    pub params: Value,
+    /// What will be run, as a person would type it; secrets as references.
+    pub commands: Vec<String>,
+    /// How it is undone, in words; none if it changes nothing or cannot be undone.
+    pub undo: Option<String>,
+    /// Cannot be undone: unwinding stops here.
+    pub irreversible: bool,
+    /// Whether kill-now may interrupt it.
+    pub interruptible: bool,
+    /// Seconds from the start of an attempt until it counts as failed.
+    pub deadline_s: u32,
+    /// Effect on the quorum, in words.
+    pub forecast: Option<String>,
+}
+
+/// A parameter of a step: known when planned, or made by an earlier step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Param<T> {
+    /// Made by an earlier step.
+    Output(OutputRef),
+    /// Known when planned.
+    Value(T),
+}
+
+/// Names an output of an earlier step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputRef {
+    /// The step that makes it.
+    pub from_step: StepIndex,
+    /// Name of the output.
+    pub output: String,
+}
+
+/// Outputs of finished steps, by step and name.
+pub type Outputs = BTreeMap<(StepIndex, String), Output>;
+
+impl<T: DeserializeOwned + Clone> Param<T> {
+    /// The value, looked up among the outputs of earlier steps where it is a reference.
+    ///
+    /// # Errors
+    /// Says in words which output is missing or of another type.
+    pub fn resolve(&self, outputs: &Outputs) -> Result<T, String> {
+        match self {
+            Param::Value(value) => Ok(value.clone()),
+            Param::Output(reference) => {
+                let key = (reference.from_step, reference.output.clone());
+                let output = outputs.get(&key).ok_or_else(|| {
+                    format!(
+                        "step {} has no output {}",
+                        reference.from_step + 1,
+                        reference.output
+                    )
+                })?;
+                let json = match output {
+                    Output::Value { value } => value.clone(),
+                    Output::Secret { id } => Value::from(id.0),
+                };
+                serde_json::from_value(json).map_err(|e| {
+                    format!(
+                        "output {} of step {}: {e}",
+                        reference.output,
+                        reference.from_step + 1
+                    )
+                })
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// SHA-256 over the canonical JSON, hex. References are covered as references.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let json = serde_json::to_vec(self).expect("a plan is plain data with string keys");
+        hex(&Sha256::digest(json))
+    }
+
+    /// All steps with their positions.
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = (StepIndex, StageIndex, &Step)> {
+        let mut all = Vec::new();
+        for (stage_at, stage) in (0..).zip(&self.stages) {
+            for step in &stage.steps {
+                all.push((stage_at, step));
+            }
+        }
+        let mut at: StepIndex = 0;
+        let numbered: Vec<_> = all
+            .into_iter()
+            .map(|(stage, step)| {
+                let index = at;
+                at += 1;
+                (index, stage, step)
+            })
+            .collect();
+        numbered.into_iter()
+    }
+
+    /// The step at a position.
+    #[must_use]
+    pub fn step(&self, index: StepIndex) -> Option<&Step> {
+        self.stages
+            .iter()
+            .flat_map(|s| &s.steps)
+            .nth(index as usize)
+    }
+
+    /// Positions of a stage's steps.
+    #[must_use]
+    pub fn steps_of(&self, stage: StageIndex) -> std::ops::Range<StepIndex> {
+        let before: usize = self
+            .stages
+            .iter()
+            .take(stage as usize)
+            .map(|s| s.steps.len())
+            .sum();
+        let own = self.stages.get(stage as usize).map_or(0, |s| s.steps.len());
+        let start = u32::try_from(before).unwrap_or(u32::MAX);
+        start..start.saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
+    }
+}
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+            text
+        })
+}

@@ -1,0 +1,285 @@
+//! The only writer of a run's log: one task per run that has something to do.
+//!
+//! Load, fold, decide, start what is wanted, take what comes in the mailbox, append, fold, decide again.
+//! An activity that the state no longer wants is dropped: that can only be one which has not changed
+//! anything yet. When nothing is left to do the task ends; a gate waits without one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coxswain_wire::{RunCommand, RunId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::decide::{Activity, Next, decide};
+use crate::engine::Shared;
+use crate::event::{Actor, Event, Recorded};
+use crate::handle::{Refusal, handle};
+use crate::plan::Outputs;
+use crate::state::{RunState, Stop};
+use crate::store::{Append, Locks, StoreError};
+
+/// Bound of a run's mailbox: activities wait for their acknowledgement, so few are ever queued.
+const MAILBOX: usize = 64;
+
+/// What may arrive.
+pub(crate) enum Message {
+    /// A person wants something.
+    Command {
+        command: RunCommand,
+        by: Actor,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// An activity reports; it goes on when the event is stored.
+    Record {
+        from: Activity,
+        event: Box<Event>,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// The runner has moved on; the activity should end.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// An activity's way to the log.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    activity: Activity,
+    mailbox: mpsc::Sender<Message>,
+}
+
+impl Recorder {
+    /// Returns once the event is stored and folded.
+    pub(crate) async fn record(&self, event: Event) -> Result<(), Gone> {
+        let (reply, stored) = oneshot::channel();
+        let message = Message::Record {
+            from: self.activity,
+            event: Box::new(event),
+            reply,
+        };
+        self.mailbox.send(message).await.map_err(|_| Gone)?;
+        stored.await.map_err(|_| Gone)
+    }
+}
+
+/// A mailbox and its two ends.
+pub(crate) fn mailbox() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+    mpsc::channel(MAILBOX)
+}
+
+pub(crate) struct Runner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) run: RunId,
+    pub(crate) state: RunState,
+    pub(crate) outputs: Outputs,
+    own: mpsc::Sender<Message>,
+    tasks: JoinSet<Activity>,
+    live: HashMap<Activity, tokio::task::AbortHandle>,
+    kill: watch::Sender<bool>,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        run: RunId,
+        state: RunState,
+        outputs: Outputs,
+        own: mpsc::Sender<Message>,
+    ) -> Self {
+        Self {
+            shared,
+            run,
+            state,
+            outputs,
+            own,
+            tasks: JoinSet::new(),
+            live: HashMap::new(),
+            kill: watch::Sender::new(false),
+        }
+    }
+
+    /// Works until nothing is left to do.
+    pub(crate) async fn work(mut self, mut mailbox: mpsc::Receiver<Message>) {
+        loop {
+            self.kill.send_replace(self.state.stop == Some(Stop::Now));
+            match decide(&self.state) {
+                Next::End(event) => {
+                    self.append(event).await;
+                    continue;
+                }
+                Next::Work(wanted) => self.tend(&wanted),
+            }
+            if self.live.is_empty() && self.shared.retire(self.run, &mut mailbox) {
+                return;
+            }
+            tokio::select! {
+                message = mailbox.recv() => match message {
+                    Some(message) => self.take(message).await,
+                    None => return,
+                },
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended).await,
+            }
+        }
+    }
+
+    /// Starts what is wanted and not under way, drops what is no longer wanted.
+    fn tend(&mut self, wanted: &[Activity]) {
+        self.live.retain(|activity, task| {
+            let keep = wanted.contains(activity);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for activity in wanted {
+            if self.live.contains_key(activity) {
+                continue;
+            }
+            let recorder = Recorder {
+                activity: *activity,
+                mailbox: self.own.clone(),
+            };
+            let task = crate::activity::start(self, *activity, recorder, self.kill.subscribe());
+            let activity = *activity;
+            let handle = self.tasks.spawn(async move {
+                task.await;
+                activity
+            });
+            self.live.insert(activity, handle);
+        }
+    }
+
+    async fn take(&mut self, message: Message) {
+        match message {
+            Message::Command { command, by, reply } => {
+                let answer = match handle(&self.state, &command, &by) {
+                    Ok(event) => {
+                        self.append(event).await;
+                        Ok(())
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                if reply.send(answer).is_err() {
+                    tracing::debug!(run = %self.run, "nobody waits for the answer to a command");
+                }
+            }
+            Message::Record { from, event, reply } => {
+                // From an activity that was dropped meanwhile: it changed nothing, so nothing is lost.
+                if !self.live.contains_key(&from) {
+                    return;
+                }
+                let event = self.shared.scrub(*event).await;
+                // Not acknowledged if it was left out: the activity must not go on as if it stood in the log.
+                if self.append(event).await && reply.send(()).is_err() {
+                    tracing::debug!(run = %self.run, ?from, "the activity ended before its event was stored");
+                }
+            }
+        }
+    }
+
+    async fn ended(&mut self, ended: Result<(tokio::task::Id, Activity), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, activity)) => {
+                if self.live.get(&activity).is_some_and(|task| task.id() == id) {
+                    self.live.remove(&activity);
+                }
+            }
+            Err(failed) => {
+                let broken = self
+                    .live
+                    .iter()
+                    .find(|(_, task)| task.id() == failed.id())
+                    .map(|(a, _)| *a);
+                let Some(activity) = broken else { return };
+                self.live.remove(&activity);
+                if failed.is_panic() {
+                    tracing::error!(run = %self.run, ?activity, "an activity panicked");
+                    self.append(Event::Parked {
+                        reason: format!("an internal error ended {activity:?}"),
+                    })
+                    .await;
+                }
+            }
+        }
+    }
+
+    /// Appends and folds. A conflict reloads; a broken storage is tried again for ever, since an outcome
+    /// must not be dropped; an event that has become impossible is logged and left out (false).
+    async fn append(&mut self, event: Event) -> bool {
+        let mut wait = Duration::from_millis(100);
+        let mut event = event;
+        loop {
+            let recorded = Recorded {
+                seq: self.state.next_seq,
+                at: self.shared.now(),
+                event: event.clone(),
+            };
+            let mut next = self.state.clone();
+            let mut outputs = self.outputs.clone();
+            if let Err(impossible) = next.fold(&recorded, &mut outputs) {
+                tracing::error!(run = %self.run, error = %impossible, "an event was left out");
+                return false;
+            }
+            let append = Append {
+                run: self.run,
+                next_seq: recorded.seq,
+                at: recorded.at,
+                locks: locks(&event, &self.state, &next),
+                events: vec![event.clone()],
+                status: next.status(),
+                steps_done: next.steps_done(),
+            };
+            match self.shared.append(append).await {
+                Ok(()) => {
+                    self.state = next;
+                    self.outputs = outputs;
+                    return true;
+                }
+                Err(StoreError::Conflict(_)) => self.reload().await,
+                Err(StoreError::LockHeld { resource, holder }) => {
+                    let Event::GatePassed { stage } = event else {
+                        tracing::error!(run = %self.run, %resource, "only a gate takes locks");
+                        return false;
+                    };
+                    event = Event::LockHeld {
+                        stage,
+                        resource,
+                        holder,
+                    };
+                }
+                Err(broken @ (StoreError::Broken(_) | StoreError::NotFound(_))) => {
+                    tracing::error!(run = %self.run, error = ?broken, "cannot append, trying again");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(30));
+                }
+            }
+        }
+    }
+
+    async fn reload(&mut self) {
+        match self.shared.load(self.run).await {
+            Ok((state, outputs)) => {
+                self.state = state;
+                self.outputs = outputs;
+            }
+            Err(error) => tracing::error!(run = %self.run, ?error, "cannot reload"),
+        }
+    }
+}
+
+/// Locks are taken with the first gate and given up at the end. A plan without gates takes none.
+fn locks(event: &Event, before: &RunState, after: &RunState) -> Locks {
+    if after.status().is_final() {
+        return Locks::Release;
+    }
+    let first =
+        matches!(event, Event::GatePassed { .. }) && !before.stages.iter().any(|s| s.passed);
+    if first && !before.plan.locks.is_empty() {
+        Locks::Take(before.plan.locks.clone())
+    } else {
+        Locks::Keep
+    }
+}

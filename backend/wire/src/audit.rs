@@ -1,0 +1,39 @@
+//! The audit trail.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{RunId, Timestamp};
+
+/// One entry of the hash chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Position in the chain, from 1.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Sign-in name, or `engine`, or `anonymous`.
+    pub actor: String,
+    /// Address of the caller; empty for the engine.
+    pub address: String,
+    /// Stable word, e.g. `host.created`, `run.approved`.
+    pub action: String,
+    /// What it was done to, e.g. `host node1`.
+    pub subject: String,
+    /// More, in words; never a secret.
+    pub detail: String,
+    /// The run it belongs to.
+    pub run: Option<RunId>,
+    /// SHA-256 over this entry and the hash before, hex.
+    pub hash: String,
+}
+
+/// `GET /audit?before=SEQ`: newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// At most 100.
+    pub entries: Vec<AuditEntry>,
+    /// Pass as `before` for the next page; none at the beginning of the chain.
+    pub next_before: Option<i64>,
+    /// The whole chain was recomputed just now and holds.
+    pub intact: bool,
+}
