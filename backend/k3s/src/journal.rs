@@ -1,0 +1,351 @@
+//! k3s's log lines: logrus (`time=… level=… msg="…"`), klog (`E1122 05:53:20.249830 …] text`) and etcd's
+//! JSON. And the fatal signs among them: a failed join is told by the journal, never by
+//! `systemctl is-active`, because the unit restarts for ever (facts A, joining).
+
+/// How grave a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Debug and trace.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// Warning.
+    Warning,
+    /// Error; k3s goes on.
+    Error,
+    /// k3s exits after this line.
+    Fatal,
+}
+
+/// One parsed line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How grave.
+    pub level: Level,
+    /// The message, unescaped.
+    pub message: String,
+}
+
+/// Why a node could not join or start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinFailure {
+    /// The token is not this cluster's.
+    WrongToken,
+    /// The CA hash in the token belongs to another cluster.
+    CaHashMismatch,
+    /// The server to join does not answer.
+    Unreachable,
+    /// Flags that must be equal on all servers differ.
+    CriticalFlags,
+    /// A node of this name is already registered with another password.
+    DuplicateNodeName,
+    /// The data on this host was written with another token.
+    OtherTokenData,
+    /// Any other fatal line.
+    Other,
+}
+
+impl JoinFailure {
+    /// What a person should do next.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            JoinFailure::WrongToken => {
+                "The server refused the token. Read it again from the first server \
+                 (/var/lib/rancher/k3s/server/token), then retry; if the token was rotated, restart every \
+                 server with the new one first."
+            }
+            JoinFailure::CaHashMismatch => {
+                "The token was made by another cluster, or something answers in the server's place. Check \
+                 that the address is the cluster's own before you retry with its current token."
+            }
+            JoinFailure::Unreachable => {
+                "The server to join does not answer on its port. Check its address, that k3s runs there, \
+                 and that no firewall stands between the two hosts."
+            }
+            JoinFailure::CriticalFlags => {
+                "Flags that must be equal on all servers differ. Compare the arguments and config.yaml of \
+                 this host with those of the first server (cluster and service networks, flannel, \
+                 disabled components, secrets encryption), make them equal, then retry."
+            }
+            JoinFailure::DuplicateNodeName => {
+                "A node of this name is registered with another password. Delete the old node from the \
+                 cluster (its node-password Secret goes with it), or give this host another name."
+            }
+            JoinFailure::OtherTokenData => {
+                "This host holds data of a cluster with another token. Remove the leftover \
+                 /var/lib/rancher/k3s/server/db if it is not needed, then retry."
+            }
+            JoinFailure::Other => {
+                "Read the lines before this one in the journal of k3s on this host."
+            }
+        }
+    }
+}
+
+/// A line after which k3s will not come up by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FatalSign {
+    /// What kind of failure.
+    pub kind: JoinFailure,
+    /// k3s's own message.
+    pub message: String,
+}
+
+/// Reads one journal line, with or without journald's prefix. `None` if it is in none of the formats
+/// (systemd's own lines, output of other programs).
+#[must_use]
+pub fn parse_line(line: &str) -> Option<LogLine> {
+    logrus(line).or_else(|| json(line)).or_else(|| klog(line))
+}
+
+/// The fatal sign in a line, if it is one.
+#[must_use]
+pub fn fatal_sign(line: &str) -> Option<FatalSign> {
+    let LogLine { level, message } = parse_line(line)?;
+    let kind = match (known_failure(&message), level) {
+        // Servers die of this; agents ask again for ever at a lower level.
+        (Some(JoinFailure::DuplicateNodeName), _) => JoinFailure::DuplicateNodeName,
+        (Some(kind), Level::Fatal) => kind,
+        (
+            Some(
+                kind @ (JoinFailure::WrongToken
+                | JoinFailure::CaHashMismatch
+                | JoinFailure::CriticalFlags
+                | JoinFailure::OtherTokenData),
+            ),
+            Level::Error,
+        ) => kind,
+        (None, Level::Fatal) => JoinFailure::Other,
+        // An unreachable server may come back: only k3s giving up counts.
+        (_, Level::Error | Level::Warning | Level::Info | Level::Debug) => return None,
+    };
+    Some(FatalSign { kind, message })
+}
+
+/// The last fatal sign of a piece of journal: with a restarting unit the latest start counts.
+#[must_use]
+pub fn last_fatal_sign(journal: &str) -> Option<FatalSign> {
+    journal.lines().rev().find_map(fatal_sign)
+}
+
+fn known_failure(message: &str) -> Option<JoinFailure> {
+    let has = |needle: &str| message.contains(needle);
+    if has("token CA hash does not match") {
+        Some(JoinFailure::CaHashMismatch)
+    } else if has("critical configuration value mismatch") {
+        Some(JoinFailure::CriticalFlags)
+    } else if has("Node password rejected") || has("duplicate hostname") {
+        Some(JoinFailure::DuplicateNodeName)
+    } else if has("encrypted with different token") {
+        Some(JoinFailure::OtherTokenData)
+    } else if (has("/v1-k3s/") || has("/cacerts")) && has("401 Unauthorized")
+        || has("token is not valid")
+        || has("failed to validate token") && has("401")
+        || has("not authorized")
+    {
+        Some(JoinFailure::WrongToken)
+    } else if has("failed to get CA certs") || has("failed to validate connection to cluster") {
+        Some(JoinFailure::Unreachable)
+    } else {
+        None
+    }
+}
+
+fn logrus(line: &str) -> Option<LogLine> {
+    let start = line.find("level=").filter(|at| {
+        *at == 0
+            || line
+                .as_bytes()
+                .get(at - 1)
+                .is_some_and(u8::is_ascii_whitespace)
+    })?;
+    let rest = &line[start + "level=".len()..];
+    let (level, rest) = rest.split_once(' ')?;
+    let level = level_name(level)?;
+    let rest = &rest[rest.find("msg=")? + "msg=".len()..];
+    let message = match rest.strip_prefix('"') {
+        Some(quoted) => unquote(quoted),
+        None => rest.split(' ').next().unwrap_or_default().to_owned(),
+    };
+    Some(LogLine { level, message })
+}
+
+/// Reads up to the closing quote, undoing Go's escapes.
+fn unquote(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some('t') => out.push('\t'),
+                Some('r') => out.push('\r'),
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn level_name(name: &str) -> Option<Level> {
+    match name {
+        "trace" | "debug" => Some(Level::Debug),
+        "info" => Some(Level::Info),
+        "warning" | "warn" => Some(Level::Warning),
+        "error" => Some(Level::Error),
+        "fatal" | "panic" | "dpanic" => Some(Level::Fatal),
+        _ => None,
+    }
+}
+
+fn json(line: &str) -> Option<LogLine> {
+    #[derive(serde::Deserialize)]
+    struct Zap {
+        level: String,
+        msg: String,
+        error: Option<String>,
+    }
+    let object = &line[line.find('{')?..];
+    let zap: Zap = serde_json::from_str(object).ok()?;
+    Some(LogLine {
+        level: level_name(&zap.level)?,
+        message: match zap.error {
+            Some(error) => format!("{}: {error}", zap.msg),
+            None => zap.msg,
+        },
+    })
+}
+
+/// `E1122 05:53:20.249830    2813 leaderelection.go:306] text`
+fn klog(line: &str) -> Option<LogLine> {
+    // Behind journald's prefix the header follows ": ".
+    let header_at = [Some(0), line.find("]: ").map(|at| at + 3)]
+        .into_iter()
+        .flatten()
+        .find(|at| is_klog_header(&line.as_bytes()[*at..]))?;
+    let line = &line[header_at..];
+    let level = match line.as_bytes().first()? {
+        b'I' => Level::Info,
+        b'W' => Level::Warning,
+        b'E' => Level::Error,
+        b'F' => Level::Fatal,
+        _ => return None,
+    };
+    let message = &line[line.find("] ")? + 2..];
+    Some(LogLine {
+        level,
+        message: message.to_owned(),
+    })
+}
+
+fn is_klog_header(bytes: &[u8]) -> bool {
+    bytes.len() > 6
+        && b"IWEF".contains(&bytes[0])
+        && bytes[1..5].iter().all(u8::is_ascii_digit)
+        && bytes[5] == b' '
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FAILURES: &str = include_str!("../tests/recorded/join-failures.txt");
+    const QUORUM: &str = include_str!("../tests/recorded/quorum-loss.txt");
+
+    #[test]
+    fn tells_the_recorded_failures_apart() {
+        let kinds: Vec<JoinFailure> = FAILURES
+            .lines()
+            .filter_map(|line| fatal_sign(line).map(|sign| sign.kind))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                JoinFailure::WrongToken,
+                JoinFailure::CaHashMismatch,
+                JoinFailure::Unreachable,
+                JoinFailure::CriticalFlags
+            ]
+        );
+    }
+
+    #[test]
+    fn unescapes_messages() {
+        let sign = FAILURES
+            .lines()
+            .filter_map(fatal_sign)
+            .find(|sign| sign.kind == JoinFailure::Unreachable)
+            .unwrap();
+        assert!(
+            sign.message
+                .contains("Get \"https://172.30.55.99:6443/cacerts\"")
+        );
+    }
+
+    #[test]
+    fn losing_the_leader_is_fatal_its_neighbours_are_not() {
+        let signs: Vec<FatalSign> = QUORUM.lines().filter_map(fatal_sign).collect();
+        assert_eq!(signs.len(), 2, "{signs:?}");
+        assert_eq!(
+            last_fatal_sign(QUORUM).unwrap().message,
+            "leaderelection lost for k3s"
+        );
+        let levels: Vec<Level> = QUORUM
+            .lines()
+            .filter_map(parse_line)
+            .map(|l| l.level)
+            .collect();
+        assert!(levels.contains(&Level::Error));
+    }
+
+    #[test]
+    fn reads_behind_a_journald_prefix() {
+        let line = "Nov 22 05:46:18 node13 k3s[123]: time=\"2026-11-22T05:46:18Z\" level=fatal msg=\"Service nosuch is not recognized\"";
+        assert_eq!(fatal_sign(line).unwrap().kind, JoinFailure::Other);
+        let line = "Nov 22 05:53:20 node10 k3s[2813]: E1122 05:53:20.249830    2813 leaderelection.go:306] Failed to release lock";
+        assert_eq!(parse_line(line).unwrap().message, "Failed to release lock");
+    }
+
+    #[test]
+    fn signs_of_newer_versions() {
+        let sign = |line: &str| fatal_sign(line).map(|s| s.kind);
+        assert_eq!(
+            sign(
+                r#"time="x" level=info msg="Waiting to retrieve agent configuration; server is not ready: Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match""#
+            ),
+            Some(JoinFailure::DuplicateNodeName)
+        );
+        assert_eq!(
+            sign(
+                r#"time="x" level=fatal msg="starting kubernetes: preparing server: bootstrap data already found and encrypted with different token""#
+            ),
+            Some(JoinFailure::OtherTokenData)
+        );
+        assert_eq!(
+            sign(
+                r#"time="x" level=error msg="Failed to validate connection to cluster at https://10.0.0.1:6443: failed to get CA certs: dial tcp""#
+            ),
+            None
+        );
+        assert_eq!(sign("k3s.service: Failed with result 'exit-code'."), None);
+        assert_eq!(
+            sign(r#"{"level":"fatal","msg":"discovery failed","error":"x"}"#),
+            Some(JoinFailure::Other)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(line in "\\PC{0,120}") {
+            let _ = fatal_sign(&line);
+            let _ = fatal_sign(&format!("level=fatal msg=\"{line}"));
+            let _ = fatal_sign(&format!("E1122 {line}]: "));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use super::*;
+use crate::preflight::{LeftoverPlace, PROBE_SCRIPT};
+use proptest::prelude::*;
+
+const FRESH: &str = include_str!("../../../tests/samples/probe-fresh.txt");
+const USED: &str = include_str!("../../../tests/samples/probe-used.txt");
+
+#[test]
+fn a_fresh_host() {
+    let facts = parse_probe(FRESH).unwrap();
+    assert!(facts.is_root);
+    assert_eq!(facts.os.as_ref().unwrap().id, "debian");
+    assert_eq!(facts.architecture, Architecture::Amd64);
+    assert_eq!(facts.hostname, "node1");
+    assert_eq!(facts.systemd, SystemdState::Present("running".into()));
+    assert_eq!(facts.swap_kib, Some(0));
+    assert_eq!(facts.datastore, DatastoreKind::None);
+    assert!(facts.free_kib("/var/lib/rancher").unwrap() > 1_000_000);
+    assert_eq!(
+        facts.has_address("172.30.55.11".parse().unwrap()),
+        Some(true)
+    );
+    assert_eq!(facts.ntp_synchronized, Some(true));
+    assert_eq!(facts.firewall, Some(Firewall::None));
+    assert!(facts.ports_taken().is_empty());
+    assert_eq!(facts.listener(22).unwrap().process.as_deref(), Some("sshd"));
+    assert!(facts.leftovers.is_empty() && facts.config_files.is_empty());
+    assert!(facts.has_tool("curl") && !facts.has_tool("nc"));
+    assert_eq!(facts.clock_ahead_ms(1_795_326_133_000), Some(123));
+}
+
+#[test]
+fn a_used_host() {
+    let facts = parse_probe(USED).unwrap();
+    assert_eq!(facts.datastore, DatastoreKind::Etcd);
+    assert!(facts.reset_flag);
+    assert_eq!(
+        facts.k3s_version.as_ref().unwrap().to_string(),
+        "v1.22.4+k3s1"
+    );
+    assert!(facts.k3s_unit.is_alive() && !facts.agent_unit.is_alive());
+    let taken: Vec<u16> = facts.ports_taken().iter().map(|p| p.port).collect();
+    assert_eq!(taken, [6443, 2380]);
+    let places: Vec<LeftoverPlace> = facts.leftovers.iter().map(|l| l.place()).collect();
+    assert!(places.contains(&LeftoverPlace::Unit) && places.contains(&LeftoverPlace::Network));
+    let paths: Vec<&str> = facts.config_files.iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "/etc/rancher/k3s/config.yaml",
+            "/etc/rancher/k3s/config.yaml.d/10-a.yaml"
+        ]
+    );
+    assert_eq!(
+        facts.config_files[0].text,
+        "token: hunter2hunter2\ntls-san:\n  - a\n"
+    );
+    assert_eq!(
+        facts.config_files[0].redacted(),
+        "token: ‹redacted›\ntls-san:\n  - a\n"
+    );
+    assert!(!format!("{facts:?}").contains("hunter2"));
+    assert_eq!(facts.jobs, ["r1-3-1"]);
+    assert!(facts.job_units[0].is_alive());
+}
+
+#[test]
+fn a_broken_answer_is_told_from_a_bare_host() {
+    assert_eq!(
+        parse_probe("sudo: a password is required"),
+        Err(ProbeError::NotAProbe)
+    );
+    let cut = &FRESH[..FRESH.find("@section disks").unwrap()];
+    assert_eq!(parse_probe(cut), Err(ProbeError::CutShort("cgroup".into())));
+    let bare = "@coxswain-probe 1\n@section user\n|0\n@end\n@section uname\n|6.1\n|riscv64\n|h\n@end\n@done\n";
+    let facts = parse_probe(bare).unwrap();
+    assert_eq!(facts.listening, None);
+    assert_eq!(
+        facts.architecture,
+        Architecture::Unsupported("riscv64".into())
+    );
+    assert_eq!(
+        facts.systemd,
+        SystemdState::Absent {
+            init: "unknown".into()
+        }
+    );
+}
+
+#[test]
+fn content_cannot_forge_markers() {
+    let forged = FRESH.replace(
+        "@section tools",
+        "@section config-file /etc/rancher/k3s/config.yaml\n|a: b\n|@section user\n|@done\n\n@end\n@section tools",
+    );
+    let facts = parse_probe(&forged).unwrap();
+    assert_eq!(facts.config_files[0].text, "a: b\n@section user\n@done\n");
+    assert!(facts.has_tool("curl"));
+}
+
+#[test]
+fn the_script_runs_in_every_shell_and_parses() {
+    for shell in ["sh", "dash", "bash", "busybox"] {
+        let mut command = std::process::Command::new(shell);
+        if shell == "busybox" {
+            command.arg("sh");
+        }
+        // Not every machine has every shell.
+        let Ok(output) = command.args(["-c", PROBE_SCRIPT]).output() else {
+            continue;
+        };
+        assert!(output.status.success(), "{shell}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(errors, "", "{shell}");
+        let facts = parse_probe(&String::from_utf8_lossy(&output.stdout)).unwrap();
+        assert!(
+            !facts.hostname.is_empty() && facts.unix_ms.is_some(),
+            "{shell}"
+        );
+        assert!(
+            !facts.disks.is_empty() && facts.listening.is_some(),
+            "{shell}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_panics(text in "[ -~\n|@]{0,300}") {
+        let _ = parse_probe(&text);
+        let _ = parse_probe(&format!("@coxswain-probe 1\n@section uname\n|a\n|b\n|c\n@section user\n|0\n@section disks\n|{text}\n@done\n"));
+    }
+}

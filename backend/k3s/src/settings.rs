@@ -1,0 +1,240 @@
+//! What a k3s process is really told: command line over configuration files over environment. A flag on
+//! the command line replaces the whole list of the same key in config.yaml (facts B.6): names written
+//! there are hidden, and nothing says so but this.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::config_yaml::{Config, split_values};
+use crate::env_file::EnvFile;
+use crate::flags::{self, Flag, FlagKind};
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The unit file's command line.
+    CommandLine,
+    /// These configuration files.
+    Config(Vec<String>),
+    /// An environment variable.
+    Environment(&'static str),
+}
+
+/// The value in force of one flag. `Debug` hides the values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Values; lists of names are split at commas. A switch is `true` or `false`.
+    pub values: Vec<String>,
+    /// Where they come from.
+    pub source: Source,
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setting")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All settings in force, by the flag's long name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    settings: BTreeMap<String, Setting>,
+    hidden: Vec<Hidden>,
+}
+
+/// Values in configuration files that have no effect.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden {
+    /// The flag that hides them.
+    pub name: String,
+    /// Values that are not in force otherwise.
+    pub values: Vec<String>,
+    /// The files they stand in.
+    pub files: Vec<String>,
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hidden")
+            .field("name", &self.name)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Puts together what `args` (the words after `k3s server`), `config` and `env` say.
+    #[must_use]
+    pub fn effective(args: &[String], config: &Config, env: &EnvFile) -> Self {
+        let mut settings = BTreeMap::new();
+        for info in flags::FLAGS {
+            let from_env = info.env.and_then(|name| Some((name, env.get(name)?)));
+            if let Some((variable, value)) = from_env.filter(|(_, value)| !value.is_empty()) {
+                let values = normal(info.name, &[value.to_owned()]);
+                settings.insert(
+                    info.name.to_owned(),
+                    Setting {
+                        values,
+                        source: Source::Environment(variable),
+                    },
+                );
+            }
+        }
+        for (name, entry) in config.iter() {
+            settings.insert(
+                name.to_owned(),
+                Setting {
+                    values: normal(name, &entry.values),
+                    source: Source::Config(entry.files.clone()),
+                },
+            );
+        }
+        let mut hidden = Vec::new();
+        for (name, values) in by_name(&flags::parse_args(args)) {
+            let values = normal(&name, &values);
+            if let Some(entry) = config.get(&name) {
+                let lost: Vec<String> = normal(&name, &entry.values)
+                    .into_iter()
+                    .filter(|value| !values.contains(value))
+                    .collect();
+                if !lost.is_empty() {
+                    hidden.push(Hidden {
+                        name: name.clone(),
+                        values: lost,
+                        files: entry.files.clone(),
+                    });
+                }
+            }
+            settings.insert(
+                name,
+                Setting {
+                    values,
+                    source: Source::CommandLine,
+                },
+            );
+        }
+        Settings { settings, hidden }
+    }
+
+    /// The setting in force, by the flag's long name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Setting> {
+        self.settings.get(name)
+    }
+
+    /// The values in force; none if the flag is not set.
+    #[must_use]
+    pub fn values(&self, name: &str) -> &[String] {
+        self.get(name)
+            .map(|s| s.values.as_slice())
+            .unwrap_or_default()
+    }
+
+    /// A switch is on.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.values(name)
+            .last()
+            .is_some_and(|value| value == "true")
+    }
+
+    /// The names wanted in the API's certificate.
+    #[must_use]
+    pub fn sans(&self) -> &[String] {
+        self.values("tls-san")
+    }
+
+    /// Values in configuration files that the command line hides.
+    #[must_use]
+    pub fn hidden(&self) -> &[Hidden] {
+        &self.hidden
+    }
+
+    /// All settings, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        self.settings.iter().map(|(name, s)| (name.as_str(), s))
+    }
+}
+
+fn by_name(flags: &[Flag]) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for flag in flags {
+        let value = flag.value.clone().unwrap_or_else(|| "true".to_owned());
+        all.entry(flag.name.clone()).or_default().push(value);
+    }
+    all
+}
+
+/// The last value of a single-valued flag, all values of a list.
+fn normal(name: &str, values: &[String]) -> Vec<String> {
+    match flags::lookup(name).map(|flag| flag.kind) {
+        Some(FlagKind::Switch) => {
+            let on = values.last().is_some_and(|value| {
+                matches!(
+                    value.to_ascii_lowercase().as_str(),
+                    "true" | "t" | "1" | "yes" | "y" | "on"
+                )
+            });
+            vec![on.to_string()]
+        }
+        Some(FlagKind::Value) => values.last().cloned().into_iter().collect(),
+        Some(FlagKind::List | FlagKind::CommaList) | None => split_values(name, values),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config_yaml::CONFIG_FILE;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_command_line_hides_whole_lists() {
+        let config = Config::merge([(
+            CONFIG_FILE,
+            "tls-san: [a, b]\nflannel-backend: none\ndisable: traefik\nsecrets-encryption: yes\n",
+        )])
+        .unwrap();
+        let env = EnvFile::parse("K3S_TOKEN=hunter2hunter2\nK3S_URL=https://x:6443\n");
+        let args = words(
+            "--tls-san b,c --flannel-backend=host-gw --disable-kube-proxy --server https://y:6443",
+        );
+        let settings = Settings::effective(&args, &config, &env);
+        assert_eq!(settings.sans(), ["b", "c"]);
+        assert_eq!(settings.values("flannel-backend"), ["host-gw"]);
+        assert_eq!(settings.values("disable"), ["traefik"]);
+        assert_eq!(settings.values("server"), ["https://y:6443"]);
+        assert!(settings.is_on("disable-kube-proxy") && settings.is_on("secrets-encryption"));
+        assert_eq!(
+            settings.get("token").unwrap().source,
+            Source::Environment("K3S_TOKEN")
+        );
+        let hidden: Vec<_> = settings
+            .hidden()
+            .iter()
+            .map(|h| (h.name.as_str(), h.values.clone()))
+            .collect();
+        assert_eq!(
+            hidden,
+            [
+                ("flannel-backend", vec!["none".to_owned()]),
+                ("tls-san", vec!["a".to_owned()])
+            ]
+        );
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn configuration_wins_over_environment() {
+        let config = Config::merge([(CONFIG_FILE, "node-name: a\n")]).unwrap();
+        let env = EnvFile::parse("K3S_NODE_NAME=b\n");
+        let settings = Settings::effective(&[], &config, &env);
+        assert_eq!(settings.values("node-name"), ["a"]);
+        assert!(!settings.is_on("cluster-init"));
+    }
+}

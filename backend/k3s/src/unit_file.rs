@@ -1,0 +1,238 @@
+//! systemd unit files of k3s: the command line in `ExecStart=`, read by systemd's rules, changed in the
+//! installer's own layout (one quoted word a line), everything else kept byte for byte.
+
+mod words;
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::flags::{self, Flag};
+pub use words::WordError;
+
+/// A unit file or drop-in. `Debug` hides secret values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnitFile {
+    text: String,
+    /// The `ExecStart=` lines of the section `[Service]`, in order.
+    commands: Vec<Command>,
+}
+
+/// One `ExecStart=`.
+#[derive(Clone, PartialEq, Eq)]
+struct Command {
+    /// Bytes of the value: after `=`, up to and with the last line end.
+    span: Range<usize>,
+    /// The words; none: an empty value, which takes back the ones before.
+    words: Vec<String>,
+}
+
+/// Why a unit file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnitError {
+    /// A command line systemd would refuse too.
+    #[error("ExecStart in line {line}: {error}")]
+    Command {
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong.
+        error: WordError,
+    },
+    /// No command line in force.
+    #[error("the unit has no ExecStart")]
+    NoCommand,
+    /// The command is not `k3s server` or `k3s agent`.
+    #[error("ExecStart does not start k3s but {0:?}")]
+    NotK3s(String),
+}
+
+/// The command line that systemd runs: program, subcommand, arguments.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// Path of the k3s program.
+    pub program: String,
+    /// `server` or `agent`.
+    pub subcommand: String,
+    /// The words after the subcommand.
+    pub args: Vec<String>,
+}
+
+impl CommandLine {
+    fn from_words(words: &[String]) -> Result<Self, UnitError> {
+        let (program, rest) = words.split_first().ok_or(UnitError::NoCommand)?;
+        // Prefixes change how systemd runs the program, not which.
+        let path = program.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+        match rest.split_first() {
+            Some((sub, args))
+                if path.rsplit('/').next() == Some("k3s")
+                    && matches!(sub.as_str(), "server" | "agent") =>
+            {
+                Ok(CommandLine {
+                    program: program.clone(),
+                    subcommand: sub.clone(),
+                    args: args.to_vec(),
+                })
+            }
+            _ => Err(UnitError::NotK3s(program.clone())),
+        }
+    }
+
+    /// The flags among the arguments.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        flags::parse_args(&self.args)
+    }
+
+    /// Secret values that stand on the command line, for all to see (facts A: a token passed as
+    /// `--token` lands in the world-readable unit file).
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Vec<u8>> {
+        self.flags()
+            .into_iter()
+            .filter(|flag| flags::is_secret(&flag.name))
+            .filter_map(|flag| flag.value.map(String::into_bytes))
+            .collect()
+    }
+
+    /// A token stands on the command line.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        let names = ["token", "agent-token", "cluster-secret"];
+        self.flags()
+            .iter()
+            .any(|f| names.contains(&f.name.as_str()) && f.value.is_some())
+    }
+}
+
+impl fmt::Debug for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandLine")
+            .field("subcommand", &self.subcommand)
+            .field("flags", &self.flags())
+            .finish_non_exhaustive()
+    }
+}
+
+impl UnitFile {
+    /// Reads a unit file or drop-in.
+    ///
+    /// # Errors
+    /// When a command line is malformed.
+    pub fn parse(text: &str) -> Result<Self, UnitError> {
+        let mut commands = Vec::new();
+        let mut section = String::new();
+        let mut at = 0;
+        let mut line_number = 1;
+        while at < text.len() {
+            let logical = logical_line(&text[at..]);
+            let trimmed = logical.trim_start();
+            if let Some(name) = trimmed.strip_prefix('[') {
+                section = name.split(']').next().unwrap_or_default().to_owned();
+            } else if section == "Service"
+                && !trimmed.starts_with(['#', ';'])
+                && let Some((key, _)) = trimmed.split_once('=')
+                && key.trim_end() == "ExecStart"
+            {
+                let value_at = at + logical.len() - trimmed.len() + key.len() + 1;
+                let span = value_at..at + logical.len();
+                let words =
+                    words::split(&text[span.clone()]).map_err(|error| UnitError::Command {
+                        line: line_number,
+                        error,
+                    })?;
+                commands.push(Command { span, words });
+            }
+            line_number += logical.matches('\n').count();
+            at += logical.len();
+        }
+        Ok(UnitFile {
+            text: text.to_owned(),
+            commands,
+        })
+    }
+
+    /// The text, byte for byte.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The command line of this file alone; see [`effective_command`] where there are drop-ins.
+    ///
+    /// # Errors
+    /// When there is none, or it does not start k3s.
+    pub fn command(&self) -> Result<CommandLine, UnitError> {
+        effective_command(&[self])
+    }
+
+    /// The same file with other arguments after the subcommand. Unchanged arguments give the unchanged
+    /// text; else the command is written in the installer's layout, everything around it stays.
+    ///
+    /// # Errors
+    /// When the file has no command of k3s, or a word cannot be written.
+    pub fn with_args(&self, args: &[String]) -> Result<UnitFile, UnitError> {
+        let old = self.command()?;
+        if old.args == args {
+            return Ok(self.clone());
+        }
+        let in_force = self.commands.last().ok_or(UnitError::NoCommand)?;
+        let line = self.text[..in_force.span.start].matches('\n').count() + 1;
+        let command = render_command(&old.program, &old.subcommand, args)
+            .map_err(|error| UnitError::Command { line, error })?;
+        let mut text = self.text.clone();
+        text.replace_range(in_force.span.clone(), &command);
+        UnitFile::parse(&text)
+    }
+}
+
+impl fmt::Debug for UnitFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnitFile")
+            .field("command", &self.command())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The command line in force: the unit file first, then its drop-ins in the order of their names. An
+/// empty `ExecStart=` takes back what stood before; without one the first command stays, and systemd
+/// refuses a second in a unit of this type.
+///
+/// # Errors
+/// When there is none, or it does not start k3s.
+pub fn effective_command(files: &[&UnitFile]) -> Result<CommandLine, UnitError> {
+    let mut in_force: Option<&[String]> = None;
+    for command in files.iter().flat_map(|file| &file.commands) {
+        in_force = (!command.words.is_empty()).then_some(&command.words);
+    }
+    CommandLine::from_words(in_force.unwrap_or_default())
+}
+
+/// The value of `ExecStart=` as the installer lays it out, ending with the empty line it leaves.
+fn render_command(program: &str, subcommand: &str, args: &[String]) -> Result<String, WordError> {
+    let mut text = format!("{program} \\\n    {subcommand} \\\n");
+    for arg in args {
+        text.push_str(&format!("\t{} \\\n", words::quote(arg)?));
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+/// The first logical line: as long as a line ends with a backslash, the next one belongs to it.
+fn logical_line(text: &str) -> &str {
+    let mut end = 0;
+    let mut continued = false;
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        let body = line.trim_end_matches(['\n', '\r']);
+        // A comment between the lines of a value is skipped, and does not end it.
+        if !body.trim_start().starts_with(['#', ';']) {
+            continued = body.ends_with('\\');
+        }
+        if !continued {
+            break;
+        }
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests;
