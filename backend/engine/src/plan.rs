@@ -80,6 +80,14 @@ pub struct Step {
     pub forecast: Option<String>,
 }
 
+impl Step {
+    /// It only looks: there is nothing to undo, and nothing that cannot be undone.
+    #[must_use]
+    pub fn is_look(&self) -> bool {
+        self.undo.is_none() && !self.irreversible
+    }
+}
+
 /// A parameter of a step: known when planned, or made by an earlier step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

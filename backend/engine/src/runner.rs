@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coxswain_wire::{RunCommand, RunId};
+use coxswain_wire::{RunCommand, RunId, StepStatus};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -112,7 +112,7 @@ impl Runner {
                 }
                 Next::Work(wanted) => self.tend(&wanted),
             }
-            if self.live.is_empty() && self.shared.retire(self.run, &mut mailbox) {
+            if self.tasks.is_empty() && self.shared.retire(self.run, &mut mailbox) {
                 return;
             }
             tokio::select! {
@@ -127,9 +127,10 @@ impl Runner {
 
     /// Starts what is wanted and not under way, drops what is no longer wanted.
     fn tend(&mut self, wanted: &[Activity]) {
+        let state = &self.state;
         self.live.retain(|activity, task| {
             let keep = wanted.contains(activity);
-            if !keep {
+            if !keep && !concluded(*activity, state) {
                 task.abort();
             }
             keep
@@ -267,6 +268,18 @@ impl Runner {
             }
             Err(error) => tracing::error!(run = %self.run, ?error, "cannot reload"),
         }
+    }
+}
+
+/// True if the activity has recorded its outcome: it may tidy up behind itself. Everything else that is no
+/// longer wanted has changed nothing yet.
+fn concluded(activity: Activity, state: &RunState) -> bool {
+    match activity {
+        Activity::OpenGate(_) | Activity::PassGate(_) | Activity::Recheck(_) => false,
+        Activity::Drive(step) | Activity::Undo(step) => state
+            .steps
+            .get(step as usize)
+            .is_some_and(|s| s.status != StepStatus::Pending),
     }
 }
 

@@ -9,7 +9,7 @@ use coxswain_wire::{
 
 use crate::event::{Actor, Event, Recorded};
 use crate::handle::allowed;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::state::RunState;
 use crate::store::StoredRun;
 
@@ -260,6 +260,12 @@ pub fn describe<'a>(plan: &Plan, event: &'a Event) -> (Option<&'a Actor>, String
             resource, holder, ..
         } => (None, format!("{resource} is locked by run {holder}")),
         Event::EvidenceHeld { .. } => (None, "The evidence for what is left still held".to_owned()),
+        // A look changes nothing: there is nothing that could have been so before.
+        Event::StepSatisfied {
+            step: s, observed, ..
+        } if plan.step(*s).is_some_and(Step::is_look) => {
+            (None, format!("{}: {observed}", cap(&step(s))))
+        }
         Event::StepSatisfied {
             step: s, observed, ..
         } => (

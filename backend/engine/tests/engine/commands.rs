@@ -351,3 +351,24 @@ async fn commands_that_make_no_sense_are_refused() {
     };
     assert_eq!(bench.say(run, unwind).await, Err(Refusal::NothingToUndo));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_left_on_its_host_is_removed_after_its_outcome() {
+    let bench = bench(None);
+    let run = bench.start(toy::plan()).await;
+    bench.approve(run).await;
+    bench
+        .until(run, |v| v.steps[2].status == StepStatus::Succeeded)
+        .await;
+    assert_eq!(bench.world.jobs_left(), 1);
+    bench.approve(run).await;
+    bench.is(run, RunStatus::Completed).await;
+    tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while bench.world.jobs_left() > 0 {
+            tokio::task::yield_now().await;
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+}
