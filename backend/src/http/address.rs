@@ -1,0 +1,85 @@
+//! Where a request comes from.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use crate::app::App;
+
+/// The caller's address; behind a trusted proxy, the one that the proxy saw.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
+impl<S> FromRequestParts<S> for ClientAddress
+where
+    Arc<App>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let peer = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0.ip());
+        let app = Arc::<App>::from_ref(state);
+        let trusted = app.config.exposure.trusted_proxies();
+        Ok(Self(seen(
+            peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()).to_canonical(),
+            trusted,
+            &parts.headers,
+        )))
+    }
+}
+
+/// `X-Forwarded-For` counts from the right, as far as the proxies are trusted.
+fn seen(peer: IpAddr, trusted: &[IpAddr], headers: &HeaderMap) -> IpAddr {
+    let mut address = peer;
+    let hops: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .collect();
+    for hop in hops.iter().rev() {
+        if !trusted.contains(&address) {
+            break;
+        }
+        match hop.trim().parse::<IpAddr>() {
+            Ok(before) => address = before.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let trusted = [ip("10.0.0.1"), ip("10.0.0.2")];
+        let from = |peer: &str, values: &[&str]| seen(ip(peer), &trusted, &headers(values));
+        assert_eq!(from("10.9.9.9", &["1.1.1.1"]), ip("10.9.9.9"));
+        assert_eq!(from("10.0.0.1", &["6.6.6.6, 1.1.1.1"]), ip("1.1.1.1"));
+        assert_eq!(
+            from("10.0.0.1", &["6.6.6.6, 1.1.1.1", "10.0.0.2"]),
+            ip("1.1.1.1")
+        );
+        assert_eq!(from("10.0.0.1", &["nonsense"]), ip("10.0.0.1"));
+        assert_eq!(from("10.0.0.1", &[]), ip("10.0.0.1"));
+    }
+}

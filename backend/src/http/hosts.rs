@@ -1,0 +1,183 @@
+//! Hosts and their enrolment.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use coxswain_k3s::names::{Address, NameError};
+use coxswain_wire::{ConfirmHostKeys, ConnectionTest, Host, HostId, HostKey, NewHost};
+
+use super::errors::{Answer, Failure};
+use super::guard::Caller;
+use super::input::{Id, Input};
+use crate::app::App;
+use crate::audit::Draft;
+use crate::store::HostInput;
+use crate::time::now;
+
+pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Vec<Host>>> {
+    Ok(Json(app.db.hosts().await?))
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Input(request): Input<NewHost>,
+) -> Answer<(StatusCode, Json<Host>)> {
+    let id = app
+        .db
+        .create_host(&caller.who(), now(), &check(&request)?)
+        .await?;
+    Ok((StatusCode::CREATED, Json(host(&app, id).await?)))
+}
+
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<HostId>,
+    Input(request): Input<NewHost>,
+) -> Answer<Json<Host>> {
+    app.db
+        .update_host(&caller.who(), now(), id, &check(&request)?)
+        .await?;
+    Ok(Json(host(&app, id).await?))
+}
+
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<HostId>,
+) -> Answer<StatusCode> {
+    app.db.delete_host(&caller.who(), now(), id).await?;
+    app.scans.forget(id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn scan(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<HostId>,
+) -> Answer<Json<Vec<HostKey>>> {
+    let access = app
+        .db
+        .host_access(id)
+        .await?
+        .ok_or_else(|| Failure::not_found(format!("host {id}")))?;
+    let keys = app.world.scan_host_keys(id).await?;
+    let shown: Vec<HostKey> = keys.iter().map(|k| k.key.clone()).collect();
+    app.scans.keep(id, access.generation, keys);
+    let prints: Vec<&str> = shown.iter().map(|k| k.fingerprint.as_str()).collect();
+    let draft = Draft::new(
+        &caller.who(),
+        "host.keys_scanned",
+        format!("host {}", access.host.name),
+        prints.join(" "),
+    );
+    app.db.audit(now(), draft).await?;
+    Ok(Json(shown))
+}
+
+pub(super) async fn confirm(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<HostId>,
+    Input(request): Input<ConfirmHostKeys>,
+) -> Answer<Json<Host>> {
+    host(&app, id).await?;
+    let (generation, keys) = app.scans.latest(id).ok_or_else(|| {
+        Failure::conflict(
+            "Nobody has scanned this host's keys since the panel started; scan first.",
+        )
+    })?;
+    let shown: BTreeSet<&str> = keys.iter().map(|k| k.key.fingerprint.as_str()).collect();
+    let confirmed: BTreeSet<&str> = request.fingerprints.iter().map(String::as_str).collect();
+    if shown != confirmed || shown.is_empty() {
+        let message =
+            "These are not the fingerprints of the latest scan. Scan again and compare them.";
+        return Err(Failure::field("fingerprints", message));
+    }
+    let pinned: Vec<_> = keys.into_iter().map(|k| (k.key, k.public_key)).collect();
+    app.db
+        .pin_host_keys(&caller.who(), now(), id, generation, &pinned)
+        .await?;
+    app.scans.forget(id);
+    Ok(Json(host(&app, id).await?))
+}
+
+pub(super) async fn test(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<HostId>,
+) -> Answer<Json<ConnectionTest>> {
+    host(&app, id).await?;
+    let result = app.world.test_connection(id).await;
+    app.db
+        .set_connection_test(&caller.who(), id, &result)
+        .await?;
+    Ok(Json(result))
+}
+
+async fn host(app: &App, id: HostId) -> Answer<Host> {
+    app.db
+        .host(id)
+        .await?
+        .ok_or_else(|| Failure::not_found(format!("host {id}")))
+}
+
+fn parse<T: FromStr<Err = NameError>>(field: &str, text: &str) -> Answer<T> {
+    text.trim()
+        .parse()
+        .map_err(|e: NameError| Failure::field(field, format!("{e}.")))
+}
+
+fn check(host: &NewHost) -> Answer<HostInput> {
+    let NewHost {
+        name,
+        ssh_address,
+        ssh_port,
+        ssh_user,
+        node_address,
+        credential,
+    } = host;
+    let ssh_address: Address = parse("ssh_address", ssh_address)?;
+    let node_address = match (node_address, ssh_address.ip()) {
+        (Some(text), _) => ip("node_address", text)?,
+        (None, Some(address)) => address.to_canonical(),
+        (None, None) => {
+            let message =
+                "The SSH address is a name, so the IP address that k3s will use must be given.";
+            return Err(Failure::field("node_address", message));
+        }
+    };
+    if node_address.is_loopback() {
+        let message = format!(
+            "{node_address} is every machine's own; other nodes cannot reach this one there."
+        );
+        return Err(Failure::field("node_address", message));
+    }
+    Ok(HostInput {
+        name: parse("name", name)?,
+        ssh_address,
+        ssh_port: NonZeroU16::new(*ssh_port)
+            .ok_or_else(|| Failure::field("ssh_port", "A port is a number from 1 to 65535."))?,
+        ssh_user: parse("ssh_user", ssh_user)?,
+        node_address,
+        credential: *credential,
+    })
+}
+
+fn ip(field: &str, text: &str) -> Answer<IpAddr> {
+    let address: Address = parse(field, text)?;
+    let ip = address.ip().ok_or_else(|| {
+        Failure::field(
+            field,
+            format!("{address} is a name; an IP address is needed."),
+        )
+    })?;
+    Ok(ip.to_canonical())
+}

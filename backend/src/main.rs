@@ -1,0 +1,157 @@
+//! Command line of the panel.
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use coxswain::config::{Config, DATABASE, Options};
+use coxswain::serve::serve;
+use coxswain::store::verify_file;
+use tracing_subscriber::EnvFilter;
+
+/// Control panel for k3s high-availability clusters.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the panel.
+    Serve(Serve),
+    /// Works with the audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Args)]
+struct DataDir {
+    /// Folder of the database; made at the first start.
+    #[arg(long, env = "COXSWAIN_DATA_DIR", default_value = "coxswain-data")]
+    data_dir: PathBuf,
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    data: DataDir,
+    /// Address and port to listen on. Any but loopback needs TLS or a trusted proxy.
+    #[arg(long, env = "COXSWAIN_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Folder with the page's files. [default: `dist` beside the program, else in the current folder]
+    #[arg(long, env = "COXSWAIN_WEB_DIR")]
+    web_dir: Option<PathBuf>,
+    /// The vault's key: 64 hex digits, mode 0600, made at the first start. [default: `vault.key` in the data
+    /// folder, or systemd's credential `coxswain-vault-key`]
+    #[arg(long, env = "COXSWAIN_VAULT_KEY_FILE")]
+    vault_key_file: Option<PathBuf>,
+    /// Certificate chain for HTTPS, PEM.
+    #[arg(long, env = "COXSWAIN_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, env = "COXSWAIN_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate that the panel makes, keeps in the data folder, and whose fingerprint it prints.
+    #[arg(long, env = "COXSWAIN_TLS_SELF_SIGNED")]
+    tls_self_signed: bool,
+    /// Address of a proxy that does HTTPS; its X-Forwarded-For is believed. May be given several times.
+    #[arg(long, env = "COXSWAIN_TRUSTED_PROXY", value_delimiter = ',')]
+    trusted_proxy: Vec<IpAddr>,
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Checks the whole hash chain, with or without a running panel; names the first broken entry.
+    Verify(DataDir),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("COXSWAIN_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            // The error with all its causes, for the person who started it.
+            let mut stderr = std::io::stderr().lock();
+            writeln!(stderr, "coxswain: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads to work with")?;
+    let code = match command {
+        Command::Serve(options) => {
+            let config = Config::try_from(options.into_options())?;
+            runtime.block_on(serve(config)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Audit(Audit::Verify(DataDir { data_dir })) => runtime.block_on(verify(data_dir)),
+    };
+    // Runners stop wherever they are: what they do is made for that.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    code
+}
+
+async fn verify(data_dir: PathBuf) -> anyhow::Result<ExitCode> {
+    let file = data_dir.join(DATABASE);
+    let report = verify_file(&file)
+        .await
+        .with_context(|| file.display().to_string())?;
+    let mut out = std::io::stdout().lock();
+    match report.broken {
+        None => {
+            writeln!(
+                out,
+                "The audit trail holds: {} entries, the last with hash {}",
+                report.entries, report.head
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(broken) => {
+            writeln!(out, "The audit trail is broken at {broken}")?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+impl Serve {
+    fn into_options(self) -> Options {
+        let Serve {
+            data,
+            listen,
+            web_dir,
+            vault_key_file,
+            tls_cert,
+            tls_key,
+            tls_self_signed,
+            trusted_proxy,
+        } = self;
+        Options {
+            data_dir: data.data_dir,
+            listen: Some(listen),
+            web_dir,
+            vault_key_file,
+            credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            tls_cert,
+            tls_key,
+            tls_self_signed,
+            trusted_proxy,
+        }
+    }
+}

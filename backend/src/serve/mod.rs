@@ -1,0 +1,148 @@
+//! `coxswain serve`: wires everything, listens, and goes down in order.
+
+mod lock;
+mod network;
+mod restored;
+mod tls;
+
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use coxswain_engine::engine::{Engine, Timing};
+use tokio::sync::watch;
+
+use crate::app::{App, Scans};
+use crate::auth::{Auth, Passwords, Throttle};
+use crate::config::Config;
+use crate::http;
+use crate::observe::Observer;
+use crate::steps::{Services, registry};
+use crate::store::{Db, RunStore};
+use crate::time::now;
+use crate::vault::{Known, Vault};
+use crate::wiring::{Panel, Workflows};
+use crate::workflows::Preflights;
+use crate::world::{RealWorld, WorldSettings};
+
+pub use lock::{LockError, PanelLock};
+pub use restored::{count_start, park_unfinished};
+
+/// A Unix socket's path has 107 bytes; ssh needs some of them below this folder.
+const LONGEST_RUNTIME_DIR: usize = 60;
+
+/// Runs the panel until it is told to stop. Jobs on hosts go on; runs go on at the next start.
+///
+/// # Errors
+/// It cannot start: what is missing or wrong.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    make_private(&config.data_dir)?;
+    let _lock = PanelLock::take(&config.data_dir)?;
+    let listener = network::bind(config.listen)?;
+    let address = listener
+        .local_addr()
+        .context("cannot read the address that was bound")?;
+
+    let db = Db::open(&config.database())
+        .await
+        .with_context(|| config.database().display().to_string())?;
+    db.first_start(now()).await?;
+    let restored = count_start(&db, &config.data_dir).await?;
+    let known = Arc::new(Known::default());
+    let vault = Arc::new(Vault::open(db.clone(), &config.vault_key, known.clone()).await?);
+    let panel = Arc::new(Panel::new(db.clone(), vault.clone()));
+
+    let runtime = runtime_dir(&config.data_dir);
+    let world = Arc::new(RealWorld::new(panel.clone(), WorldSettings::new(runtime)).await?);
+    let services = Services {
+        world: world.clone(),
+        secrets: panel.clone(),
+        book: panel.clone(),
+    };
+    let runs = Arc::new(RunStore::new(db.clone(), known));
+    let engine = Engine::new(
+        runs.clone(),
+        registry(&services),
+        Arc::new(Preflights::new(services.clone())),
+        now,
+        Timing::default(),
+    );
+    let observer = Observer::start(services, panel);
+    let auth = Auth::new(db.clone(), Passwords::new()?, Throttle::default());
+    let setup = auth.new_setup_secret().await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let app = Arc::new(App {
+        planner: Arc::new(Workflows::new(db.clone())),
+        observed: observer.observed(),
+        scans: Scans::default(),
+        streams: App::stream_limit(),
+        config,
+        db,
+        vault,
+        auth,
+        runs,
+        engine,
+        world,
+        stopping,
+    });
+    if restored {
+        tracing::warn!("the database was restored from a backup; unfinished runs are parked");
+        park_unfinished(&app.runs).await?;
+    }
+    app.engine.recover().await?;
+
+    let certificate = tls::prepare(&app.config)?;
+    let scheme = if certificate.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let base = network::base_url(scheme, address);
+    let mut lines = format!(
+        "Coxswain {} listens on {base}/\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    if let Some(fingerprint) = certificate.as_ref().and_then(|c| c.fingerprint.as_ref()) {
+        lines += &format!("Its own certificate has the SHA-256 fingerprint {fingerprint}\n");
+    }
+    if let Some(secret) = setup {
+        lines += &format!(
+            "Set-up link, valid once: {base}/setup#{}\n",
+            secret.expose()
+        );
+    }
+    say(&lines)?;
+
+    network::serve(
+        listener,
+        certificate.map(|c| c.config),
+        http::router(app),
+        stop,
+    )
+    .await
+}
+
+/// The only things the panel says on standard output.
+fn say(lines: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(lines.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
+}
+
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the data folder {}", folder.display()))
+}
+
+fn runtime_dir(data_dir: &Path) -> PathBuf {
+    let beside = data_dir.join("run");
+    match std::path::absolute(&beside) {
+        Ok(path) if path.as_os_str().len() <= LONGEST_RUNTIME_DIR => path,
+        Ok(_) | Err(_) => std::env::temp_dir().join(format!("coxswain-{}", std::process::id())),
+    }
+}

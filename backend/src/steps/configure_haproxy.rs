@@ -1,0 +1,304 @@
+//! Step kind `configure_haproxy`: the cluster's section in a load balancer's `haproxy.cfg`, checked by
+//! HAProxy before it takes its place, and seen at work.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::haproxy::{CONFIG_FILE, Section, remove, stats_socket};
+use coxswain_k3s::names::NodeName;
+use coxswain_wire::SecretId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kube::ApiHost;
+use super::services::SecretKind;
+use super::{Services, check, failure, stats};
+use crate::world::{RemoteCommand, Script, Secret, TlsTarget};
+
+/// Stored name.
+pub const KIND: &str = "configure_haproxy";
+
+/// Largest configuration that is read.
+const MAX: usize = 1024 * 1024;
+/// The new configuration waits here for HAProxy's own check.
+const CANDIDATE: &str = "/etc/haproxy/haproxy.cfg.coxswain-new";
+
+/// `$1` the new file, `$2` the file it replaces, `$3` `stop` to leave HAProxy stopped afterwards.
+pub(crate) const TAKE_OVER: Script = Script {
+    name: "haproxy-take-over",
+    text: r#"new=$1 file=$2 after=${3-}
+if ! said=$(haproxy -c -f "$new" 2>&1); then
+    printf '%s\n' "$said" >&2
+    rm -f "$new"
+    exit 1
+fi
+if [ -e "$file" ]; then
+    chmod --reference="$file" "$new" && chown --reference="$file" "$new" || exit 1
+else
+    chmod 0644 "$new" || exit 1
+fi
+mv -f "$new" "$file" || exit 1
+if [ "$after" = stop ]; then
+    systemctl stop haproxy.service
+elif systemctl is-active --quiet haproxy.service; then
+    systemctl reload haproxy.service
+else
+    systemctl enable haproxy.service >/dev/null 2>&1
+    systemctl restart haproxy.service
+fi
+"#,
+};
+
+/// Whether HAProxy runs.
+pub(crate) const STATE: Script = Script {
+    name: "haproxy-state",
+    text: "systemctl is-active haproxy.service\nexit 0\n",
+};
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The section.
+    pub section: Section,
+    /// The load balancer.
+    pub load_balancer: ApiHost,
+    /// Servers that must be up when the step is done; the others have no k3s yet.
+    pub up: Vec<NodeName>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Memo {
+    /// The file before; none if there was none.
+    before: Option<SecretId>,
+    /// HAProxy ran before.
+    active: bool,
+}
+
+/// The step kind.
+pub struct ConfigureHaproxy(pub Services);
+
+impl ConfigureHaproxy {
+    async fn read(&self, params: &Params) -> Result<Option<String>, StepFailure> {
+        let file = self
+            .0
+            .world
+            .read_file(params.load_balancer.host, CONFIG_FILE, MAX)
+            .await
+            .map_err(failure::world)?;
+        file.map(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|_| StepFailure::fatal(format!("{CONFIG_FILE} is not UTF-8 text")))
+        })
+        .transpose()
+    }
+
+    async fn active(&self, params: &Params) -> Result<bool, StepFailure> {
+        let state = RemoteCommand::script(STATE).sudo();
+        let answer = self
+            .0
+            .world
+            .run(params.load_balancer.host, state)
+            .await
+            .map_err(failure::world)?;
+        Ok(answer.text().trim() == "active")
+    }
+
+    async fn take_over(
+        &self,
+        params: &Params,
+        text: &str,
+        after: Option<&str>,
+    ) -> Result<(), StepFailure> {
+        let (world, host) = (&*self.0.world, params.load_balancer.host);
+        world
+            .write_file(host, CANDIDATE, text.as_bytes(), 0o600)
+            .await
+            .map_err(failure::world)?;
+        let command = RemoteCommand::script(TAKE_OVER)
+            .arg(CANDIDATE)
+            .arg(CONFIG_FILE)
+            .args(after)
+            .sudo();
+        let answer = world.run(host, command).await.map_err(failure::world)?;
+        if answer.success() {
+            return Ok(());
+        }
+        let mut error = failure::fatal(
+            "HAProxy does not accept the new configuration, or does not start with it",
+            "Read what HAProxy says, and correct haproxy.cfg outside the section of this cluster.",
+        )
+        .into_error();
+        error.causes = answer.error_text().lines().map(str::to_owned).collect();
+        Err(StepFailure::Fatal(error))
+    }
+
+    /// The wanted file, from the file as it is.
+    fn rendered(params: &Params, now: &str) -> Result<String, StepFailure> {
+        params.section.apply(now).map_err(|e| {
+            failure::fatal(
+                e.to_string(),
+                "Change haproxy.cfg on the load balancer, or choose another one.",
+            )
+        })
+    }
+
+    /// The file undo wants, from the file as it is; none: no file, as before.
+    async fn reverted(
+        &self,
+        params: &Params,
+        memo: &Memo,
+        now: &str,
+    ) -> Result<Option<String>, StepFailure> {
+        let before = match memo.before {
+            None => None,
+            Some(id) => {
+                let old = self.0.secrets.get(id).await.map_err(failure::service)?;
+                Some(String::from_utf8_lossy(old.expose()).into_owned())
+            }
+        };
+        let base = before.as_deref().unwrap_or_default();
+        if Some(now) == before.as_deref() || Self::rendered(params, base)? == now {
+            return Ok(before);
+        }
+        // Somebody changed the rest meanwhile: only our section goes.
+        remove(now, &params.section.cluster)
+            .map(Some)
+            .map_err(|e| StepFailure::fatal(e.to_string()))
+    }
+
+    fn memo(context: &StepContext) -> Result<Memo, StepFailure> {
+        serde_json::from_value(context.memo.clone()).map_err(|e| {
+            StepFailure::fatal(format!(
+                "what was noted before the step does not decode: {e}"
+            ))
+        })
+    }
+}
+
+#[async_trait]
+impl StepKind for ConfigureHaproxy {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let not_done = |why: String| Ok(Probe::NotDone { why });
+        let Some(now) = self.read(&params).await? else {
+            return not_done(format!("there is no {CONFIG_FILE}"));
+        };
+        if Self::rendered(&params, &now)? != now {
+            return not_done("the cluster's section is not in haproxy.cfg".to_owned());
+        }
+        if !self.active(&params).await? {
+            return not_done("HAProxy does not run".to_owned());
+        }
+        let lb = &params.load_balancer;
+        let wanted = params.up.iter().map(NodeName::as_str);
+        let mut seen = "the section is in place".to_owned();
+        // Without a socket, the answer through it must do.
+        if let Some(socket) = stats_socket(&now) {
+            let listed =
+                match stats::stats(&*self.0.world, lb.host, socket, &params.section.cluster).await?
+                {
+                    Ok(listed) => listed,
+                    Err(why) => return not_done(why),
+                };
+            if listed.len() != params.section.servers.len() {
+                return not_done("HAProxy has not loaded the section yet".to_owned());
+            }
+            let down = stats::not_up(&listed, wanted);
+            if !down.is_empty() {
+                return not_done(down.join("; "));
+            }
+            seen = format!(
+                "{seen}; HAProxy's statistics list {} servers, up: {}",
+                listed.len(),
+                names(&params.up)
+            );
+        }
+        let target = TlsTarget::new(&lb.address, params.section.port);
+        match self.0.world.http_get(&target, "/ping").await {
+            Ok(answer) if answer.status == 200 => Ok(Probe::Done {
+                observed: format!("{seen}; k3s answers through {}", target.endpoint()),
+                outputs: BTreeMap::new(),
+            }),
+            Ok(answer) => not_done(format!("{} answers {}", target.endpoint(), answer.status)),
+            Err(e) => not_done(e.to_string()),
+        }
+    }
+
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        let params: Params = context.params()?;
+        let before = match self.read(&params).await? {
+            None => None,
+            Some(text) => {
+                let put = self
+                    .0
+                    .secrets
+                    .put(SecretKind::FileBefore, Secret::new(text))
+                    .await;
+                Some(put.map_err(failure::service)?)
+            }
+        };
+        let memo = Memo {
+            before,
+            active: self.active(&params).await?,
+        };
+        serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let now = self.read(&params).await?.unwrap_or_default();
+        self.take_over(&params, &Self::rendered(&params, &now)?, None)
+            .await
+    }
+
+    async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let memo = Self::memo(context)?;
+        let now = self.read(&params).await?;
+        let wanted = self
+            .reverted(&params, &memo, now.as_deref().unwrap_or_default())
+            .await?;
+        let as_before = now == wanted || (wanted.is_none() && now.is_none());
+        Ok(if as_before && self.active(&params).await? == memo.active {
+            Probe::Done {
+                observed: "haproxy.cfg and HAProxy are as before".to_owned(),
+                outputs: BTreeMap::new(),
+            }
+        } else {
+            Probe::NotDone {
+                why: "haproxy.cfg or HAProxy's state is not as before".to_owned(),
+            }
+        })
+    }
+
+    async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let memo = Self::memo(context)?;
+        let now = self.read(&params).await?.unwrap_or_default();
+        let after = (!memo.active).then_some("stop");
+        match self.reverted(&params, &memo, &now).await? {
+            Some(text) => self.take_over(&params, &text, after).await,
+            None => Err(StepFailure::fatal(
+                "there was no haproxy.cfg before: remove it by hand, then retry",
+            )),
+        }
+    }
+}
+
+fn names(names: &[NodeName]) -> String {
+    names
+        .iter()
+        .map(NodeName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

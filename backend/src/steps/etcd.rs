@@ -1,0 +1,156 @@
+//! A look at etcd from one server, through its JSON gateway on the server itself (facts A, etcd).
+
+use coxswain_engine::step::StepFailure;
+use coxswain_k3s::etcd::{MemberList, Status, parse_health};
+use coxswain_wire::HostId;
+
+use super::failure;
+use super::sections::sections;
+use crate::world::{RemoteCommand, Script, World};
+
+/// Members, health and leader. k3s serves the gateway on 2379, newer versions on a port of its own, 2382.
+pub(crate) const LOOK: Script = Script {
+    name: "look-at-etcd",
+    text: r#"cd /var/lib/rancher/k3s/server/tls/etcd 2>/dev/null || exit 0
+ask() {
+    if command -v curl >/dev/null 2>&1; then
+        curl -s -m 5 --cacert server-ca.crt --cert client.crt --key client.key ${3:+-X POST -d "$3"} "https://127.0.0.1:$1$2"
+    else
+        wget -q -T 5 -t 1 -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key ${3:+--post-data="$3"} "https://127.0.0.1:$1$2"
+    fi
+}
+either() {
+    for port in 2379 2382; do
+        answer=$(ask "$port" "$1" "${2-}")
+        case $answer in '{'*) printf '%s\n' "$answer"; return ;; esac
+    done
+}
+echo '--- members'
+either /v3/cluster/member/list '{}'
+echo '--- health'
+either /health
+echo '--- status'
+either /v3/maintenance/status '{}'
+exit 0
+"#,
+};
+
+/// `$1` the member's number, decimal. Only for members that never came up: k3s removes the others itself.
+const REMOVE: Script = Script {
+    name: "remove-etcd-member",
+    text: r#"cd /var/lib/rancher/k3s/server/tls/etcd || exit 1
+body="{\"ID\":\"$1\"}"
+for port in 2379 2382; do
+    if command -v curl >/dev/null 2>&1; then
+        answer=$(curl -s -m 10 --cacert server-ca.crt --cert client.crt --key client.key -X POST -d "$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
+    else
+        answer=$(wget -q -T 10 -t 1 -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key --post-data="$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
+    fi
+    case $answer in '{"header"'*) exit 0 ;; esac
+done
+echo "etcd answered: $answer" >&2
+exit 1
+"#,
+};
+
+/// What one server says of etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EtcdLook {
+    /// All members.
+    pub(crate) members: MemberList,
+    /// This server's own `/health`.
+    pub(crate) healthy: bool,
+    /// Number of the member that leads, if this server knows one.
+    pub(crate) leader: Option<u64>,
+}
+
+impl EtcdLook {
+    /// Looks. `Err` inside: etcd gave no answer, in words.
+    pub(crate) async fn take(
+        world: &dyn World,
+        host: HostId,
+    ) -> Result<Result<Self, String>, StepFailure> {
+        let command = RemoteCommand::script(LOOK).sudo();
+        let answer = world
+            .run(host, command)
+            .await
+            .and_then(|o| o.ok(LOOK.name))
+            .map_err(failure::world)?;
+        Ok(Self::parse(&answer.text()))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let found = sections(text);
+        let body = |name: &str| found.get(name).map(|b| b.trim()).unwrap_or_default();
+        if body("members").is_empty() {
+            return Err("etcd does not answer".to_owned());
+        }
+        let members = MemberList::parse(body("members")).map_err(|e| e.to_string())?;
+        let healthy = parse_health(body("health")).unwrap_or(false);
+        let leader = Status::parse(body("status"))
+            .ok()
+            .map(|s| s.leader)
+            .filter(|id| *id != 0);
+        Ok(Self {
+            members,
+            healthy,
+            leader,
+        })
+    }
+
+    /// True if a node's member is listed and votes.
+    pub(crate) fn votes(&self, node: &str) -> bool {
+        self.members
+            .members
+            .iter()
+            .any(|m| m.node_name() == node && m.votes())
+    }
+
+    /// Members that belong to a host: by node name, or, while they have none, by peer address.
+    pub(crate) fn of_host(&self, node: &str, address: &str) -> Vec<u64> {
+        let peer = |url: &String| {
+            url.contains(&format!("//{address}:")) || url.contains(&format!("//[{address}]:"))
+        };
+        let ours = |m: &&coxswain_k3s::etcd::Member| {
+            m.node_name() == node || (m.name.is_empty() && m.peer_urls.iter().any(peer))
+        };
+        self.members
+            .members
+            .iter()
+            .filter(ours)
+            .map(|m| m.id)
+            .collect()
+    }
+}
+
+/// Removes a member.
+pub(crate) async fn remove_member(
+    world: &dyn World,
+    host: HostId,
+    id: u64,
+) -> Result<(), StepFailure> {
+    let command = RemoteCommand::script(REMOVE).arg(id.to_string()).sudo();
+    world
+        .run(host, command)
+        .await
+        .and_then(|o| o.ok(REMOVE.name))
+        .map_err(failure::world)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_members_and_health() {
+        let look = EtcdLook::parse(
+            "--- members\n{\"members\":[{\"ID\":\"7\",\"name\":\"node1-0123abcd\",\"peerURLs\":[\"https://10.0.0.1:2380\"]},{\"ID\":\"8\",\"peerURLs\":[\"https://10.0.0.2:2380\"],\"isLearner\":true}]}\n--- health\n{\"health\":\"true\"}\n",
+        )
+        .unwrap();
+        assert!(look.healthy && look.votes("node1") && !look.votes("node2"));
+        assert_eq!(look.of_host("node2", "10.0.0.2"), [8]);
+        assert_eq!(look.of_host("node1", "10.0.0.9"), [7]);
+        assert_eq!(EtcdLook::parse(""), Err("etcd does not answer".to_owned()));
+    }
+}

@@ -1,0 +1,111 @@
+//! The job that installs k3s: the installer without its own start, then a start that does not wait.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use coxswain_engine::step::StepContext;
+use coxswain_k3s::install::{AIR_GAP_SCRIPT, ONLINE_SCRIPT, Source};
+
+use crate::world::{JobSpec, Script};
+
+/// `$1` the unit, `$2` the file for the journal's cursor, `$3` where an older binary is kept, then the
+/// installer's own arguments. A unit left over from a failed attempt is stopped, so that its last words
+/// cannot be taken for those of the new start; the cursor is taken right before that start.
+const BEFORE: &str = r#"unit=$1 mark=$2 keep=$3
+shift 3
+systemctl stop "$unit" 2>/dev/null
+if [ -e /usr/local/bin/k3s ] && [ ! -e "$keep/usr/local/bin/k3s" ] && [ ! -e "/etc/systemd/system/$unit" ]; then
+    (umask 077 && mkdir -p "$keep/usr/local/bin") || exit 1
+    cp -p /usr/local/bin/k3s "$keep/usr/local/bin/k3s.copy" || exit 1
+    mv "$keep/usr/local/bin/k3s.copy" "$keep/usr/local/bin/k3s" || exit 1
+fi
+(
+"#;
+
+const AFTER: &str = r#"
+)
+status=$?
+[ "$status" -eq 0 ] || exit "$status"
+(umask 077 && mkdir -p "${mark%/*}") || exit 1
+journalctl --sync >/dev/null 2>&1
+(umask 077 && journalctl -q --no-pager -o cat -n 1 --show-cursor | sed -n 's/^-- cursor: //p' >"$mark")
+echo "coxswain: starting $unit"
+systemctl restart --no-block "$unit"
+"#;
+
+/// The installer from an address.
+static ONLINE: LazyLock<Script> = LazyLock::new(|| wrapped("install-k3s-online", ONLINE_SCRIPT));
+/// The installer from files on the host.
+static AIR_GAP: LazyLock<Script> = LazyLock::new(|| wrapped("install-k3s-air-gap", AIR_GAP_SCRIPT));
+
+/// `$1` a file to forget.
+pub(super) const FORGET: Script = Script {
+    name: "forget-mark",
+    text: "rm -f -- \"$1\"\n",
+};
+
+/// Built once, from constants alone.
+fn wrapped(name: &'static str, installer: &str) -> Script {
+    let text = format!("{BEFORE}{installer}{AFTER}");
+    Script {
+        name,
+        text: Box::leak(text.into_boxed_str()),
+    }
+}
+
+/// The job, still without arguments.
+pub(super) fn spec(source: &Source, runtime_max: Duration) -> JobSpec {
+    let script = match source {
+        Source::Online { .. } => *ONLINE,
+        Source::AirGap { .. } => *AIR_GAP,
+    };
+    JobSpec::new(script, runtime_max)
+}
+
+/// The file with the journal's cursor at the start of the attempt's k3s. Gone after a boot.
+pub(super) fn mark(context: &StepContext) -> String {
+    format!(
+        "/run/coxswain/journal-{}-{}-{}",
+        context.run, context.step, context.attempt
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn is_posix_shell_and_keeps_the_installers_status() {
+        for script in [*ONLINE, *AIR_GAP] {
+            let checked = Command::new("sh")
+                .args(["-n", "-c", script.text])
+                .output()
+                .unwrap();
+            assert!(checked.status.success(), "{checked:?}");
+        }
+        let text =
+            format!("{BEFORE}set -eu\ntrap 'echo cleaned' EXIT\necho \"got $1\"\nexit 7\n{AFTER}");
+        let work = tempfile::tempdir().unwrap();
+        let keep = work.path().join("keep");
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                &text,
+                "job",
+                "none.service",
+                "/nonexistent/mark",
+                keep.to_str().unwrap(),
+                "https://x",
+            ])
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(7));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "got https://x\ncleaned\n"
+        );
+    }
+}

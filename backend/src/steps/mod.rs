@@ -1,0 +1,64 @@
+//! Step kinds of the panel, one file each, and the registry the engine finds them in.
+//!
+//! A step kind speaks to machines only through [`crate::world`] and to the panel only through
+//! [`services`]. Its scripts are constant; values reach them as positional parameters.
+
+pub mod configure_haproxy;
+pub mod fetch_kubeconfig;
+pub mod install_k3s;
+pub mod leave_cluster;
+pub mod read_token;
+pub mod record_cluster;
+pub mod remove_k3s;
+pub mod save_snapshot;
+pub mod services;
+pub mod verify_cluster;
+
+pub(crate) mod etcd;
+mod failure;
+pub(crate) mod inspect;
+mod jobs;
+pub(crate) mod kube;
+mod leave;
+mod sections;
+mod stats;
+pub(crate) mod unit;
+
+use std::sync::Arc;
+
+use coxswain_engine::step::{Registry, StepKind};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use kube::ApiHost;
+
+pub use services::Services;
+
+/// All step kinds.
+#[must_use]
+pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
+    vec![
+        Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
+        Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
+        Arc::new(install_k3s::InstallK3s(services.clone())),
+        Arc::new(leave_cluster::LeaveCluster(services.clone())),
+        Arc::new(read_token::ReadToken(services.clone())),
+        Arc::new(record_cluster::RecordCluster(services.clone())),
+        Arc::new(remove_k3s::RemoveK3s(services.clone())),
+        Arc::new(save_snapshot::SaveSnapshot(services.clone())),
+        Arc::new(verify_cluster::VerifyCluster(services.clone())),
+    ]
+}
+
+/// The registry of all step kinds.
+#[must_use]
+pub fn registry(services: &Services) -> Registry {
+    Registry::new(kinds(services))
+}
+
+/// Whether parameters decode, for [`StepKind::check`].
+fn check<T: DeserializeOwned>(params: &Value) -> Result<(), String> {
+    serde_json::from_value::<T>(params.clone())
+        .map(drop)
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,179 @@
+//! Step kind `remove_k3s`: k3s and everything it left off a host. Cannot be undone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::inspect::{inspect, paths, remains};
+use super::jobs::{Job, host};
+use super::{Services, check, failure};
+use crate::world::{JobSpec, Script};
+
+/// Stored name.
+pub const KIND: &str = "remove_k3s";
+
+/// Time the removal may take, waiting for unmounts included.
+pub(crate) const RUNTIME: Duration = Duration::from_secs(300);
+
+/// Below this lies what a removal puts back at its end, under the full old path.
+const KEEP_ROOT: &str = "/var/lib/coxswain/kept";
+
+/// `$1` a directory for what is kept, `$2…` the paths to keep. The uninstall script's exit status is not
+/// trusted (facts A, removing): what it leaves is removed here.
+pub(crate) const REMOVE: Script = Script {
+    name: "remove-k3s",
+    text: r#"set -u
+umask 022
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+keep=$1
+shift
+exists() { [ -e "$1" ] || [ -L "$1" ]; }
+folder() { case $1 in /var/*) (umask 077 && mkdir -p "${1%/*}") ;; *) mkdir -p "${1%/*}" ;; esac; }
+for path; do
+    kept=$keep$path
+    if exists "$path" && ! exists "$kept"; then
+        (umask 077 && mkdir -p "${kept%/*}") || exit 1
+        rm -rf "$kept.part"
+        mv "$path" "$kept.part" || exit 1
+    fi
+    if exists "$kept.part"; then mv "$kept.part" "$kept" || exit 1; fi
+    if exists "$kept"; then echo "coxswain: keeping $path"; fi
+done
+
+for script in /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh; do
+    if [ -x "$script" ]; then
+        echo "coxswain: running $script"
+        sh "$script" </dev/null
+        echo "coxswain: $script ended with status $?"
+    fi
+done
+
+echo "coxswain: removing what is left"
+for unit in k3s.service k3s-agent.service; do
+    systemctl disable --now "$unit" >/dev/null 2>&1
+    systemctl reset-failed "$unit" >/dev/null 2>&1
+done
+for cmdline in /proc/[0-9]*/cmdline; do
+    if tr '\0' ' ' <"$cmdline" 2>/dev/null | grep -q -e '^/var/lib/rancher/k3s/data/' -e 'containerd-shim.*/run/k3s/containerd'; then
+        pid=${cmdline#/proc/}
+        kill -9 "${pid%/cmdline}" 2>/dev/null
+    fi
+done
+while read -r _ at _; do printf '%s\n' "$at"; done </proc/self/mounts | sort -r |
+    while read -r at; do
+        case $at in
+        /run/k3s/* | /var/lib/rancher/k3s/?* | /var/lib/kubelet/pods/* | /var/lib/kubelet/plugins/* | /run/netns/cni-*)
+            umount "$at" || umount -l "$at" ;;
+        esac
+    done
+for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
+    if [ -e "/sys/class/net/$link" ]; then ip link delete "$link"; fi
+done
+for net in /run/netns/cni-*; do if [ -e "$net" ]; then ip netns delete "${net##*/}" || rm -f "$net"; fi; done
+for program in kubectl crictl ctr; do
+    if [ "$(readlink "/usr/local/bin/$program" 2>/dev/null)" = k3s ]; then rm -f "/usr/local/bin/$program"; fi
+done
+for path in /etc/systemd/system/k3s.service /etc/systemd/system/k3s.service.env /etc/systemd/system/k3s.service.d \
+    /etc/systemd/system/k3s-agent.service /etc/systemd/system/k3s-agent.service.env \
+    /etc/systemd/system/k3s-agent.service.d /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
+    /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh \
+    /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet; do
+    if exists "$path"; then
+        # A mount point stays, emptied.
+        if ! rm -rf --one-file-system "$path" 2>/dev/null && [ -d "$path" ]; then
+            find "$path" -xdev -mindepth 1 -delete
+        fi
+    fi
+done
+rmdir /etc/rancher /var/lib/rancher 2>/dev/null
+systemctl daemon-reload
+
+for path; do
+    kept=$keep$path
+    if exists "$kept"; then
+        folder "$path" || exit 1
+        rm -rf "$path"
+        mv "$kept" "$path" || exit 1
+        echo "coxswain: put back $path"
+    fi
+done
+rm -rf "$keep"
+rmdir /var/lib/coxswain/kept 2>/dev/null
+echo "coxswain: done"
+exit 0
+"#,
+};
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Absolute paths that stay: configuration a person wrote, files placed for an installation.
+    pub keep: Vec<String>,
+}
+
+/// The job of a removal. `context` names the place where kept files wait.
+pub(crate) fn spec(context: &StepContext, keep: &[String]) -> JobSpec {
+    let spec = JobSpec::new(REMOVE, RUNTIME).arg(keep_dir(context));
+    keep.iter().fold(spec, JobSpec::arg)
+}
+
+/// Where a step keeps files of the host aside.
+pub(crate) fn keep_dir(context: &StepContext) -> String {
+    format!("{KEEP_ROOT}/{}-{}", context.run, context.step)
+}
+
+/// The step kind.
+pub struct RemoveK3s(pub Services);
+
+#[async_trait]
+impl StepKind for RemoveK3s {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let facts = inspect(&*self.0.world, host(context)?)
+            .await
+            .map_err(failure::world)?;
+        let left = remains(&facts.leftovers, &params.keep);
+        Ok(if left.is_empty() {
+            Probe::Done {
+                observed: "nothing of k3s is left".to_owned(),
+                outputs: BTreeMap::new(),
+            }
+        } else {
+            Probe::NotDone {
+                why: format!("there still is: {}", paths(&left)),
+            }
+        })
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        Job::of(&*self.0.world, context)?
+            .run(&spec(context, &params.keep), context.output.as_ref())
+            .await
+    }
+
+    async fn reattach(&self, context: &StepContext) -> Result<Attached, StepFailure> {
+        Job::of(&*self.0.world, context)?.reattach(context).await
+    }
+
+    async fn interrupt(&self, context: &StepContext) -> Result<(), StepFailure> {
+        Job::of(&*self.0.world, context)?.stop().await
+    }
+
+    async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
+        Job::of(&*self.0.world, context)?.remove().await
+    }
+}

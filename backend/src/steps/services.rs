@@ -1,0 +1,130 @@
+//! What steps and workflows use of the panel besides machines: the vault and the book of clusters.
+//! Implemented by the store and the vault; in memory for tests.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use coxswain_wire::{ClusterId, ClusterPhase, HostId, Member, SecretId};
+
+use crate::world::{Secret, World};
+
+/// The vault or the database failed. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ServiceError(pub String);
+
+/// What a secret is: tells the vault which parts of it must be masked in every text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretKind {
+    /// A cluster's server token; its parts by `coxswain_k3s::token::Token::secrets`.
+    ServerToken,
+    /// An admin kubeconfig; its parts by `coxswain_k3s::kubeconfig::Kubeconfig::secrets`.
+    Kubeconfig,
+    /// A file of a host as it was before a step, to be put back by its undo. Not masked as a whole.
+    FileBefore,
+}
+
+impl SecretKind {
+    /// Stored name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SecretKind::ServerToken => "server_token",
+            SecretKind::Kubeconfig => "kubeconfig",
+            SecretKind::FileBefore => "file_before",
+        }
+    }
+}
+
+/// Keeps secrets encrypted.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// Stores a value under a new number. From its return on the value is masked in every text.
+    ///
+    /// # Errors
+    /// The vault or the storage failed; nothing was stored.
+    async fn put(&self, kind: SecretKind, value: Secret) -> Result<SecretId, ServiceError>;
+
+    /// A stored value.
+    ///
+    /// # Errors
+    /// There is no such secret, or the vault or the storage failed.
+    async fn get(&self, id: SecretId) -> Result<Secret, ServiceError>;
+}
+
+/// What the panel knows of its clusters. Every change is safe to repeat.
+#[async_trait]
+pub trait ClusterBook: Send + Sync {
+    /// Whether k3s is believed to be there.
+    ///
+    /// # Errors
+    /// There is no such cluster, or the storage failed; so below.
+    async fn phase(&self, cluster: ClusterId) -> Result<ClusterPhase, ServiceError>;
+
+    /// Sets [`ClusterBook::phase`].
+    ///
+    /// # Errors
+    /// As above.
+    async fn set_phase(&self, cluster: ClusterId, phase: ClusterPhase) -> Result<(), ServiceError>;
+
+    /// The stored admin kubeconfig, pointed at the endpoint.
+    ///
+    /// # Errors
+    /// As above.
+    async fn kubeconfig(&self, cluster: ClusterId) -> Result<Option<SecretId>, ServiceError>;
+
+    /// Sets or clears [`ClusterBook::kubeconfig`].
+    ///
+    /// # Errors
+    /// As above.
+    async fn set_kubeconfig(
+        &self,
+        cluster: ClusterId,
+        secret: Option<SecretId>,
+    ) -> Result<(), ServiceError>;
+
+    /// The stored token that servers and agents join with.
+    ///
+    /// # Errors
+    /// As above.
+    async fn token(&self, cluster: ClusterId) -> Result<Option<SecretId>, ServiceError>;
+
+    /// Sets or clears [`ClusterBook::token`].
+    ///
+    /// # Errors
+    /// As above.
+    async fn set_token(
+        &self,
+        cluster: ClusterId,
+        secret: Option<SecretId>,
+    ) -> Result<(), ServiceError>;
+
+    /// The members, servers first.
+    ///
+    /// # Errors
+    /// As above.
+    async fn members(&self, cluster: ClusterId) -> Result<Vec<Member>, ServiceError>;
+
+    /// Adds a host. No effect if it is a member in this role already.
+    ///
+    /// # Errors
+    /// As above, or the host belongs to another cluster.
+    async fn add_member(&self, cluster: ClusterId, member: Member) -> Result<(), ServiceError>;
+
+    /// Takes a host out. No effect if it is none.
+    ///
+    /// # Errors
+    /// As above.
+    async fn remove_member(&self, cluster: ClusterId, host: HostId) -> Result<(), ServiceError>;
+}
+
+/// Everything a step may use. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Machines and clusters.
+    pub world: Arc<dyn World>,
+    /// The vault.
+    pub secrets: Arc<dyn Secrets>,
+    /// The book of clusters.
+    pub book: Arc<dyn ClusterBook>,
+}

@@ -1,0 +1,156 @@
+//! A look at k3s's systemd unit on a host, and at its journal since a job of ours started it.
+
+use coxswain_engine::step::StepFailure;
+use coxswain_k3s::journal::{FatalSign, JoinFailure, fatal_sign};
+use coxswain_k3s::unit_file::UnitFile;
+use coxswain_wire::{HostId, StepError};
+
+use super::failure;
+use super::sections::{sections, value};
+use crate::world::{RemoteCommand, Script, World};
+
+/// `$1` the unit, `$2` a file with a journal cursor, or nothing. `k3s` writes much: only lines that may
+/// be fatal come back. Without the file (the host has booted since) this boot's journal counts.
+pub(crate) const LOOK: Script = Script {
+    name: "look-at-unit",
+    text: r#"unit=$1 mark=${2-}
+echo '--- unit'
+systemctl show "$unit" -p LoadState -p ActiveState -p SubState -p InvocationID -p NRestarts
+echo '--- files'
+systemctl cat "$unit" 2>/dev/null
+[ -n "$mark" ] || exit 0
+echo '--- journal'
+cursor=
+[ ! -r "$mark" ] || cursor=$(cat "$mark")
+if [ -n "$cursor" ]; then
+    set -- --after-cursor="$cursor"
+else
+    set -- -b
+fi
+journalctl -q --no-pager -o cat -u "$unit" "$@" |
+    grep -aE 'level=(fatal|error|panic)|"level":"(fatal|error|panic)"|ode password|duplicate hostname|^[EF][0-9]{4} ' |
+    tail -n 200
+exit 0
+"#,
+};
+
+/// What was seen.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct UnitLook {
+    /// There is such a unit.
+    pub(crate) loaded: bool,
+    /// systemd's `ActiveState`.
+    pub(crate) state: String,
+    /// Changes with every start; empty before the first.
+    pub(crate) invocation: String,
+    /// Unit file and drop-ins, one behind the other. May hold secrets.
+    pub(crate) files: String,
+    /// Lines that may be fatal, oldest first.
+    pub(crate) journal: Vec<String>,
+}
+
+impl UnitLook {
+    /// Looks. `mark` names the file with the cursor from where to read the journal.
+    pub(crate) async fn take(
+        world: &dyn World,
+        host: HostId,
+        unit: &str,
+        mark: Option<&str>,
+    ) -> Result<Self, StepFailure> {
+        let command = RemoteCommand::script(LOOK).arg(unit).args(mark).sudo();
+        let answer = world
+            .run(host, command)
+            .await
+            .and_then(|o| o.ok(LOOK.name))
+            .map_err(failure::world)?;
+        Ok(Self::parse(&answer.text()))
+    }
+
+    fn parse(text: &str) -> Self {
+        let found = sections(text);
+        let body = |name: &str| found.get(name).map(String::as_str).unwrap_or_default();
+        let show = |key: &str| value(body("unit"), key).unwrap_or_default().to_owned();
+        Self {
+            loaded: show("LoadState") == "loaded",
+            state: show("ActiveState"),
+            invocation: show("InvocationID"),
+            files: body("files").to_owned(),
+            journal: body("journal").lines().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The command line in force: subcommand first; none if it does not start k3s.
+    pub(crate) fn words(&self) -> Option<Vec<String>> {
+        let command = UnitFile::parse(&self.files).ok()?.command().ok()?;
+        Some(
+            std::iter::once(command.subcommand)
+                .chain(command.args)
+                .collect(),
+        )
+    }
+
+    /// Started and not on its way down or up.
+    pub(crate) fn active(&self) -> bool {
+        self.state == "active"
+    }
+
+    /// The sign that k3s will not come up, however often systemd restarts it. What another machine may
+    /// still heal (a server that does not answer yet) counts from its second appearance on.
+    pub(crate) fn fatal(&self) -> Option<FatalSign> {
+        let signs: Vec<FatalSign> = self
+            .journal
+            .iter()
+            .filter_map(|line| fatal_sign(line))
+            .collect();
+        let certain = signs.iter().rev().find(|sign| match sign.kind {
+            JoinFailure::WrongToken
+            | JoinFailure::CaHashMismatch
+            | JoinFailure::CriticalFlags
+            | JoinFailure::DuplicateNodeName
+            | JoinFailure::OtherTokenData => true,
+            JoinFailure::Unreachable | JoinFailure::Other => false,
+        });
+        certain
+            .or_else(|| signs.get(1..).and_then(<[FatalSign]>::last))
+            .cloned()
+    }
+}
+
+/// The failure of a step whose k3s does not come up.
+pub(crate) fn fatal(sign: &FatalSign) -> StepFailure {
+    StepFailure::Fatal(StepError {
+        message: format!("k3s: {}", sign.message),
+        causes: Vec::new(),
+        advice: Some(sign.kind.advice().to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_answer() {
+        let look = UnitLook::parse(
+            "--- unit\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\nInvocationID=ab\n--- files\n[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--debug' \\\n\n--- journal\ntime=\"x\" level=fatal msg=\"starting kubernetes: preparing server: https://10.0.0.1:6443/v1-k3s/config: 401 Unauthorized\"\n",
+        );
+        assert!(look.loaded && !look.active());
+        assert_eq!(look.fatal().map(|s| s.kind), Some(JoinFailure::WrongToken));
+        assert_eq!(
+            look.words(),
+            Some(vec!["server".to_owned(), "--debug".to_owned()])
+        );
+    }
+
+    #[test]
+    fn an_unreachable_server_counts_the_second_time() {
+        let line = r#"time="x" level=fatal msg="starting kubernetes: preparing server: failed to get CA certs: Get \"https://10.0.0.9:6443/cacerts\": dial tcp""#;
+        let mut look = UnitLook {
+            journal: vec![line.to_owned()],
+            ..UnitLook::default()
+        };
+        assert_eq!(look.fatal(), None);
+        look.journal.push(line.to_owned());
+        assert_eq!(look.fatal().map(|s| s.kind), Some(JoinFailure::Unreachable));
+    }
+}

@@ -1,0 +1,212 @@
+//! Step kind `verify_cluster`: looks at everything that makes a cluster whole, and changes nothing.
+
+mod sans;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use coxswain_engine::plan::Param;
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::haproxy::{CONFIG_FILE, stats_socket};
+use coxswain_k3s::kubeconfig::Kubeconfig;
+use coxswain_k3s::names::{ClusterName, San};
+use coxswain_wire::SecretId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::etcd::EtcdLook;
+use super::kube::{ApiHost, client};
+use super::{Services, check, failure, stats};
+use crate::world::KubeNode;
+
+/// Stored name.
+pub const KIND: &str = "verify_cluster";
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// All servers.
+    pub servers: Vec<ApiHost>,
+    /// Node names of all agents.
+    pub agents: Vec<String>,
+    /// Load balancers in front of them.
+    pub load_balancers: Vec<ApiHost>,
+    /// Names and addresses that the API's certificate must be valid for.
+    pub sans: Vec<San>,
+    /// The kubeconfig to look through.
+    pub kubeconfig: Param<SecretId>,
+}
+
+/// The step kind.
+pub struct VerifyCluster(pub Services);
+
+impl VerifyCluster {
+    /// What is not as it must be, in words.
+    async fn wrong(
+        &self,
+        params: &Params,
+        config: &Kubeconfig,
+    ) -> Result<Option<String>, StepFailure> {
+        let world = &*self.0.world;
+        let ways: Vec<&ApiHost> = params
+            .load_balancers
+            .iter()
+            .chain(&params.servers)
+            .collect();
+        let kube = client(world, config, ways.iter().map(|w| w.endpoint()).collect()).await?;
+        for way in &ways {
+            match kube.readyz(&way.name).await {
+                Ok(answer) if answer.ready => {}
+                Ok(answer) => {
+                    return Ok(Some(format!(
+                        "the API through {} is not ready: {}",
+                        way.name, answer.text
+                    )));
+                }
+                Err(e) => return Ok(Some(e.to_string())),
+            }
+        }
+        match kube.nodes().await {
+            Ok(nodes) => {
+                if let Some(why) = nodes_wrong(params, &nodes) {
+                    return Ok(Some(why));
+                }
+            }
+            Err(e) => return Ok(Some(e.to_string())),
+        }
+        if let Some(why) = self.etcd_wrong(params).await? {
+            return Ok(Some(why));
+        }
+        if let Some(why) = self.balancing_wrong(params).await? {
+            return Ok(Some(why));
+        }
+        Ok(sans::wrong(world, &ways, &params.sans, config.ca_pem()).await)
+    }
+
+    async fn etcd_wrong(&self, params: &Params) -> Result<Option<String>, StepFailure> {
+        let servers: BTreeSet<&str> = params.servers.iter().map(|s| s.name.as_str()).collect();
+        for server in &params.servers {
+            let etcd = match EtcdLook::take(&*self.0.world, server.host).await? {
+                Ok(etcd) => etcd,
+                Err(why) => return Ok(Some(format!("{}: {why}", server.name))),
+            };
+            if !etcd.healthy {
+                return Ok(Some(format!(
+                    "the etcd member on {} is not healthy",
+                    server.name
+                )));
+            }
+            let members: BTreeSet<&str> =
+                etcd.members.members.iter().map(|m| m.node_name()).collect();
+            let all_vote = etcd.members.voters() == etcd.members.members.len();
+            if members != servers || etcd.members.members.len() != servers.len() || !all_vote {
+                let listed: Vec<&str> = members.into_iter().collect();
+                return Ok(Some(format!(
+                    "etcd on {} has the members {}",
+                    server.name,
+                    listed.join(", ")
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn balancing_wrong(&self, params: &Params) -> Result<Option<String>, StepFailure> {
+        for lb in &params.load_balancers {
+            let file = self
+                .0
+                .world
+                .read_file(lb.host, CONFIG_FILE, 1024 * 1024)
+                .await
+                .map_err(failure::world)?;
+            let text = String::from_utf8_lossy(&file.unwrap_or_default()).into_owned();
+            // Without a socket, the answers through it (above) must do.
+            let Some(socket) = stats_socket(&text) else {
+                continue;
+            };
+            let listed =
+                match stats::stats(&*self.0.world, lb.host, socket, &params.cluster).await? {
+                    Ok(listed) => listed,
+                    Err(why) => return Ok(Some(why)),
+                };
+            let down = stats::not_up(&listed, params.servers.iter().map(|s| s.name.as_str()));
+            if !down.is_empty() {
+                return Ok(Some(format!("{}: {}", lb.name, down.join("; "))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn nodes_wrong(params: &Params, nodes: &[KubeNode]) -> Option<String> {
+    let wanted = params
+        .servers
+        .iter()
+        .map(|s| s.name.as_str())
+        .chain(params.agents.iter().map(String::as_str));
+    let absent: Vec<&str> = wanted
+        .filter(|name| !nodes.iter().any(|n| n.name == *name))
+        .collect();
+    if !absent.is_empty() {
+        return Some(format!("not registered: {}", absent.join(", ")));
+    }
+    let not_ready: Vec<&str> = nodes
+        .iter()
+        .filter(|n| !n.ready)
+        .map(|n| n.name.as_str())
+        .collect();
+    (!not_ready.is_empty()).then(|| format!("not Ready: {}", not_ready.join(", ")))
+}
+
+#[async_trait]
+impl StepKind for VerifyCluster {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let id = params
+            .kubeconfig
+            .resolve(&context.outputs)
+            .map_err(StepFailure::fatal)?;
+        let stored = self.0.secrets.get(id).await.map_err(failure::service)?;
+        let config = Kubeconfig::parse(&String::from_utf8_lossy(stored.expose()))
+            .map_err(|e| StepFailure::fatal(e.to_string()))?;
+        Ok(match self.wrong(&params, &config).await? {
+            Some(why) => Probe::NotDone { why },
+            None => Probe::Done {
+                observed: seen(&params),
+                outputs: BTreeMap::new(),
+            },
+        })
+    }
+
+    /// There is nothing to do but to look again, until everything is as it must be.
+    async fn apply(&self, _context: &StepContext) -> Result<(), StepFailure> {
+        Ok(())
+    }
+}
+
+fn seen(params: &Params) -> String {
+    let nodes = params.servers.len() + params.agents.len();
+    let sans: Vec<&str> = params.sans.iter().map(San::as_str).collect();
+    let through = if params.load_balancers.is_empty() {
+        "every server"
+    } else {
+        "the load balancer and every server"
+    };
+    format!(
+        "all {nodes} nodes Ready; {} of {} etcd members healthy and voting; API ready through {through}, its certificate valid for {}",
+        params.servers.len(),
+        params.servers.len(),
+        sans.join(", ")
+    )
+}

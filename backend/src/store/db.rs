@@ -1,0 +1,93 @@
+//! The connections: one writer, several readers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
+
+use super::DbError;
+
+/// A write transaction; rolled back when dropped.
+pub type Tx = Transaction<'static, Sqlite>;
+
+/// How long a statement waits for a lock, and a caller for a connection.
+const BUSY: Duration = Duration::from_secs(10);
+const READERS: u32 = 4;
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+    inventory: watch::Sender<u64>,
+}
+
+impl Db {
+    /// Opens the database file, makes it if there is none, and brings it up to date.
+    ///
+    /// # Errors
+    /// The file cannot be opened or was written by a newer panel.
+    pub async fn open(file: &Path) -> Result<Self, DbError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            // Without it, REPLACE would go past the append-only triggers.
+            .pragma("recursive_triggers", "ON")
+            .busy_timeout(BUSY);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(BUSY)
+            .connect_with(options.clone())
+            .await?;
+        sqlx::migrate!("../migrations").run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(BUSY)
+            .connect_with(options.read_only(true))
+            .await?;
+        Ok(Self {
+            writer,
+            readers,
+            inventory: watch::Sender::new(0),
+        })
+    }
+
+    /// Begins a change. There is one writer, so callers queue here.
+    ///
+    /// # Errors
+    /// The storage failed, or the queue did not move for ten seconds.
+    pub async fn write(&self) -> Result<Tx, DbError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Commits a change of the inventory and tells those who watch it.
+    pub(super) async fn commit_inventory(&self, tx: Tx) -> Result<(), DbError> {
+        tx.commit().await?;
+        self.inventory.send_modify(|n| *n = n.wrapping_add(1));
+        Ok(())
+    }
+
+    /// Fires after each change of hosts, clusters or credentials.
+    #[must_use]
+    pub fn inventory_changed(&self) -> watch::Receiver<u64> {
+        self.inventory.subscribe()
+    }
+
+    /// Closes all connections and folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

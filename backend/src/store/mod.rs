@@ -1,0 +1,33 @@
+//! The only SQL. One file a table group; every change writes its audit entry in its own transaction.
+//!
+//! [`Db`] is the database, [`RunStore`] is the engine's view of it.
+
+mod audit;
+mod cluster_book;
+mod clusters;
+mod credentials;
+mod db;
+mod error;
+mod host_rows;
+mod hosts;
+mod meta;
+mod output;
+mod output_writer;
+mod run_list;
+mod run_rows;
+mod runs;
+mod secrets;
+mod sessions;
+mod users;
+
+pub use audit::{ChainReport, verify_file};
+pub use cluster_book::{ClusterSecret, ClusterSecrets};
+pub use clusters::ClusterInput;
+pub use db::{Db, Tx};
+pub use error::{ChangeError, DbError};
+pub use hosts::{HostAccess, HostInput};
+pub use output::MAX_CHUNK;
+pub use runs::RunStore;
+pub use secrets::SealedSecret;
+pub use sessions::SessionRow;
+pub use users::UserRow;

@@ -1,0 +1,50 @@
+//! The workflows on today's inventory.
+
+use async_trait::async_trait;
+use coxswain_engine::plan::Plan;
+use coxswain_wire::{Inputs, WorkflowInfo};
+
+use crate::planner::{PlanError, Planner};
+use crate::store::Db;
+use crate::workflows::{Inventory, all, find};
+
+/// All workflows of the panel.
+pub struct Workflows {
+    db: Db,
+}
+
+impl Workflows {
+    /// They plan on the inventory of `db`.
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+}
+
+#[async_trait]
+impl Planner for Workflows {
+    fn workflows(&self) -> Vec<WorkflowInfo> {
+        all().iter().map(|workflow| workflow.info()).collect()
+    }
+
+    async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError> {
+        let found =
+            find(workflow).ok_or_else(|| PlanError::UnknownWorkflow(workflow.to_owned()))?;
+        let inventory = Inventory {
+            clusters: self.db.clusters().await?,
+            hosts: self.db.hosts().await?,
+        };
+        found
+            .plan(inputs, &inventory)
+            .map_err(|errors| match errors.into_iter().next() {
+                Some(error) => PlanError::Field {
+                    field: format!("inputs.{}", error.field),
+                    message: error.message,
+                },
+                None => PlanError::Field {
+                    field: "inputs".to_owned(),
+                    message: "The inputs were refused.".to_owned(),
+                },
+            })
+    }
+}

@@ -1,0 +1,222 @@
+//! The evidence for installing k3s on hosts. Reads only; hosts are asked side by side.
+//!
+//! The subject of a fact is a host's name, or the cluster's for what is about all of them: that is how the
+//! engine knows which facts a run has changed itself.
+
+mod balancer;
+mod host;
+mod ports;
+mod reach;
+mod remains;
+mod source;
+
+pub(super) use remains::jobs;
+pub(super) use source::FILES;
+
+use std::collections::BTreeMap;
+
+use coxswain_engine::plan::Plan;
+use coxswain_k3s::haproxy::Section;
+use coxswain_k3s::install::Source;
+use coxswain_k3s::names::Address;
+use coxswain_k3s::preflight::HostFacts;
+use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
+use futures::StreamExt as _;
+use futures::stream;
+use serde::{Deserialize, Serialize};
+
+use super::PreflightContext;
+use crate::steps::ApiHost;
+use crate::steps::inspect::inspect;
+use crate::world::WorldError;
+
+/// Hosts that are asked at a time.
+const AT_ONCE: usize = 8;
+
+/// What a gate looks at; stored in the plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Checks {
+    /// Hosts that become servers.
+    pub(super) servers: Vec<ApiHost>,
+    /// Hosts that become agents.
+    pub(super) agents: Vec<ApiHost>,
+    /// Load balancers.
+    pub(super) load_balancers: Vec<ApiHost>,
+    /// Servers that run already, which the new nodes must reach and be reached from.
+    pub(super) peers: Vec<ApiHost>,
+    /// What the load balancers will get.
+    pub(super) section: Section,
+    /// Where clients will find the API.
+    pub(super) endpoint: Address,
+    /// Where k3s comes from.
+    pub(super) source: Source,
+    /// An old k3s is about to be removed: what is left of it is no obstacle.
+    pub(super) cleaning: bool,
+}
+
+impl Checks {
+    /// Hosts that get k3s.
+    fn new_nodes(&self) -> impl Iterator<Item = &ApiHost> {
+        self.servers.iter().chain(&self.agents)
+    }
+
+    fn is_server(&self, node: &ApiHost) -> bool {
+        self.servers.contains(node)
+    }
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+) -> Vec<Fact> {
+    let gate = plan
+        .stages
+        .get(stage as usize)
+        .and_then(|s| s.gate.as_ref());
+    let checks = gate.map(|g| serde_json::from_value::<Checks>(g.preflight.clone()));
+    match checks {
+        Some(Ok(checks)) => of_checks(context, &plan.cluster_name, &checks).await,
+        Some(Err(e)) => vec![fail(
+            &plan.cluster_name,
+            "Plan",
+            format!("what to check does not decode: {e}"),
+            "Start a new run.",
+        )],
+        None => Vec::new(),
+    }
+}
+
+/// The facts of these checks.
+pub(super) async fn of_checks(
+    context: &PreflightContext,
+    cluster: &str,
+    checks: &Checks,
+) -> Vec<Fact> {
+    let world = &*context.services.world;
+    let nodes: Vec<&ApiHost> = checks.new_nodes().collect();
+    let looks = nodes
+        .into_iter()
+        .map(|node| async move { (node, inspect(world, node.host).await) })
+        .collect();
+    let looked: Vec<(&ApiHost, Result<HostFacts, WorldError>)> = at_once(looks).await;
+
+    let mut facts = host_names(cluster, &looked);
+    let mut reached = BTreeMap::new();
+    for (node, looked) in &looked {
+        match looked {
+            Err(error) => facts.push(connection(&node.name, error)),
+            Ok(found) => {
+                facts.extend(host::facts(world, node, found).await);
+                facts.extend(ports::facts(node, found, checks));
+                facts.extend(remains::facts(node, found, checks.cleaning));
+                facts.extend(remains::jobs(world, node, context.run).await);
+                reached.insert(node.name.as_str(), *node);
+            }
+        }
+    }
+    let answering: Vec<&ApiHost> = reached.into_values().collect();
+    facts.extend(source::facts(world, cluster, &answering, &checks.source).await);
+    facts.extend(balancer::facts(world, checks).await);
+    facts.extend(reach::facts(world, cluster, &answering, checks).await);
+    facts
+}
+
+/// The results in order, a few under way at a time.
+pub(super) async fn at_once<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(futures).buffered(AT_ONCE).collect().await
+}
+
+/// Node names come from the inventory, but host names that are equal point at cloned machines.
+fn host_names(cluster: &str, looked: &[(&ApiHost, Result<HostFacts, WorldError>)]) -> Vec<Fact> {
+    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, found) in looked {
+        if let Ok(found) = found {
+            by_name.entry(&found.hostname).or_default().push(&node.name);
+        }
+    }
+    let doubles: Vec<String> = by_name
+        .iter()
+        .filter(|(_, nodes)| nodes.len() > 1)
+        .map(|(name, nodes)| format!("{} all call themselves {name}", nodes.join(", ")))
+        .collect();
+    vec![if doubles.is_empty() {
+        pass(cluster, "Host names", "each host has its own")
+    } else {
+        fail(
+            cluster,
+            "Host names",
+            doubles.join("; "),
+            "Give each host a name of its own: hostnamectl set-hostname.",
+        )
+    }]
+}
+
+/// The one fact about a host that cannot be asked.
+pub(super) fn connection(subject: &str, error: &WorldError) -> Fact {
+    let advice = error
+        .advice()
+        .unwrap_or_else(|| "Test the connection on the host's page.".to_owned());
+    fail(subject, "Connection", error.to_string(), advice)
+}
+
+/// A fact that binds by its value, or by its verdict alone where the value moves by itself.
+fn fact(
+    subject: &str,
+    name: &str,
+    value: impl Into<String>,
+    kind: FactKind,
+    verdict: Verdict,
+) -> Fact {
+    Fact {
+        subject: subject.to_owned(),
+        name: name.to_owned(),
+        value: value.into(),
+        kind,
+        verdict,
+        advice: None,
+    }
+}
+
+pub(super) fn pass(subject: &str, name: &str, value: impl Into<String>) -> Fact {
+    fact(subject, name, value, FactKind::Equal, Verdict::Pass)
+}
+
+pub(super) fn warn(
+    subject: &str,
+    name: &str,
+    value: impl Into<String>,
+    advice: impl Into<String>,
+) -> Fact {
+    Fact {
+        advice: Some(advice.into()),
+        ..fact(subject, name, value, FactKind::Equal, Verdict::Warn)
+    }
+}
+
+pub(super) fn fail(
+    subject: &str,
+    name: &str,
+    value: impl Into<String>,
+    advice: impl Into<String>,
+) -> Fact {
+    Fact {
+        advice: Some(advice.into()),
+        ..fact(subject, name, value, FactKind::Equal, Verdict::Fail)
+    }
+}
+
+/// A number that moves by itself, against two limits.
+fn bound(subject: &str, name: &str, value: String, verdict: Verdict, advice: &str) -> Fact {
+    let advice = (verdict != Verdict::Pass).then(|| advice.to_owned());
+    Fact {
+        advice,
+        ..fact(subject, name, value, FactKind::Bound, verdict)
+    }
+}
+
+pub(super) fn shown(subject: &str, name: &str, value: impl Into<String>) -> Fact {
+    fact(subject, name, value, FactKind::Shown, Verdict::Pass)
+}

@@ -1,0 +1,112 @@
+//! Load balancers: HAProxy is there, its port is free, its configuration can take the section.
+
+use coxswain_k3s::haproxy::{CONFIG_FILE, stats_socket};
+use coxswain_k3s::preflight::HostFacts;
+use coxswain_wire::Fact;
+
+use super::{Checks, connection, fail, host, pass, warn};
+use crate::steps::ApiHost;
+use crate::steps::inspect::inspect;
+use crate::world::{RemoteCommand, Script, World, WorldError};
+
+/// HAProxy's version, or nothing.
+pub(crate) const VERSION: Script = Script {
+    name: "haproxy-version",
+    text: "PATH=$PATH:/usr/sbin:/usr/local/sbin\nhaproxy -v 2>/dev/null | head -n 1\nexit 0\n",
+};
+
+/// Facts of every load balancer.
+pub(super) async fn facts(world: &dyn World, checks: &Checks) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for lb in &checks.load_balancers {
+        match of_one(world, checks, lb).await {
+            Ok(found) => facts.extend(found),
+            Err(error) => facts.push(connection(&lb.name, &error)),
+        }
+    }
+    facts
+}
+
+async fn of_one(world: &dyn World, checks: &Checks, lb: &ApiHost) -> Result<Vec<Fact>, WorldError> {
+    let name = lb.name.as_str();
+    let found = inspect(world, lb.host).await?;
+    let version = world
+        .run(lb.host, RemoteCommand::script(VERSION))
+        .await?
+        .text();
+    let mut facts = host::facts(world, lb, &found).await;
+    // A load balancer downloads nothing and holds no data: only what matters there is shown.
+    facts.retain(|fact| {
+        matches!(
+            fact.name.as_str(),
+            "Connection" | "Operating system" | "systemd" | "Host name" | "Node address" | "Clock"
+        )
+    });
+    facts.push(if version.trim().is_empty() {
+        fail(
+            name,
+            "HAProxy",
+            "is not installed",
+            "Install it: apt-get install haproxy. Version 2.2 or later.",
+        )
+    } else {
+        pass(name, "HAProxy", version.trim())
+    });
+    facts.push(port(name, &found, checks.section.port));
+    let file = world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await?;
+    facts.extend(configuration(name, checks, file.as_deref()));
+    Ok(facts)
+}
+
+fn port(name: &str, found: &HostFacts, port: u16) -> Fact {
+    let label = format!("Port {port}");
+    match found.listener(port) {
+        None => pass(name, &label, "free, or HAProxy's"),
+        Some(socket) => match socket.process.as_deref() {
+            Some("haproxy") | None => pass(name, &label, "free, or HAProxy's"),
+            Some(other) => fail(
+                name,
+                &label,
+                format!("is held by {other}"),
+                "Stop it, or choose another load balancer.",
+            ),
+        },
+    }
+}
+
+fn configuration(name: &str, checks: &Checks, file: Option<&[u8]>) -> Vec<Fact> {
+    let Some(file) = file else {
+        return vec![fail(
+            name,
+            "haproxy.cfg",
+            format!("there is no {CONFIG_FILE}"),
+            "Install HAProxy's package, which brings one.",
+        )];
+    };
+    let Ok(text) = std::str::from_utf8(file) else {
+        return vec![fail(
+            name,
+            "haproxy.cfg",
+            "is not UTF-8 text",
+            "Correct the file.",
+        )];
+    };
+    let mut facts = vec![match checks.section.apply(text) {
+        Ok(_) => pass(name, "haproxy.cfg", "can take the cluster's section"),
+        Err(e) => fail(
+            name,
+            "haproxy.cfg",
+            e.to_string(),
+            "Change the file, or choose another load balancer.",
+        ),
+    }];
+    if stats_socket(text).is_none() {
+        facts.push(warn(
+            name,
+            "HAProxy's statistics",
+            "haproxy.cfg has no statistics socket",
+            "Without one the state of each server behind HAProxy is not seen. Debian's default: stats socket /run/haproxy/admin.sock mode 660 level admin.",
+        ));
+    }
+    facts
+}

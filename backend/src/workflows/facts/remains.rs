@@ -1,0 +1,156 @@
+//! What earlier installations and runs left on a host.
+
+use coxswain_k3s::config_yaml::Config;
+use coxswain_k3s::preflight::{DatastoreKind, HostFacts, Leftover};
+use coxswain_wire::{Fact, RunId};
+
+use super::{connection, fail, pass, shown, warn};
+use crate::steps::ApiHost;
+use crate::steps::inspect::{paths, remains};
+use crate::world::{JobStatus, World};
+
+const CLEAN_UP: &str =
+    "Start again with \u{201c}Remove an old k3s first\u{201d}, or choose another host.";
+const WILL_GO: &str = "It is deleted behind this gate.";
+
+/// Settings that contradict what the workflow gives k3s.
+const CONTRADICTING: [&str; 8] = [
+    "token",
+    "token-file",
+    "server",
+    "cluster-init",
+    "cluster-reset",
+    "data-dir",
+    "datastore-endpoint",
+    "node-name",
+];
+
+/// Facts about what is left of k3s.
+pub(super) fn facts(node: &ApiHost, found: &HostFacts, cleaning: bool) -> Vec<Fact> {
+    let name = node.name.as_str();
+    // Found behind a clean-up gate it is shown, otherwise it stands in the way.
+    let obstacle = |what: &str, value: String| {
+        if cleaning {
+            warn(name, what, value, WILL_GO)
+        } else {
+            fail(name, what, value, CLEAN_UP)
+        }
+    };
+    let mut facts = vec![match found.datastore {
+        DatastoreKind::None => pass(name, "Datastore", "none"),
+        DatastoreKind::Sqlite => obstacle(
+            "Datastore",
+            "SQLite: a single-node installation, which cannot be made highly available".to_owned(),
+        ),
+        DatastoreKind::Etcd => obstacle(
+            "Datastore",
+            "etcd: with it on disk k3s would ignore --cluster-init and --server and start the old cluster".to_owned(),
+        ),
+        DatastoreKind::Remains => obstacle("Datastore", "no database, but files of an old one".to_owned()),
+    }];
+    let unit = [&found.k3s_unit, &found.agent_unit]
+        .into_iter()
+        .find(|unit| unit.is_alive());
+    let version = found
+        .k3s_version
+        .as_ref()
+        .map(|v| format!(", {v}"))
+        .unwrap_or_default();
+    facts.push(match unit {
+        Some(unit) => obstacle("k3s", format!("{} is {}{version}", unit.unit, unit.state)),
+        None => pass(name, "k3s", format!("does not run{version}")),
+    });
+    let left: Vec<&Leftover> = remains(&found.leftovers, &[])
+        .into_iter()
+        .filter(|l| l.in_the_way())
+        .collect();
+    facts.push(if left.is_empty() {
+        pass(name, "Leftovers", "none in the way")
+    } else {
+        obstacle("Leftovers", paths(&left))
+    });
+    let harmless: Vec<&Leftover> = remains(&found.leftovers, &[])
+        .into_iter()
+        .filter(|l| !l.in_the_way())
+        .collect();
+    if !harmless.is_empty() {
+        facts.push(shown(name, "Files that stay", paths(&harmless)));
+    }
+    facts.extend(configuration(name, found));
+    facts
+}
+
+/// A configuration a person wrote: shown, kept, and refused where it contradicts.
+fn configuration(name: &str, found: &HostFacts) -> Vec<Fact> {
+    let files = || {
+        found
+            .config_files
+            .iter()
+            .map(|f| (f.path.as_str(), f.text.as_str()))
+    };
+    let mut facts: Vec<Fact> = found
+        .config_files
+        .iter()
+        .map(|file| pass(name, &file.path, format!("kept:\n{}", file.redacted())))
+        .collect();
+    match Config::merge(files()) {
+        Err(e) => facts.push(fail(
+            name,
+            "Configuration",
+            e.to_string(),
+            "k3s would not start with it: correct the file.",
+        )),
+        Ok(config) => {
+            let bad: Vec<&str> = CONTRADICTING
+                .into_iter()
+                .filter(|key| config.get(key).is_some())
+                .collect();
+            if !bad.is_empty() {
+                facts.push(fail(
+                    name,
+                    "Configuration",
+                    format!("config.yaml sets {}", bad.join(", ")),
+                    "The workflow sets these itself: remove them from config.yaml.",
+                ));
+            }
+        }
+    }
+    facts
+}
+
+/// Jobs of ours on the host. Those of this run are no news.
+pub(in crate::workflows) async fn jobs(world: &dyn World, node: &ApiHost, run: RunId) -> Vec<Fact> {
+    let jobs = match world.jobs(node.host).await {
+        Ok(jobs) => jobs,
+        Err(error) => return vec![connection(&node.name, &error)],
+    };
+    let (alive, over): (Vec<_>, Vec<_>) = jobs
+        .into_iter()
+        .filter(|(job, _)| job.run != run)
+        .partition(|(_, status)| *status == JobStatus::Running);
+    let list = |jobs: &[(crate::world::JobId, JobStatus)]| {
+        jobs.iter()
+            .map(|(job, _)| job.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !alive.is_empty() {
+        let advice =
+            "Another run is still at work on this host: wait for it, or stop it on its page.";
+        return vec![fail(
+            &node.name,
+            "Jobs of other runs",
+            format!("running: {}", list(&alive)),
+            advice,
+        )];
+    }
+    if over.is_empty() {
+        Vec::new()
+    } else {
+        vec![shown(
+            &node.name,
+            "Jobs of other runs",
+            format!("ended: {}", list(&over)),
+        )]
+    }
+}

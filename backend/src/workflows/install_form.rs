@@ -1,0 +1,207 @@
+//! The part of a form that says which k3s is installed, from where and with which arguments.
+
+use coxswain_k3s::install::{Release, Source, check_extra_args};
+use coxswain_k3s::names::{AbsPath, Channel, HttpUrl, K3sVersion, San};
+use coxswain_wire::{Choice, Condition, Field, FieldKind, FieldValue};
+
+use super::form::Form;
+
+/// Where k3s's own installer is published.
+const INSTALLER: &str = "https://get.k3s.io";
+/// First version whose behaviour the steps know (embedded etcd, JSON gateway).
+const OLDEST_MINOR: u32 = 21;
+
+/// A field of one line of text.
+pub(super) fn text(name: &str, label: &str, help: &str, placeholder: &str) -> Field {
+    Field {
+        name: name.to_owned(),
+        label: label.to_owned(),
+        help: help.to_owned(),
+        kind: FieldKind::Text {
+            placeholder: placeholder.to_owned(),
+        },
+        required: false,
+        default: None,
+        only_if: None,
+    }
+}
+
+fn only_if(mut field: Field, source: &str) -> Field {
+    field.only_if = Some(Condition {
+        field: "source".to_owned(),
+        equals: FieldValue::Text(source.to_owned()),
+    });
+    field
+}
+
+fn required(mut field: Field) -> Field {
+    field.required = true;
+    field
+}
+
+/// The fields. With `exact`, a version must be named: joiners must not differ from the cluster.
+pub(super) fn fields(exact: bool) -> Vec<Field> {
+    let choice = |value: &str, label: &str| Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+    };
+    let mut source = text(
+        "source",
+        "Where k3s comes from",
+        "Online: each host downloads the installer and k3s. Air-gapped: both lie on each host already, nothing is downloaded.",
+        "",
+    );
+    source.kind = FieldKind::Choice {
+        choices: vec![
+            choice("online", "Online"),
+            choice("air_gapped", "Air-gapped"),
+        ],
+    };
+    source.default = Some(FieldValue::Text("online".to_owned()));
+    let mut installer = text(
+        "installer_url",
+        "Installer address",
+        "The hosts fetch the installer script from here.",
+        INSTALLER,
+    );
+    installer.default = Some(FieldValue::Text(INSTALLER.to_owned()));
+    let mut version = text(
+        "version",
+        "Version",
+        "Exactly this release of k3s. Empty: the newest of the channel.",
+        "v1.33.5+k3s1",
+    );
+    if exact {
+        "The version that the cluster runs.".clone_into(&mut version.help);
+        version.required = true;
+    }
+    let mut channel = text(
+        "channel",
+        "Channel",
+        "Used when no version is given: stable, latest, or a minor version like v1.33.",
+        "stable",
+    );
+    channel.default = Some(FieldValue::Text("stable".to_owned()));
+    let mut fields = vec![
+        required(source),
+        required(only_if(installer, "online")),
+        only_if(version, "online"),
+    ];
+    if !exact {
+        fields.push(only_if(channel, "online"));
+    }
+    fields.extend([
+        required(only_if(text("script_path", "Installer script", "Path on each host.", "/opt/k3s/install.sh"), "air_gapped")),
+        required(only_if(text("binary_path", "k3s binary", "Path on each host.", "/opt/k3s/k3s"), "air_gapped")),
+        only_if(text("images_path", "Images archive", "Path on each host; placed where k3s looks for it. Empty: the images come from a registry of your own.", "/opt/k3s/k3s-airgap-images-amd64.tar.zst"), "air_gapped"),
+    ]);
+    fields
+}
+
+/// A field for arguments of k3s.
+pub(super) fn args_field(name: &str, label: &str, placeholder: &str) -> Field {
+    let mut field = text(
+        name,
+        label,
+        "One flag an entry, e.g. --disable=traefik. They stand in the world-readable unit file: no secrets.",
+        "",
+    );
+    field.kind = FieldKind::TextList {
+        placeholder: placeholder.to_owned(),
+    };
+    field
+}
+
+/// A field for further names of the API's certificate.
+pub(super) fn sans_field() -> Field {
+    let mut field = text(
+        "sans",
+        "More names for the API's certificate",
+        "DNS names and IP addresses. The cluster's endpoint and the load balancer's address are added by themselves, the nodes' own by k3s.",
+        "",
+    );
+    field.kind = FieldKind::TextList {
+        placeholder: "api.example.org".to_owned(),
+    };
+    field
+}
+
+/// Reads [`fields`].
+pub(super) fn source(form: &mut Form) -> Option<Source> {
+    match form.text("source")? {
+        "online" => {
+            let installer_url: Option<HttpUrl> = form.parsed("installer_url");
+            let release = match form.text("version") {
+                Some(_) => form
+                    .parsed::<K3sVersion>("version")
+                    .and_then(|v| supported(form, v))
+                    .map(Release::Version),
+                None => form.parsed::<Channel>("channel").map(Release::Channel),
+            };
+            Some(Source::Online {
+                installer_url: installer_url?,
+                release: release?,
+            })
+        }
+        _ => {
+            let script_path: Option<AbsPath> = form.parsed("script_path");
+            let binary_path: Option<AbsPath> = form.parsed("binary_path");
+            let images = form.text("images_path").is_some();
+            let images_archive: Option<AbsPath> = form.parsed("images_path");
+            if images && images_archive.is_none() {
+                return None;
+            }
+            Some(Source::AirGap {
+                script_path: script_path?,
+                binary_path: binary_path?,
+                images_archive,
+            })
+        }
+    }
+}
+
+fn supported(form: &mut Form, version: K3sVersion) -> Option<K3sVersion> {
+    if is_supported(&version) {
+        return Some(version);
+    }
+    form.refuse(
+        "version",
+        format!("{version} is too old: v1.{OLDEST_MINOR} is the oldest k3s that is supported."),
+    );
+    None
+}
+
+/// Whether the steps know this version's behaviour.
+pub(super) fn is_supported(version: &K3sVersion) -> bool {
+    (version.major(), version.minor()) >= (1, OLDEST_MINOR)
+}
+
+/// Reads a field of [`args_field`], split into words: `--flag value` may be one entry.
+pub(super) fn args(form: &mut Form, field: &str, agent: bool) -> Vec<String> {
+    let words: Vec<String> = form
+        .list(field)
+        .iter()
+        .flat_map(|entry| match entry.split_once(char::is_whitespace) {
+            Some((flag, value)) if flag.starts_with('-') && !flag.contains('=') => {
+                vec![flag.to_owned(), value.trim().to_owned()]
+            }
+            Some(_) | None => vec![entry.clone()],
+        })
+        .collect();
+    if let Err(e) = check_extra_args(&words, agent) {
+        form.refuse(field, format!("{e}."));
+    }
+    words
+}
+
+/// Reads [`sans_field`].
+pub(super) fn sans(form: &mut Form) -> Vec<San> {
+    let mut sans = Vec::new();
+    for text in form.list("sans") {
+        match text.parse::<San>() {
+            Ok(san) => sans.push(san),
+            Err(e) => form.refuse("sans", format!("{e}.")),
+        }
+    }
+    sans
+}

@@ -1,0 +1,338 @@
+//! Workflow `join`: one more server or agent for a running cluster.
+
+mod facts;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
+use coxswain_engine::state::RunState;
+use coxswain_k3s::install::{InstallRequest, Role, Source};
+use coxswain_k3s::names::San;
+use coxswain_wire::{
+    Choice, ClusterPhase, Fact, FieldKind, FieldValue, HostId, Inputs, Member, MemberRole,
+    StageIndex, WorkflowInfo,
+};
+
+use super::draft::{Draft, json, step};
+use super::facts::Checks;
+use super::form::Form;
+use super::install_form::{args, args_field, fields, sans, sans_field, source, text};
+use super::nodes::{Node, Nodes, node};
+use super::step_list::{self, Install};
+use super::{FieldError, Inventory, PreflightContext, Workflow};
+use crate::steps::record_cluster::{self, Entry};
+use crate::steps::{fetch_kubeconfig, read_token};
+
+/// See the module.
+pub(super) struct Join;
+
+/// The checked inputs.
+struct Request {
+    nodes: Nodes,
+    node: Node,
+    server: bool,
+    source: Source,
+    sans: Vec<San>,
+    args: Vec<String>,
+}
+
+#[async_trait]
+impl Workflow for Join {
+    fn name(&self) -> &'static str {
+        "join"
+    }
+
+    fn info(&self) -> WorkflowInfo {
+        let choice = |value: &str, label: &str| Choice {
+            value: value.to_owned(),
+            label: label.to_owned(),
+        };
+        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
+        cluster.kind = FieldKind::Cluster;
+        cluster.required = true;
+        let mut host = text("host", "Host", "The machine that joins.", "");
+        host.kind = FieldKind::Host;
+        host.required = true;
+        let mut role = text(
+            "role",
+            "As",
+            "A server is control plane and etcd member; an agent is a worker.",
+            "",
+        );
+        role.kind = FieldKind::Choice {
+            choices: vec![choice("server", "Server"), choice("agent", "Agent")],
+        };
+        role.default = Some(FieldValue::Text("server".to_owned()));
+        role.required = true;
+        let mut form = vec![cluster, host, role];
+        form.extend(fields(true));
+        form.push(sans_field());
+        form.push(args_field("args", "More arguments", "--disable=traefik"));
+        WorkflowInfo {
+            name: self.name().to_owned(),
+            title: "Join a host".to_owned(),
+            summary: "Adds a server or an agent to a running cluster.".to_owned(),
+            help: [
+                "A snapshot is taken first. Then k3s is installed on the host with the cluster's token, joins through the load balancer or the first server, and is watched until it is healthy. A new server is added to the load balancer.",
+                "A server must have the same version and the same critical flags as the others; the gate compares them, and looks for an old registration of the same node name.",
+                "Two servers tolerate no loss, like one, and four no more than three: go on to the next odd number soon.",
+                "If a step fails, correct the cause and retry, or unwind: the node is taken out of the cluster again and k3s off the host.",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            fields: form,
+        }
+    }
+
+    fn plan(&self, inputs: &Inputs, inventory: &Inventory) -> Result<Plan, Vec<FieldError>> {
+        let mut form = Form::read(&self.info(), inputs)?;
+        let request = request(&mut form, inventory);
+        form.or_errors(request)
+            .map(|request| plan(self.name(), inputs, &request))
+    }
+
+    async fn preflight(
+        &self,
+        context: &PreflightContext,
+        plan: &Plan,
+        stage: StageIndex,
+        _state: &RunState,
+    ) -> Vec<Fact> {
+        facts::collect(context, plan, stage).await
+    }
+}
+
+fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+    let nodes = Nodes::read(form, "cluster", inventory);
+    let host = form.id("host").map(HostId);
+    let joining = host.and_then(|host| node(form, "host", inventory, host));
+    let server = form.text("role") == Some("server");
+    let source = source(form);
+    let sans = sans(form);
+    let args = args(form, "args", !server);
+    let (nodes, joining) = (nodes?, joining?);
+    if nodes.cluster.phase != ClusterPhase::Running {
+        form.refuse(
+            "cluster",
+            format!("{} does not run yet: bootstrap it first.", nodes.name),
+        );
+    }
+    let role = if server {
+        MemberRole::Server
+    } else {
+        MemberRole::Agent
+    };
+    if nodes
+        .cluster
+        .members
+        .iter()
+        .any(|m| m.host == joining.host && m.role != role)
+    {
+        form.refuse(
+            "role",
+            format!(
+                "{} has another role in {} already.",
+                joining.name, nodes.name
+            ),
+        );
+    }
+    let elsewhere = inventory
+        .clusters
+        .iter()
+        .find(|c| c.id != nodes.cluster.id && c.members.iter().any(|m| m.host == joining.host));
+    if let Some(other) = elsewhere {
+        form.refuse(
+            "host",
+            format!("{} belongs to cluster {}.", joining.name, other.name),
+        );
+    }
+    if nodes
+        .all()
+        .any(|n| n.host != joining.host && (n.name == joining.name || n.address == joining.address))
+    {
+        form.refuse(
+            "host",
+            format!(
+                "A host of {} has the same name or node address.",
+                nodes.name
+            ),
+        );
+    }
+    if !nodes.servers.iter().any(|s| s.host != joining.host) {
+        form.refuse(
+            "cluster",
+            format!("{} has no other server to join.", nodes.name),
+        );
+    }
+    Some(Request {
+        nodes,
+        node: joining,
+        server,
+        source: source?,
+        sans,
+        args,
+    })
+}
+
+impl Request {
+    /// Servers that run already.
+    fn running(&self) -> Vec<Node> {
+        self.nodes
+            .servers
+            .iter()
+            .filter(|s| s.host != self.node.host)
+            .cloned()
+            .collect()
+    }
+}
+
+fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
+    let Request {
+        nodes,
+        node,
+        server,
+        ..
+    } = request;
+    let running = request.running();
+    let title = format!("Join {} to cluster {}", node.name, nodes.name);
+    let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
+    draft.lock_host(node.host);
+    let Some(first) = running.first() else {
+        return draft.finish();
+    };
+    let total = running.len() + 1;
+    if *server && total.is_multiple_of(2) {
+        draft.warn(format!(
+            "{total} servers tolerate no more losses than {}: go on to an odd number soon.",
+            total - 1
+        ));
+    }
+    let mut servers = running.clone();
+    let mut agents: Vec<Node> = nodes
+        .agents
+        .iter()
+        .filter(|a| a.host != node.host)
+        .cloned()
+        .collect();
+    if *server {
+        servers.push(node.clone())
+    } else {
+        agents.push(node.clone())
+    }
+    let sans = nodes.sans(&request.sans);
+    let server_url = nodes.join_url(first);
+    let install = InstallRequest {
+        source: request.source.clone(),
+        role: if *server {
+            Role::JoinServer { server_url }
+        } else {
+            Role::Agent { server_url }
+        },
+        node_name: Some(node.name.clone()),
+        node_ip: Some(node.address),
+        sans: if *server { sans.clone() } else { Vec::new() },
+        extra_args: request.args.clone(),
+    };
+    let gate = Gate {
+        title: format!(
+            "Join {} as {}",
+            node.name,
+            if *server { "a server" } else { "an agent" }
+        ),
+        confirm: None,
+        preflight: json(&facts::JoinChecks {
+            checks: checks(request, &servers),
+            install: install.clone(),
+            node: node.api(),
+            cluster: nodes.cluster.id,
+        }),
+    };
+
+    draft.stage("Snapshot", Some(gate), vec![step_list::snapshot(first)]);
+    let token = Param::Output(OutputRef {
+        from_step: draft.next(),
+        output: read_token::TOKEN.to_owned(),
+    });
+    draft.stage("Token", None, vec![step_list::read_token(nodes, first)]);
+    let forecast = server.then(|| step_list::growth(running.len()));
+    let joining = Install {
+        node: node.clone(),
+        request: install,
+        via: Some(first.clone()),
+        token: Some(token),
+    };
+    draft.stage("Join", None, vec![step_list::install(&joining, forecast)]);
+    if *server {
+        let up: Vec<_> = servers.iter().map(|s| s.name.clone()).collect();
+        let balancers = nodes.load_balancers.iter();
+        draft.stage(
+            "Load balancer",
+            None,
+            balancers
+                .map(|lb| step_list::configure_haproxy(nodes, lb, &servers, &up))
+                .collect(),
+        );
+    }
+    let kubeconfig = Param::Output(OutputRef {
+        from_step: draft.next(),
+        output: fetch_kubeconfig::KUBECONFIG.to_owned(),
+    });
+    draft.stage(
+        "Kubeconfig",
+        None,
+        vec![step_list::fetch_kubeconfig(nodes, first)],
+    );
+    let mut names = sans;
+    if *server {
+        // k3s names every server in the certificate by itself.
+        names.extend([node.name.to_san(), node.url().address().to_san()]);
+    }
+    draft.stage(
+        "Verification",
+        None,
+        vec![step_list::verify(
+            nodes, &servers, &agents, &names, kubeconfig,
+        )],
+    );
+    let role = if *server {
+        MemberRole::Server
+    } else {
+        MemberRole::Agent
+    };
+    let entry = Entry::Joined(Member {
+        host: node.host,
+        role,
+    });
+    let params = record_cluster::Params {
+        cluster: nodes.cluster.id,
+        entry,
+    };
+    let mut record = step(
+        record_cluster::KIND,
+        format!("Record {} as a member of {}", node.name, nodes.name),
+        &nodes.cluster.name,
+        &params,
+    );
+    record.undo = Some("take the record back".to_owned());
+    draft.stage("Record", None, vec![record]);
+    draft.finish()
+}
+
+fn checks(request: &Request, servers: &[Node]) -> Checks {
+    let nodes = &request.nodes;
+    let joining = vec![request.node.api()];
+    let (as_server, as_agent) = if request.server {
+        (joining, Vec::new())
+    } else {
+        (Vec::new(), joining)
+    };
+    Checks {
+        servers: as_server,
+        agents: as_agent,
+        load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+        peers: request.running().iter().map(Node::api).collect(),
+        section: nodes.section(servers),
+        endpoint: nodes.endpoint.clone(),
+        source: request.source.clone(),
+        cleaning: false,
+    }
+}

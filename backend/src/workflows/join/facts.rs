@@ -1,0 +1,384 @@
+//! The evidence for a join: the new host as at a bootstrap, and the cluster it would join.
+
+use coxswain_engine::plan::Plan;
+use coxswain_k3s::config_yaml::Config;
+use coxswain_k3s::critical::differences;
+use coxswain_k3s::env_file::EnvFile;
+use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
+use coxswain_k3s::names::K3sVersion;
+use coxswain_k3s::preflight::HostFacts;
+use coxswain_k3s::settings::Settings;
+use coxswain_k3s::token::Token;
+use coxswain_wire::{ClusterId, Fact, StageIndex};
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::super::facts::{Checks, FILES, connection, fail, of_checks, pass, shown, warn};
+use crate::steps::ApiHost;
+use crate::steps::etcd::EtcdLook;
+use crate::steps::inspect::inspect;
+use crate::steps::kube::of_server;
+use crate::steps::unit::UnitLook;
+use crate::world::{Kube, RemoteCommand, TlsTarget};
+
+/// What the gate looks at; stored in the plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JoinChecks {
+    /// The host, and the ways between it and the cluster.
+    pub(super) checks: Checks,
+    /// What will be installed.
+    pub(super) install: InstallRequest,
+    /// Where.
+    pub(super) node: ApiHost,
+    /// The cluster.
+    pub(super) cluster: ClusterId,
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+) -> Vec<Fact> {
+    let gate = plan
+        .stages
+        .get(stage as usize)
+        .and_then(|s| s.gate.as_ref());
+    let join = match gate.map(|g| serde_json::from_value::<JoinChecks>(g.preflight.clone())) {
+        Some(Ok(join)) => join,
+        Some(Err(e)) => {
+            return vec![fail(
+                &plan.cluster_name,
+                "Plan",
+                format!("what to check does not decode: {e}"),
+                "Start a new run.",
+            )];
+        }
+        None => return Vec::new(),
+    };
+    let mut facts = of_checks(context, &plan.cluster_name, &join.checks).await;
+    facts.extend(of_cluster(context, &plan.cluster_name, &join).await);
+    facts
+}
+
+async fn of_cluster(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    facts.extend(etcd(context, cluster, join).await);
+    if let Some(first) = join.checks.peers.first() {
+        facts.push(token(context, cluster, join, first).await);
+        match of_server(&*context.services.world, first).await {
+            Ok(Some(kube)) => facts.extend(api(context, cluster, join, &*kube).await),
+            Ok(None) => facts.push(fail(
+                cluster,
+                "API",
+                format!("{} has no kubeconfig", first.name),
+                "Check k3s on this server.",
+            )),
+            Err(failure) => facts.push(fail(
+                cluster,
+                "API",
+                failure.into_error().message,
+                "Check the connection to this server.",
+            )),
+        }
+    }
+    match join.install.role {
+        Role::JoinServer { .. } | Role::FirstServer => facts.extend(flags(context, join).await),
+        Role::Agent { .. } => {}
+    }
+    facts
+}
+
+/// Members and their health, seen from each server.
+async fn etcd(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let (mut healthy, mut members) = (0, 0);
+    for peer in &join.checks.peers {
+        match EtcdLook::take(&*context.services.world, peer.host).await {
+            Ok(Ok(look)) => {
+                members = members.max(look.members.members.len());
+                if look.healthy {
+                    healthy += 1;
+                }
+                if look.members.voters() != look.members.members.len() {
+                    facts.push(fail(
+                        &peer.name,
+                        "etcd",
+                        "a member is still a learner",
+                        "Wait until it votes, or remove it: only one node may join at a time.",
+                    ));
+                }
+            }
+            Ok(Err(why)) => facts.push(fail(
+                &peer.name,
+                "etcd",
+                why,
+                "Bring this server back first: with a member down a join can cost quorum.",
+            )),
+            Err(failure) => facts.push(fail(
+                &peer.name,
+                "etcd",
+                failure.into_error().message,
+                "Check the connection to this server.",
+            )),
+        }
+    }
+    let now = quorum(members, healthy);
+    let value = format!(
+        "{healthy} of {members} members healthy, {} needed",
+        now.needed
+    );
+    facts.push(if now.holds() && healthy == members {
+        pass(cluster, "etcd", value)
+    } else {
+        fail(
+            cluster,
+            "etcd",
+            value,
+            "All members must be healthy before one more joins.",
+        )
+    });
+    facts
+}
+
+/// The stored token against the CA that the cluster shows.
+async fn token(
+    context: &PreflightContext,
+    cluster: &str,
+    join: &JoinChecks,
+    first: &ApiHost,
+) -> Fact {
+    const NAME: &str = "Token";
+    let services = &context.services;
+    let stored = match services.book.token(join.cluster).await {
+        Ok(Some(id)) => services.secrets.get(id).await,
+        Ok(None) => {
+            return shown(
+                cluster,
+                NAME,
+                "not in the vault: it will be read from the first server",
+            );
+        }
+        Err(e) => Err(e),
+    };
+    let token = match stored.map(|secret| String::from_utf8_lossy(secret.expose()).parse::<Token>())
+    {
+        Ok(Ok(token)) => token,
+        Ok(Err(e)) => {
+            return fail(
+                cluster,
+                NAME,
+                e.to_string(),
+                "Start a new run: the token is read again.",
+            );
+        }
+        Err(e) => return fail(cluster, NAME, e.to_string(), "Look into the panel's log."),
+    };
+    match services
+        .world
+        .http_get(&TlsTarget::new(&first.address, 6443), "/cacerts")
+        .await
+    {
+        Err(e) => fail(
+            cluster,
+            NAME,
+            e.to_string(),
+            "Check that k3s runs on the first server.",
+        ),
+        Ok(answer) if token.matches_ca(&answer.body) == Some(true) => {
+            pass(cluster, NAME, "its CA hash is that of the cluster's CA")
+        }
+        Ok(_) => fail(
+            cluster,
+            NAME,
+            "its CA hash is not that of the CA shown",
+            "Something else answers at this address, or the CA was replaced.",
+        ),
+    }
+}
+
+/// Versions and node names, as the API tells them.
+async fn api(
+    context: &PreflightContext,
+    cluster: &str,
+    join: &JoinChecks,
+    kube: &dyn Kube,
+) -> Vec<Fact> {
+    let nodes = match kube.nodes().await {
+        Ok(nodes) => nodes,
+        Err(e) => {
+            return vec![fail(
+                cluster,
+                "API",
+                e.to_string(),
+                "Check that the cluster runs.",
+            )];
+        }
+    };
+    let mut facts = Vec::new();
+    let mut versions: Vec<&str> = nodes.iter().map(|n| n.version.as_str()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let running = versions.join(", ");
+    facts.push(match coming(context, join).await {
+        Some(version) if versions == [version.as_str()] => pass(cluster, "Same version", version),
+        Some(version) => fail(
+            cluster,
+            "Same version",
+            format!("the cluster runs {running}, the new node would run {version}"),
+            "Give the cluster's version.",
+        ),
+        None => fail(
+            cluster,
+            "Same version",
+            format!("the cluster runs {running}; what would be installed is not known"),
+            "See the facts of the host.",
+        ),
+    });
+    let name = &join.node.name;
+    let password = format!("{name}.node-password.k3s");
+    facts.push(if nodes.iter().any(|n| n.name == *name) {
+        fail(name, "Node name", "the cluster has a node of this name", "Delete that node first, or give the host another name.")
+    } else {
+        match kube.secret_names("kube-system").await {
+            Err(e) => fail(cluster, "API", e.to_string(), "Check that the cluster runs."),
+            Ok(secrets) if secrets.contains(&password) => fail(
+                name,
+                "Node name",
+                "a node of this name was registered before: its password is kept, and k3s would refuse the new one",
+                format!("Delete the Secret kube-system/{password}, or give the host another name."),
+            ),
+            Ok(_) => pass(name, "Node name", "is new to the cluster"),
+        }
+    });
+    facts
+}
+
+/// The version that would be installed.
+async fn coming(context: &PreflightContext, join: &JoinChecks) -> Option<String> {
+    match &join.install.source {
+        Source::Online {
+            release: Release::Version(version),
+            ..
+        } => Some(version.to_string()),
+        Source::Online {
+            release: Release::Channel(_),
+            ..
+        } => None,
+        Source::AirGap { binary_path, .. } => {
+            let look = RemoteCommand::script(FILES)
+                .arg(binary_path.as_str())
+                .sudo();
+            let answer = context
+                .services
+                .world
+                .run(join.node.host, look)
+                .await
+                .ok()?
+                .text();
+            K3sVersion::from_version_output(answer.lines().last()?)
+                .ok()
+                .map(|v| v.to_string())
+        }
+    }
+}
+
+/// Critical flags of every server against those of the new one.
+async fn flags(context: &PreflightContext, join: &JoinChecks) -> Vec<Fact> {
+    const NAME: &str = "Critical flags";
+    let world = &*context.services.world;
+    let new = match inspect(world, join.node.host).await {
+        Ok(found) => found,
+        Err(error) => return vec![connection(&join.node.name, &error)],
+    };
+    let new = match join
+        .install
+        .k3s_args()
+        .map_err(|e| e.to_string())
+        .and_then(|words| settings(&words, &new))
+    {
+        Ok(new) => new,
+        Err(why) => {
+            return vec![fail(
+                &join.node.name,
+                NAME,
+                why,
+                "Correct the arguments, or config.yaml on the host.",
+            )];
+        }
+    };
+    let mut facts = Vec::new();
+    for peer in &join.checks.peers {
+        let found = match inspect(world, peer.host).await {
+            Ok(found) => found,
+            Err(error) => {
+                facts.push(connection(&peer.name, &error));
+                continue;
+            }
+        };
+        let words = match UnitLook::take(world, peer.host, "k3s.service", None).await {
+            Ok(look) => look.words(),
+            Err(failure) => {
+                facts.push(fail(
+                    &peer.name,
+                    NAME,
+                    failure.into_error().message,
+                    "Check the connection to this server.",
+                ));
+                continue;
+            }
+        };
+        let there = words
+            .ok_or_else(|| "k3s.service does not start k3s".to_owned())
+            .and_then(|words| settings(&words, &found));
+        facts.extend(match there {
+            Err(why) => vec![fail(&peer.name, NAME, why, "Check k3s on this server.")],
+            Ok(there) => compared(&peer.name, &there, &new),
+        });
+    }
+    facts
+}
+
+fn compared(peer: &str, there: &Settings, new: &Settings) -> Vec<Fact> {
+    let differences: Vec<String> = differences(there, new)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let mut facts = vec![if differences.is_empty() {
+        pass(peer, "Critical flags", "equal to those of the new server")
+    } else {
+        let advice = "\u{201c}Here\u{201d} is this server, \u{201c}there\u{201d} the new one. k3s refuses to join with these: give the same arguments.";
+        fail(peer, "Critical flags", differences.join("; "), advice)
+    }];
+    let missing: Vec<&str> = there
+        .sans()
+        .iter()
+        .filter(|san| !new.sans().contains(san))
+        .map(String::as_str)
+        .collect();
+    if !missing.is_empty() {
+        facts.push(warn(
+            peer,
+            "Names for the certificate",
+            format!("not given for the new server: {}", missing.join(", ")),
+            "Give the same names, so that every server renews the certificate with all of them.",
+        ));
+    }
+    facts
+}
+
+/// What a server is told: arguments, config.yaml. The environment holds only token and address.
+fn settings(words: &[String], found: &HostFacts) -> Result<Settings, String> {
+    let files = found
+        .config_files
+        .iter()
+        .map(|f| (f.path.as_str(), f.text.as_str()));
+    let config = Config::merge(files).map_err(|e| e.to_string())?;
+    Ok(Settings::effective(
+        words.get(1..).unwrap_or_default(),
+        &config,
+        &EnvFile::default(),
+    ))
+}

@@ -1,0 +1,209 @@
+//! Hosts of the inventory as nodes of a cluster.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use coxswain_k3s::haproxy::{Backend, Section};
+use coxswain_k3s::names::{Address, ClusterName, NodeName, San, ServerUrl};
+use coxswain_wire::{Cluster, ClusterId, Enrolment, Host, HostId, MemberRole};
+
+use super::Inventory;
+use super::form::Form;
+use crate::steps::ApiHost;
+
+/// A checked host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) host: HostId,
+    pub(super) name: NodeName,
+    pub(super) address: IpAddr,
+}
+
+impl Node {
+    pub(super) fn api(&self) -> ApiHost {
+        ApiHost {
+            host: self.host,
+            name: self.name.to_string(),
+            address: self.address.to_string(),
+        }
+    }
+
+    pub(super) fn url(&self) -> ServerUrl {
+        ServerUrl::new(address(self.address), ServerUrl::DEFAULT_PORT)
+    }
+}
+
+/// A cluster with its checked hosts.
+#[derive(Clone, Debug)]
+pub(super) struct Nodes {
+    pub(super) cluster: Cluster,
+    pub(super) name: ClusterName,
+    pub(super) endpoint: Address,
+    pub(super) servers: Vec<Node>,
+    pub(super) agents: Vec<Node>,
+    pub(super) load_balancers: Vec<Node>,
+}
+
+impl Nodes {
+    /// The cluster of an input, with its hosts. What cannot be used is noted against that input.
+    pub(super) fn read(form: &mut Form, field: &str, inventory: &Inventory) -> Option<Self> {
+        let id = ClusterId(form.id(field)?);
+        let Some(cluster) = inventory.clusters.iter().find(|c| c.id == id) else {
+            form.refuse(field, format!("There is no cluster {id}."));
+            return None;
+        };
+        let name = noted(form, field, cluster.name.parse::<ClusterName>());
+        let endpoint = noted(form, field, cluster.endpoint.parse::<Address>());
+        let mut found = Self {
+            cluster: cluster.clone(),
+            name: name?,
+            endpoint: endpoint?,
+            servers: Vec::new(),
+            agents: Vec::new(),
+            load_balancers: Vec::new(),
+        };
+        let mut whole = true;
+        for member in &cluster.members {
+            let Some(node) = node(form, field, inventory, member.host) else {
+                whole = false;
+                continue;
+            };
+            match member.role {
+                MemberRole::Server => found.servers.push(node),
+                MemberRole::Agent => found.agents.push(node),
+                MemberRole::LoadBalancer => found.load_balancers.push(node),
+            }
+        }
+        whole &= found.distinct(form, field);
+        whole.then_some(found)
+    }
+
+    /// Node names and addresses tell nodes apart.
+    fn distinct(&self, form: &mut Form, field: &str) -> bool {
+        let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+        let mut fine = true;
+        for node in self.all() {
+            if !names.insert(&node.name) {
+                form.refuse(
+                    field,
+                    format!("Two hosts have the node name {}.", node.name),
+                );
+                fine = false;
+            }
+            if !addresses.insert(node.address) {
+                form.refuse(
+                    field,
+                    format!("Two hosts have the node address {}.", node.address),
+                );
+                fine = false;
+            }
+        }
+        fine
+    }
+
+    /// All hosts, servers first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Node> {
+        self.servers
+            .iter()
+            .chain(&self.agents)
+            .chain(&self.load_balancers)
+    }
+
+    /// Hosts that run k3s, servers first.
+    pub(super) fn with_k3s(&self) -> impl Iterator<Item = &Node> {
+        self.servers.iter().chain(&self.agents)
+    }
+
+    /// Names that the API's certificate must have besides those k3s knows by itself.
+    pub(super) fn sans(&self, more: &[San]) -> Vec<San> {
+        let own = std::iter::once(self.endpoint.to_san()).chain(
+            self.load_balancers
+                .iter()
+                .map(|lb| address(lb.address).to_san()),
+        );
+        let mut sans: Vec<San> = Vec::new();
+        for san in own.chain(more.iter().cloned()) {
+            if !sans.contains(&san) {
+                sans.push(san);
+            }
+        }
+        sans
+    }
+
+    /// Where joiners find the API: the load balancer, else this server.
+    pub(super) fn join_url(&self, first: &Node) -> ServerUrl {
+        self.load_balancers.first().unwrap_or(first).url()
+    }
+
+    /// The load balancers' section for these servers.
+    pub(super) fn section(&self, servers: &[Node]) -> Section {
+        let backend = |node: &Node| Backend {
+            name: node.name.clone(),
+            address: address(node.address),
+        };
+        Section {
+            cluster: self.name.clone(),
+            port: ServerUrl::DEFAULT_PORT,
+            servers: servers.iter().map(backend).collect(),
+        }
+    }
+}
+
+/// A host of the inventory that may be worked on.
+pub(super) fn node(
+    form: &mut Form,
+    field: &str,
+    inventory: &Inventory,
+    id: HostId,
+) -> Option<Node> {
+    let Some(host) = inventory.hosts.iter().find(|h| h.id == id) else {
+        form.refuse(field, format!("There is no host {id}."));
+        return None;
+    };
+    if host.enrolment == Enrolment::Unconfirmed {
+        form.refuse(
+            field,
+            format!("The host keys of {} are not confirmed yet.", host.name),
+        );
+        return None;
+    }
+    checked(form, field, host)
+}
+
+fn checked(form: &mut Form, field: &str, host: &Host) -> Option<Node> {
+    let name = noted(form, field, host.name.parse::<NodeName>());
+    let address = host.node_address.parse::<IpAddr>().map_err(|_| {
+        format!(
+            "The node address of {}, {:?}, is no IP address",
+            host.name, host.node_address
+        )
+    });
+    let address = noted(form, field, address);
+    Some(Node {
+        host: host.id,
+        name: name?,
+        address: address?,
+    })
+}
+
+fn noted<T, E: std::fmt::Display>(form: &mut Form, field: &str, result: Result<T, E>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(why) => {
+            form.refuse(field, format!("{why}."));
+            None
+        }
+    }
+}
+
+fn address(ip: IpAddr) -> Address {
+    ip.to_string()
+        .parse()
+        .expect("an IP address that is a node's is an address")
+}
+
+/// `a, b and c`.
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a Node>) -> String {
+    let names: Vec<&str> = names.into_iter().map(|n| n.name.as_str()).collect();
+    names.join(", ")
+}

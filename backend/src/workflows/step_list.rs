@@ -1,0 +1,269 @@
+//! Steps that several workflows plan, with their commands as a person would type them.
+
+use coxswain_engine::plan::{Param, Step};
+use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::haproxy::CONFIG_FILE;
+use coxswain_k3s::install::{InstallRequest, Source};
+use coxswain_k3s::names::{NodeName, San};
+use coxswain_k3s::token::SERVER_TOKEN_FILE;
+use coxswain_wire::SecretId;
+
+use super::draft::step;
+use super::nodes::{Node, Nodes};
+use crate::steps::{
+    configure_haproxy, fetch_kubeconfig, install_k3s, read_token, remove_k3s, save_snapshot,
+    verify_cluster,
+};
+
+/// Directories that a removal empties.
+const REMOVED: [&str; 5] = [
+    "/usr/local/bin/k3s",
+    "/var/lib/rancher/k3s/",
+    "/etc/rancher/k3s/",
+    "/var/lib/kubelet/",
+    "/var/lib/cni/",
+];
+
+/// An installation to plan.
+pub(super) struct Install {
+    pub(super) node: Node,
+    pub(super) request: InstallRequest,
+    pub(super) via: Option<Node>,
+    pub(super) token: Option<Param<SecretId>>,
+}
+
+/// What a person wrote stays through a clean-up, and files of an air-gapped installation that lie where
+/// k3s keeps its own.
+pub(super) fn kept_by_clean_up(source: &Source) -> Vec<String> {
+    let mut keep: Vec<String> = ["config.yaml", "config.yaml.d", "registries.yaml"]
+        .map(|file| format!("/etc/rancher/k3s/{file}"))
+        .to_vec();
+    if let Source::AirGap {
+        script_path,
+        binary_path,
+        images_archive,
+    } = source
+    {
+        let given = [
+            Some(script_path),
+            Some(binary_path),
+            images_archive.as_ref(),
+        ];
+        let inside = |path: &&str| REMOVED.iter().any(|removed| path.starts_with(removed));
+        keep.extend(
+            given
+                .into_iter()
+                .flatten()
+                .map(|p| p.as_str())
+                .filter(inside)
+                .map(str::to_owned),
+        );
+    }
+    keep
+}
+
+pub(super) fn remove(node: &Node, params: &remove_k3s::Params) -> Step {
+    let mut planned = step(
+        remove_k3s::KIND,
+        format!("Remove k3s and its data from {}", node.name),
+        node.name.as_str(),
+        params,
+    );
+    planned.host = Some(node.host);
+    planned.irreversible = true;
+    planned.interruptible = false;
+    planned.deadline_s = 360;
+    planned.commands = vec![
+        "k3s-uninstall.sh or k3s-agent-uninstall.sh, if it is there".to_owned(),
+        "rm -rf /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /var/lib/kubelet /var/lib/cni /run/k3s /run/flannel".to_owned(),
+        "rm -f /usr/local/bin/k3s* /etc/systemd/system/k3s* and the links kubectl, crictl, ctr".to_owned(),
+    ];
+    if !params.keep.is_empty() {
+        planned
+            .commands
+            .push(format!("kept: {}", params.keep.join(" ")));
+    }
+    planned
+}
+
+pub(super) fn install(install: &Install, forecast: Option<String>) -> Step {
+    let node = &install.node;
+    let params = install_k3s::Params {
+        request: install.request.clone(),
+        node: node.api(),
+        via: install.via.as_ref().map(Node::api),
+        token: install.token.clone(),
+    };
+    let unit = install.request.role.unit();
+    let (title, undo) = match install.via {
+        None => (
+            format!("Install the first server on {}", node.name),
+            "remove k3s and its data from the host",
+        ),
+        Some(_) if unit == "k3s.service" => (
+            format!("Join {} as a server", node.name),
+            "delete the node, wait until its etcd member is gone, then remove k3s and its data from the host",
+        ),
+        Some(_) => (
+            format!("Join {} as an agent", node.name),
+            "delete the node, then remove k3s and its data from the host",
+        ),
+    };
+    let mut planned = step(install_k3s::KIND, title, node.name.as_str(), &params);
+    planned.host = Some(node.host);
+    planned.deadline_s = install_k3s::DEADLINE_S;
+    planned.commands = commands(install, unit);
+    planned.undo = Some(undo.to_owned());
+    planned.forecast = forecast;
+    planned
+}
+
+fn commands(install: &Install, unit: &str) -> Vec<String> {
+    let token = match &install.token {
+        Some(Param::Output(made)) => format!(
+            "\u{2039}{} from step {}\u{203a}",
+            made.output,
+            made.from_step + 1
+        ),
+        Some(Param::Value(id)) => format!("\u{2039}secret {id}\u{203a}"),
+        None => String::new(),
+    };
+    // The plan was made from checked arguments; were they bad, the step itself would refuse them.
+    let mut lines = install.request.display(&token).unwrap_or_default();
+    if let Some(last) = lines.last_mut() {
+        if install.token.is_none() {
+            *last = last.replace(" K3S_TOKEN=", "");
+        }
+        last.insert_str(0, "INSTALL_K3S_SKIP_START=true ");
+    }
+    lines.push(format!("systemctl restart --no-block {unit}"));
+    lines
+}
+
+pub(super) fn read_token(nodes: &Nodes, server: &Node) -> Step {
+    let params = read_token::Params {
+        cluster: nodes.cluster.id,
+        server: server.api(),
+    };
+    let mut planned = step(
+        read_token::KIND,
+        format!("Read the token from {} into the vault", server.name),
+        server.name.as_str(),
+        &params,
+    );
+    planned.host = Some(server.host);
+    planned.commands = vec![
+        format!("cat {SERVER_TOKEN_FILE}"),
+        format!("curl -k {}/cacerts | sha256sum", server.url()),
+    ];
+    planned.undo = Some("forget the token".to_owned());
+    planned
+}
+
+pub(super) fn configure_haproxy(
+    nodes: &Nodes,
+    lb: &Node,
+    servers: &[Node],
+    up: &[NodeName],
+) -> Step {
+    let section = nodes.section(servers);
+    let mut commands = vec![format!("in {CONFIG_FILE}, everything else kept:")];
+    commands.extend(section.render().lines().map(str::to_owned));
+    commands.extend([
+        "haproxy -c -f \u{2039}new file\u{203a}".to_owned(),
+        "systemctl reload haproxy".to_owned(),
+    ]);
+    let params = configure_haproxy::Params {
+        section,
+        load_balancer: lb.api(),
+        up: up.to_vec(),
+    };
+    let title = format!("Configure HAProxy on {}", lb.name);
+    let mut planned = step(configure_haproxy::KIND, title, lb.name.as_str(), &params);
+    planned.host = Some(lb.host);
+    planned.commands = commands;
+    planned.undo = Some("put haproxy.cfg back as it was, reload".to_owned());
+    planned
+}
+
+pub(super) fn fetch_kubeconfig(nodes: &Nodes, server: &Node) -> Step {
+    let params = fetch_kubeconfig::Params {
+        cluster: nodes.cluster.id,
+        name: nodes.name.clone(),
+        server: server.api(),
+        endpoint: nodes.endpoint.clone(),
+        load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+    };
+    let title = "Fetch the kubeconfig into the vault and call the API through it";
+    let mut planned = step(fetch_kubeconfig::KIND, title, server.name.as_str(), &params);
+    planned.host = Some(server.host);
+    planned.commands = vec![
+        "cat /etc/rancher/k3s/k3s.yaml".to_owned(),
+        format!(
+            "kubectl --server https://{} version",
+            nodes.endpoint.with_port(6443)
+        ),
+    ];
+    planned.undo = Some("forget the kubeconfig".to_owned());
+    planned
+}
+
+pub(super) fn verify(
+    nodes: &Nodes,
+    servers: &[Node],
+    agents: &[Node],
+    sans: &[San],
+    kubeconfig: Param<SecretId>,
+) -> Step {
+    let params = verify_cluster::Params {
+        cluster: nodes.name.clone(),
+        servers: servers.iter().map(Node::api).collect(),
+        agents: agents.iter().map(|a| a.name.to_string()).collect(),
+        load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+        sans: sans.to_vec(),
+        kubeconfig,
+    };
+    let mut planned = step(
+        verify_cluster::KIND,
+        format!("Verify {}", nodes.name),
+        &nodes.cluster.name,
+        &params,
+    );
+    planned.deadline_s = 300;
+    planned.commands = vec![
+        "kubectl get nodes; kubectl get --raw /readyz, through the load balancer and each server"
+            .to_owned(),
+        "etcd on each server: POST /v3/cluster/member/list, GET /health".to_owned(),
+        "TLS handshake with each server and the load balancer for each name, and without a name"
+            .to_owned(),
+    ];
+    planned
+}
+
+pub(super) fn snapshot(server: &Node) -> Step {
+    let title = format!("Save an etcd snapshot on {}", server.name);
+    let mut planned = step(
+        save_snapshot::KIND,
+        title,
+        server.name.as_str(),
+        &save_snapshot::Params {},
+    );
+    planned.host = Some(server.host);
+    planned.deadline_s = 300;
+    planned.commands = vec![
+        "k3s etcd-snapshot save --name coxswain-\u{2039}run\u{203a}-\u{2039}step\u{203a}"
+            .to_owned(),
+    ];
+    planned
+}
+
+/// What one more member does to the quorum of `before` healthy ones.
+pub(super) fn growth(before: usize) -> String {
+    let after = quorum(before + 1, before + 1);
+    let tolerance = match after.tolerated {
+        0 => "a loss is an outage until one more has joined".to_owned(),
+        1 => "one loss is tolerated".to_owned(),
+        n => format!("{n} losses are tolerated"),
+    };
+    format!("etcd {before} -> {} members; {tolerance}", before + 1)
+}

@@ -1,0 +1,219 @@
+//! What every workflow gets for nothing (design §3): it completes; fails at each step and is unwound;
+//! does every step twice; is killed at every write and every effect; and its plan is the recorded one.
+
+use std::sync::Arc;
+
+use coxswain_engine::evidence::Preflight;
+use coxswain_engine::plan::Plan;
+use coxswain_engine::step::StepKind;
+use coxswain_engine::testing::checks::{Subject, completes, survives, twice, unwinds};
+use coxswain_engine::testing::{NoProbe, NoUndoOfFailed, layer};
+use coxswain_wire::{FieldValue, HostId, Inputs};
+
+use super::super::{Inventory, Preflights, find};
+use super::lab::{self, Lab, Picture};
+use crate::steps::kinds;
+
+/// A workflow with its example.
+struct Example {
+    workflow: &'static str,
+    inputs: Inputs,
+    inventory: Inventory,
+    lab: fn() -> Lab,
+    /// The picture shows how often each host was installed and cleaned.
+    counted: bool,
+}
+
+impl Subject for Example {
+    type Picture = (Picture, Vec<usize>);
+    type World = Lab;
+
+    fn world(&self) -> Lab {
+        (self.lab)()
+    }
+    fn plan(&self) -> Plan {
+        find(self.workflow)
+            .unwrap()
+            .plan(&self.inputs, &self.inventory)
+            .unwrap()
+    }
+    fn kinds(&self, lab: &Lab) -> Vec<Arc<dyn StepKind>> {
+        kinds(&lab.services())
+    }
+    fn preflight(&self, lab: &Lab) -> Arc<dyn Preflight> {
+        Arc::new(Preflights::new(lab.services()))
+    }
+    fn picture(&self, lab: &Lab) -> Self::Picture {
+        let jobs = ["install-k3s-online", "remove-k3s", "save-snapshot"];
+        let count = |host: i64| jobs.map(|job| lab.world.started(HostId(host), job));
+        let counts = if self.counted {
+            (1..=5).flat_map(count).collect()
+        } else {
+            Vec::new()
+        };
+        (lab.picture(), counts)
+    }
+}
+
+fn fresh_lab() -> Lab {
+    let mut machines = lab::machines();
+    // What was there before must be there afterwards.
+    machines[1].files.insert(
+        "/etc/rancher/k3s/config.yaml".to_owned(),
+        "node-label:\n- zone=a\n".to_owned(),
+    );
+    machines[2]
+        .files
+        .insert("/usr/local/bin/k3s".to_owned(), "an older k3s".to_owned());
+    Lab::new(machines, &lab::inventory().clusters[0])
+}
+
+fn bootstrap() -> Example {
+    Example {
+        workflow: "bootstrap",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("version", lab::text("v1.33.5+k3s1")),
+            ("sans", lab::list(&["api.example.org"])),
+            ("server_args", lab::list(&["--disable traefik"])),
+        ]),
+        inventory: lab::inventory(),
+        lab: fresh_lab,
+        counted: false,
+    }
+}
+
+/// Old k3s on the hosts, and a clean-up first.
+fn bootstrap_after_clean_up() -> Example {
+    let mut inputs = bootstrap().inputs;
+    inputs.insert("clean_up".to_owned(), FieldValue::Bool(true));
+    Example {
+        inputs,
+        lab: old_lab,
+        ..bootstrap()
+    }
+}
+
+fn old_lab() -> Lab {
+    let lab = fresh_lab();
+    lab.world.set_up(
+        HostId(3),
+        "k3s.service",
+        "server --cluster-init --node-name node3",
+    );
+    lab
+}
+
+fn join(role: &str) -> Example {
+    Example {
+        workflow: "join",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("host", FieldValue::Id(5)),
+            ("role", lab::text(role)),
+            ("version", lab::text("v1.33.5+k3s1")),
+        ]),
+        inventory: lab::running_inventory(),
+        lab: balanced_lab,
+        counted: false,
+    }
+}
+
+/// The load balancer has the three servers.
+fn balanced_lab() -> Lab {
+    let lab = lab::running_lab();
+    lab.world.balance(
+        lab::LB,
+        "prod",
+        &[
+            ("node1", "10.0.0.1"),
+            ("node2", "10.0.0.2"),
+            ("node3", "10.0.0.3"),
+        ],
+    );
+    lab
+}
+
+fn uninstall(hosts: &[i64]) -> Example {
+    let mut inputs = lab::inputs(&[("cluster", FieldValue::Id(1))]);
+    if !hosts.is_empty() {
+        inputs.insert("hosts".to_owned(), FieldValue::Ids(hosts.to_vec()));
+    }
+    Example {
+        workflow: "uninstall",
+        inputs,
+        inventory: lab::running_inventory(),
+        lab: balanced_lab,
+        counted: false,
+    }
+}
+
+/// Killed wherever, nothing runs a second time on any host.
+fn counted(example: Example) -> Example {
+    Example {
+        counted: true,
+        ..example
+    }
+}
+
+macro_rules! conforms {
+    ($($name:ident: $example:expr),* $(,)?) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test(start_paused = true)]
+            async fn completes_it() {
+                completes(&$example).await.unwrap();
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn unwinds_from_each_step() {
+                unwinds(&$example, &|kind, _| kind).await.unwrap();
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn does_each_step_twice() {
+                twice(&$example).await.unwrap();
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn survives_death_at_each_point() {
+                let points = survives(&counted($example), &|kind| kind).await.unwrap();
+                assert!(points > 10, "only {points} points");
+            }
+
+            #[test]
+            fn plans_as_recorded() {
+                insta::assert_json_snapshot!(stringify!($name), $example.plan());
+            }
+        }
+    )*};
+}
+
+conforms! {
+    bootstrap_bare: bootstrap(),
+    bootstrap_cleaned: bootstrap_after_clean_up(),
+    join_server: join("server"),
+    join_agent: join("agent"),
+    uninstall_all: uninstall(&[]),
+    uninstall_agent: uninstall(&[4]),
+}
+
+/// The checks above see what they are for.
+#[tokio::test(start_paused = true)]
+async fn without_its_probe_it_does_not_survive() {
+    let mutilated = survives(&counted(bootstrap()), &|kind| {
+        layer(kind, NoProbe::default())
+    })
+    .await;
+    assert!(mutilated.is_err(), "nobody noticed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_undoing_what_failed_it_leaves_something_behind() {
+    let mutilated = unwinds(&bootstrap(), &|kind, failed| {
+        layer(kind, NoUndoOfFailed { failed })
+    })
+    .await;
+    assert!(mutilated.is_err(), "nobody noticed");
+}

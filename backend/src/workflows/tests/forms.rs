@@ -1,0 +1,173 @@
+//! Bad input is refused by the name of its field.
+
+use coxswain_wire::{ClusterPhase, Enrolment, FieldValue, Inputs, MemberRole};
+
+use super::super::{Inventory, all, find};
+use super::lab::{self, inputs, list, text};
+
+/// The fields that a workflow refuses.
+fn refused(workflow: &str, inputs: &Inputs, inventory: &Inventory) -> Vec<String> {
+    let errors = find(workflow).unwrap().plan(inputs, inventory).unwrap_err();
+    assert!(
+        errors.iter().all(|e| e.message.ends_with('.')),
+        "{errors:?}"
+    );
+    errors.into_iter().map(|e| e.field).collect()
+}
+
+fn bootstrap(more: &[(&str, FieldValue)]) -> Vec<String> {
+    let mut given = inputs(&[("cluster", FieldValue::Id(1))]);
+    given.extend(inputs(more));
+    refused("bootstrap", &given, &lab::inventory())
+}
+
+#[test]
+fn bad_inputs_are_named() {
+    assert_eq!(bootstrap(&[("clustre", FieldValue::Id(1))]), ["clustre"]);
+    assert_eq!(bootstrap(&[("clean_up", text("yes"))]), ["clean_up"]);
+    assert_eq!(bootstrap(&[("source", text("usb"))]), ["source"]);
+    assert_eq!(
+        bootstrap(&[("source", text("air_gapped"))]),
+        ["script_path", "binary_path"]
+    );
+    assert_eq!(bootstrap(&[("script_path", text("/x"))]), ["script_path"]);
+    assert_eq!(bootstrap(&[("version", text("1.33"))]), ["version"]);
+    assert_eq!(bootstrap(&[("version", text("v1.19.1+k3s1"))]), ["version"]);
+    assert_eq!(bootstrap(&[("channel", text("-o"))]), ["channel"]);
+    assert_eq!(
+        bootstrap(&[("installer_url", text("file:///etc/passwd"))]),
+        ["installer_url"]
+    );
+    assert_eq!(
+        bootstrap(&[("sans", list(&["ok.example", "*.example", "10.0.0.256"]))]),
+        ["sans", "sans"]
+    );
+    assert_eq!(
+        bootstrap(&[("server_args", list(&["--token x"]))]),
+        ["server_args"]
+    );
+    assert_eq!(
+        bootstrap(&[("agent_args", list(&["--disable=traefik"]))]),
+        ["agent_args"]
+    );
+    assert_eq!(bootstrap(&[("cluster", FieldValue::Id(7))]), ["cluster"]);
+    assert_eq!(bootstrap(&[("cluster", text("prod"))]), ["cluster"]);
+    assert_eq!(
+        refused("bootstrap", &Inputs::new(), &lab::inventory()),
+        ["cluster"]
+    );
+}
+
+#[test]
+fn bad_clusters_are_named() {
+    let given = inputs(&[("cluster", FieldValue::Id(1))]);
+    let with = |change: fn(&mut Inventory)| {
+        let mut inventory = lab::inventory();
+        change(&mut inventory);
+        refused("bootstrap", &given, &inventory)
+    };
+    assert_eq!(
+        with(|i| i.clusters[0].phase = ClusterPhase::Running),
+        ["cluster"]
+    );
+    assert_eq!(with(|i| i.clusters[0].members.truncate(2)), ["cluster"]);
+    assert_eq!(
+        with(|i| i.clusters[0]
+            .members
+            .retain(|m| m.role != MemberRole::Server)),
+        ["cluster"]
+    );
+    assert_eq!(
+        with(|i| i.hosts[0].enrolment = Enrolment::Unconfirmed),
+        ["cluster"]
+    );
+    assert_eq!(
+        with(|i| i.hosts[0].name = i.hosts[1].name.clone()),
+        ["cluster"]
+    );
+    assert_eq!(
+        with(|i| i.hosts[0].node_address = i.hosts[1].node_address.clone()),
+        ["cluster"]
+    );
+    assert_eq!(with(|i| i.hosts[0].name = "Node_1".to_owned()), ["cluster"]);
+}
+
+#[test]
+fn a_server_is_not_uninstalled_alone() {
+    let given = |hosts: &[i64]| {
+        inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("hosts", FieldValue::Ids(hosts.to_vec())),
+        ])
+    };
+    assert_eq!(
+        refused("uninstall", &given(&[2]), &lab::running_inventory()),
+        ["hosts"]
+    );
+    assert_eq!(
+        refused("uninstall", &given(&[5]), &lab::running_inventory()),
+        ["hosts"]
+    );
+    assert!(
+        find("uninstall")
+            .unwrap()
+            .plan(&given(&[1, 2, 3, 4]), &lab::running_inventory())
+            .is_ok()
+    );
+}
+
+#[test]
+fn joins_are_checked() {
+    let given = |cluster: i64, host: i64| {
+        inputs(&[
+            ("cluster", FieldValue::Id(cluster)),
+            ("host", FieldValue::Id(host)),
+            ("version", text("v1.33.5+k3s1")),
+        ])
+    };
+    assert_eq!(
+        refused("join", &given(1, 5), &lab::inventory()),
+        ["cluster"]
+    );
+    assert_eq!(
+        refused("join", &given(1, 77), &lab::running_inventory()),
+        ["host"]
+    );
+    assert_eq!(
+        refused("join", &given(1, 4), &lab::running_inventory()),
+        ["role"]
+    );
+    let mut no_version = given(1, 5);
+    no_version.remove("version");
+    assert_eq!(
+        refused("join", &no_version, &lab::running_inventory()),
+        ["version"]
+    );
+    let plan = find("join")
+        .unwrap()
+        .plan(&given(1, 5), &lab::running_inventory())
+        .unwrap();
+    assert_eq!(
+        plan.warnings.len(),
+        1,
+        "an even number of servers is told: {:?}",
+        plan.warnings
+    );
+}
+
+#[test]
+fn forms_are_consistent() {
+    for workflow in all() {
+        let info = workflow.info();
+        assert_eq!(info.name, workflow.name());
+        for (at, field) in info.fields.iter().enumerate() {
+            if let Some(condition) = &field.only_if {
+                assert!(
+                    info.fields[..at].iter().any(|f| f.name == condition.field),
+                    "{}",
+                    field.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The panel's services in memory, and the inventory that tests plan on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use coxswain_wire::{
+    Cluster, ClusterId, ClusterPhase, CredentialId, Enrolment, FieldValue, Host, HostId, HostKey,
+    Inputs, Member, MemberRole, SecretId, Timestamp,
+};
+
+use super::super::Inventory;
+use crate::steps::Services;
+use crate::steps::services::{ClusterBook, SecretKind, Secrets, ServiceError};
+use crate::world::fake::{FakeHost, FakeWorld, WorldPicture};
+use crate::world::{Secret, World};
+
+/// The cluster of all tests.
+pub(super) const CLUSTER: ClusterId = ClusterId(1);
+/// The load balancer.
+pub(super) const LB: HostId = HostId(9);
+
+/// Vault and book in memory. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Memory {
+    data: Arc<Mutex<Data>>,
+}
+
+#[derive(Default)]
+struct Data {
+    secrets: BTreeMap<i64, Secret>,
+    phase: Option<ClusterPhase>,
+    kubeconfig: Option<SecretId>,
+    token: Option<SecretId>,
+    members: Vec<Member>,
+}
+
+/// What the book says, secrets by value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BookPicture {
+    phase: ClusterPhase,
+    kubeconfig: Option<Vec<u8>>,
+    token: Option<Vec<u8>>,
+    members: Vec<Member>,
+}
+
+#[async_trait]
+impl Secrets for Memory {
+    async fn put(&self, _kind: SecretKind, value: Secret) -> Result<SecretId, ServiceError> {
+        let mut data = self.data.lock().unwrap();
+        let id = i64::try_from(data.secrets.len()).unwrap() + 1;
+        data.secrets.insert(id, value);
+        Ok(SecretId(id))
+    }
+
+    async fn get(&self, id: SecretId) -> Result<Secret, ServiceError> {
+        let data = self.data.lock().unwrap();
+        data.secrets
+            .get(&id.0)
+            .cloned()
+            .ok_or_else(|| ServiceError(format!("no secret {id}")))
+    }
+}
+
+#[async_trait]
+impl ClusterBook for Memory {
+    async fn phase(&self, _: ClusterId) -> Result<ClusterPhase, ServiceError> {
+        Ok(self
+            .data
+            .lock()
+            .unwrap()
+            .phase
+            .unwrap_or(ClusterPhase::Planned))
+    }
+    async fn set_phase(&self, _: ClusterId, phase: ClusterPhase) -> Result<(), ServiceError> {
+        self.data.lock().unwrap().phase = Some(phase);
+        Ok(())
+    }
+    async fn kubeconfig(&self, _: ClusterId) -> Result<Option<SecretId>, ServiceError> {
+        Ok(self.data.lock().unwrap().kubeconfig)
+    }
+    async fn set_kubeconfig(
+        &self,
+        _: ClusterId,
+        secret: Option<SecretId>,
+    ) -> Result<(), ServiceError> {
+        self.data.lock().unwrap().kubeconfig = secret;
+        Ok(())
+    }
+    async fn token(&self, _: ClusterId) -> Result<Option<SecretId>, ServiceError> {
+        Ok(self.data.lock().unwrap().token)
+    }
+    async fn set_token(&self, _: ClusterId, secret: Option<SecretId>) -> Result<(), ServiceError> {
+        self.data.lock().unwrap().token = secret;
+        Ok(())
+    }
+    async fn members(&self, _: ClusterId) -> Result<Vec<Member>, ServiceError> {
+        Ok(self.data.lock().unwrap().members.clone())
+    }
+    async fn add_member(&self, _: ClusterId, member: Member) -> Result<(), ServiceError> {
+        let mut data = self.data.lock().unwrap();
+        data.members.retain(|m| m.host != member.host);
+        data.members.push(member);
+        Ok(())
+    }
+    async fn remove_member(&self, _: ClusterId, host: HostId) -> Result<(), ServiceError> {
+        self.data.lock().unwrap().members.retain(|m| m.host != host);
+        Ok(())
+    }
+}
+
+/// A world with the panel's services.
+#[derive(Clone)]
+pub(super) struct Lab {
+    pub(super) world: FakeWorld,
+    pub(super) memory: Memory,
+}
+
+/// Everything that a workflow may change.
+pub(super) type Picture = (WorldPicture, BookPicture);
+
+impl Lab {
+    pub(super) fn new(hosts: impl IntoIterator<Item = FakeHost>, cluster: &Cluster) -> Self {
+        let memory = Memory::default();
+        memory
+            .data
+            .lock()
+            .unwrap()
+            .members
+            .clone_from(&cluster.members);
+        memory.data.lock().unwrap().phase = Some(cluster.phase);
+        Self {
+            world: FakeWorld::new(hosts),
+            memory,
+        }
+    }
+
+    pub(super) fn services(&self) -> Services {
+        let world: Arc<dyn World> = Arc::new(self.world.clone());
+        Services {
+            world,
+            secrets: Arc::new(self.memory.clone()),
+            book: Arc::new(self.memory.clone()),
+        }
+    }
+
+    pub(super) fn picture(&self) -> Picture {
+        let data = self.memory.data.lock().unwrap();
+        let value = |id: Option<SecretId>| id.map(|id| data.secrets[&id.0].expose().to_vec());
+        let book = BookPicture {
+            phase: data.phase.unwrap_or(ClusterPhase::Planned),
+            kubeconfig: value(data.kubeconfig),
+            token: value(data.token),
+            members: data.members.clone(),
+        };
+        (self.world.picture(), book)
+    }
+}
+
+/// node1 … node5 and lb.
+pub(super) fn machines() -> Vec<FakeHost> {
+    let node = |n: i64| FakeHost::new(n, &format!("node{n}"), &format!("10.0.0.{n}"));
+    (1..=5)
+        .map(node)
+        .chain([FakeHost::balancer(LB.0, "lb", "10.0.0.9")])
+        .collect()
+}
+
+/// Three servers, an agent and the load balancer; node5 is spare.
+pub(super) fn inventory() -> Inventory {
+    let key = HostKey {
+        algorithm: "ssh-ed25519".to_owned(),
+        fingerprint: "SHA256:x".to_owned(),
+    };
+    let host = |id: i64, name: &str, cluster: Option<ClusterId>| Host {
+        id: HostId(id),
+        name: name.to_owned(),
+        ssh_address: format!("10.0.0.{id}"),
+        ssh_port: 22,
+        ssh_user: "ops".to_owned(),
+        node_address: format!("10.0.0.{id}"),
+        credential: CredentialId(1),
+        enrolment: Enrolment::Pinned {
+            keys: vec![key.clone()],
+            confirmed_at: Timestamp(0),
+        },
+        cluster,
+        last_test: None,
+    };
+    let hosts = (1..=4)
+        .map(|n| host(n, &format!("node{n}"), Some(CLUSTER)))
+        .chain([host(5, "node5", None), host(9, "lb", Some(CLUSTER))])
+        .collect();
+    let member = |id: i64, role: MemberRole| Member {
+        host: HostId(id),
+        role,
+    };
+    let members = vec![
+        member(1, MemberRole::Server),
+        member(2, MemberRole::Server),
+        member(3, MemberRole::Server),
+        member(4, MemberRole::Agent),
+        member(9, MemberRole::LoadBalancer),
+    ];
+    let cluster = Cluster {
+        id: CLUSTER,
+        name: "prod".to_owned(),
+        endpoint: "10.0.0.9".to_owned(),
+        members,
+        phase: ClusterPhase::Planned,
+        locked_by: None,
+        live: None,
+    };
+    Inventory {
+        clusters: vec![cluster],
+        hosts,
+    }
+}
+
+/// The same with the cluster running.
+pub(super) fn running_inventory() -> Inventory {
+    let mut inventory = inventory();
+    inventory.clusters[0].phase = ClusterPhase::Running;
+    inventory
+}
+
+/// A lab in which the cluster of the inventory runs already.
+pub(super) fn running_lab() -> Lab {
+    let lab = Lab::new(machines(), &running_inventory().clusters[0]);
+    let server = "--tls-san 10.0.0.9";
+    let joins = "--server https://10.0.0.1:6443";
+    lab.world.set_up(
+        HostId(1),
+        "k3s.service",
+        &format!("server --cluster-init --node-name node1 {server}"),
+    );
+    for n in 2..=3 {
+        lab.world.set_up(
+            HostId(n),
+            "k3s.service",
+            &format!("server {joins} --node-name node{n} {server}"),
+        );
+    }
+    lab.world.set_up(
+        HostId(4),
+        "k3s-agent.service",
+        &format!("agent {joins} --node-name node4"),
+    );
+    lab
+}
+
+/// Inputs by name.
+pub(super) fn inputs(given: &[(&str, FieldValue)]) -> Inputs {
+    given
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
+}
+
+/// A text.
+pub(super) fn text(value: &str) -> FieldValue {
+    FieldValue::Text(value.to_owned())
+}
+
+/// Several texts.
+pub(super) fn list(values: &[&str]) -> FieldValue {
+    FieldValue::List(values.iter().map(|v| (*v).to_owned()).collect())
+}

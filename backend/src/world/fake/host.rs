@@ -1,0 +1,162 @@
+//! One machine in memory.
+
+use std::collections::BTreeMap;
+
+use coxswain_k3s::haproxy::Section;
+use coxswain_wire::HostId;
+use tokio::time::Instant;
+
+use super::job::Job;
+use super::k3s::K3s;
+use crate::world::{JobId, Result, UnreachableKind, WorldError};
+
+/// All machines.
+pub(super) type Hosts = BTreeMap<HostId, FakeHost>;
+
+/// Where HAProxy's configuration lies.
+const CONFIG: &str = "/etc/haproxy/haproxy.cfg";
+/// It as Debian's package leaves it.
+const HAPROXY_CFG: &str = "global\n\tlog /dev/log\tlocal0\n\tstats socket /run/haproxy/admin.sock mode 660 level admin\n\ndefaults\n\tmode\thttp\n\ttimeout client  50000\n";
+
+/// One machine.
+pub struct FakeHost {
+    pub(super) id: HostId,
+    pub(super) name: String,
+    pub(super) address: String,
+    /// Regular files by path. A folder is there while a file lies in it.
+    pub files: BTreeMap<String, String>,
+    /// Answers over SSH.
+    pub reachable: bool,
+    /// Answers on no port but SSH's: what a firewall does.
+    pub filtered: bool,
+    /// Its clock ahead of the panel's, milliseconds.
+    pub clock_offset_ms: i64,
+    /// Free space of its one file system, KiB.
+    pub free_kib: u64,
+    /// Process 1.
+    pub init: String,
+    /// `uname -n`.
+    pub hostname: String,
+    /// A process that holds TCP 6443.
+    pub port_taken_by: Option<String>,
+    pub(super) boots: u64,
+    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) starts: Vec<&'static str>,
+    pub(super) k3s: Option<K3s>,
+    pub(super) haproxy: Option<Haproxy>,
+}
+
+/// HAProxy on a host.
+pub(super) struct Haproxy {
+    pub(super) active: bool,
+    /// The configuration it runs with.
+    pub(super) loaded: String,
+}
+
+impl FakeHost {
+    /// A bare machine.
+    #[must_use]
+    pub fn new(id: i64, name: &str, address: &str) -> Self {
+        Self {
+            id: HostId(id),
+            name: name.to_owned(),
+            address: address.to_owned(),
+            files: BTreeMap::new(),
+            reachable: true,
+            filtered: false,
+            clock_offset_ms: 0,
+            free_kib: 40 * 1024 * 1024,
+            init: "systemd".to_owned(),
+            hostname: name.to_owned(),
+            port_taken_by: None,
+            boots: 1,
+            jobs: BTreeMap::new(),
+            starts: Vec::new(),
+            k3s: None,
+            haproxy: None,
+        }
+    }
+
+    /// A machine with HAProxy as Debian's package leaves it.
+    #[must_use]
+    pub fn balancer(id: i64, name: &str, address: &str) -> Self {
+        let mut host = Self::new(id, name, address);
+        host.files.insert(CONFIG.to_owned(), HAPROXY_CFG.to_owned());
+        host.haproxy = Some(Haproxy {
+            active: true,
+            loaded: HAPROXY_CFG.to_owned(),
+        });
+        host
+    }
+
+    /// The same with a file.
+    #[must_use]
+    pub fn file(mut self, path: &str, text: &str) -> Self {
+        self.files.insert(path.to_owned(), text.to_owned());
+        self
+    }
+
+    /// Lets HAProxy run with a cluster's section.
+    pub(super) fn balance(&mut self, section: &Section) {
+        let text = section
+            .apply(HAPROXY_CFG)
+            .expect("Debian's configuration takes the section");
+        self.files.insert(CONFIG.to_owned(), text.clone());
+        self.haproxy = Some(Haproxy {
+            active: true,
+            loaded: text,
+        });
+    }
+
+    /// Identifier.
+    #[must_use]
+    pub fn id(&self) -> HostId {
+        self.id
+    }
+
+    /// Takes HAProxy off.
+    pub fn haproxy_gone(&mut self) {
+        self.haproxy = None;
+        self.files.remove(CONFIG);
+    }
+
+    /// Turns it off and on: what ran is gone, k3s starts again.
+    pub fn reboot(&mut self) {
+        self.boots += 1;
+        self.files.retain(|path, _| !path.starts_with("/run/"));
+        for job in self.jobs.values_mut() {
+            job.lose(Instant::now());
+        }
+    }
+
+    pub(super) fn boot_id(&self) -> String {
+        format!("boot-{}-{}", self.id, self.boots)
+    }
+
+    pub(super) fn answers(&self) -> Result<()> {
+        if self.reachable {
+            return Ok(());
+        }
+        Err(WorldError::Unreachable {
+            target: self.name.clone(),
+            kind: UnreachableKind::TimedOut,
+            detail: "no answer within 10 s".to_owned(),
+        })
+    }
+
+    pub(super) fn started(&self, script: &str) -> usize {
+        self.starts.iter().filter(|name| **name == script).count()
+    }
+
+    /// Removes every file at or below these paths.
+    pub(super) fn remove_below(&mut self, paths: &[&str]) {
+        self.files
+            .retain(|file, _| !paths.iter().any(|path| below(file, path)));
+    }
+}
+
+/// A file is a path, or lies below it.
+pub(super) fn below(file: &str, path: &str) -> bool {
+    file.strip_prefix(path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,197 @@
+//! The Kubernetes API in memory.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream;
+use tokio::time::{Instant, sleep};
+
+use super::cluster::Cluster;
+use super::k3s::{Fate, VERSION};
+use super::{FakeWorld, LATENCY, State, net};
+use crate::world::{
+    DeploymentCounts, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubeWatch, NodeEvent,
+    Readiness, Result, WorldError,
+};
+
+/// How often a kubelet renews its lease.
+const RENEWS: Duration = Duration::from_secs(10);
+
+/// A client.
+pub(super) struct FakeKube {
+    pub(super) world: FakeWorld,
+    pub(super) access: KubeAccess,
+}
+
+impl FakeKube {
+    /// Asks the first endpoint that answers.
+    async fn ask<T>(&self, question: impl FnOnce(&mut State, u64) -> T + Send) -> Result<T> {
+        sleep(LATENCY).await;
+        let mut state = self.world.now();
+        let number = self
+            .access
+            .endpoints
+            .iter()
+            .find_map(|endpoint| self.cluster(&state, endpoint));
+        match number {
+            Some(number) => Ok(question(&mut state, number)),
+            None => Err(WorldError::Kube {
+                endpoint: self
+                    .access
+                    .endpoints
+                    .iter()
+                    .map(|e| e.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                status: None,
+                detail: "connection refused".to_owned(),
+            }),
+        }
+    }
+
+    fn cluster(&self, state: &State, endpoint: &KubeEndpoint) -> Option<u64> {
+        let number = state.api_on(net::behind(state, &endpoint.address)?)?;
+        (state.clusters.get(&number)?.ca.as_bytes() == self.access.ca).then_some(number)
+    }
+}
+
+fn cluster(state: &mut State, number: u64) -> &mut Cluster {
+    state.clusters.entry(number).or_default()
+}
+
+fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
+    let Some(cluster) = state.clusters.get(&number) else {
+        return Vec::new();
+    };
+    let node = |(name, node): (&String, &super::cluster::Node)| {
+        let host = &state.hosts[&node.host];
+        let roles = if node.server {
+            ["control-plane", "etcd", "master"]
+                .map(str::to_owned)
+                .to_vec()
+        } else {
+            Vec::new()
+        };
+        let member = cluster.members.iter().find(|m| m.host == node.host);
+        KubeNode {
+            name: name.clone(),
+            uid: node.uid.clone(),
+            ready: state.runs(node.host),
+            roles,
+            version: VERSION.to_owned(),
+            address: host.address.clone(),
+            cordoned: false,
+            etcd_member_name: member.map(|m| m.name.clone()),
+            node_args: None,
+            boot_id: host.boot_id(),
+        }
+    };
+    cluster.nodes.iter().map(node).collect()
+}
+
+#[async_trait]
+impl Kube for FakeKube {
+    async fn readyz(&self, endpoint: &str) -> Result<Readiness> {
+        sleep(LATENCY).await;
+        let found = self.access.endpoints.iter().find(|e| e.name == endpoint);
+        let Some(found) = found else {
+            return Err(WorldError::InvalidInput {
+                what: "endpoint".to_owned(),
+                detail: endpoint.to_owned(),
+            });
+        };
+        let ready = self.cluster(&self.world.now(), found).is_some();
+        let text = if ready {
+            "readyz check passed"
+        } else {
+            "connection refused"
+        };
+        Ok(Readiness {
+            ready,
+            latency: LATENCY,
+            text: text.to_owned(),
+        })
+    }
+
+    async fn version(&self) -> Result<String> {
+        self.ask(|_, _| VERSION.to_owned()).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<KubeNode>> {
+        self.ask(|state, number| nodes(state, number)).await
+    }
+
+    async fn lease(&self, node: &str) -> Result<Option<KubeLease>> {
+        self.ask(|state, number| {
+            let node = cluster(state, number).nodes.get(node)?.host;
+            let k3s = state.hosts.get(&node)?.k3s.as_ref()?;
+            let Fate::Up { since } = k3s.fate else {
+                return Some(KubeLease {
+                    renewed_at_us: None,
+                });
+            };
+            let renewals = (Instant::now() - since).as_secs() / RENEWS.as_secs();
+            Some(KubeLease {
+                renewed_at_us: i64::try_from(renewals).ok(),
+            })
+        })
+        .await
+    }
+
+    async fn delete_node(&self, node: &str) -> Result<bool> {
+        self.ask(|state, number| cluster(state, number).delete_node(node))
+            .await
+    }
+
+    async fn secret_names(&self, _namespace: &str) -> Result<Vec<String>> {
+        self.ask(|state, number| {
+            cluster(state, number)
+                .passwords
+                .iter()
+                .map(|n| format!("{n}.node-password.k3s"))
+                .collect()
+        })
+        .await
+    }
+
+    async fn delete_secret(&self, _namespace: &str, name: &str) -> Result<bool> {
+        let node = name.trim_end_matches(".node-password.k3s").to_owned();
+        self.ask(|state, number| cluster(state, number).passwords.remove(&node))
+            .await
+    }
+
+    async fn deployments(&self) -> Result<DeploymentCounts> {
+        self.ask(|_, _| DeploymentCounts {
+            wanted: 1,
+            ready: 1,
+        })
+        .await
+    }
+
+    fn watch_nodes(&self) -> KubeWatch {
+        let world = self.world.clone();
+        let access = self.access.clone();
+        stream::unfold(
+            (world, access, false),
+            |(world, access, waited)| async move {
+                if waited {
+                    sleep(Duration::from_secs(1)).await;
+                }
+                let kube = FakeKube {
+                    world: world.clone(),
+                    access: access.clone(),
+                };
+                let event = match kube.nodes().await {
+                    Ok(nodes) => NodeEvent::List(nodes),
+                    Err(e) => NodeEvent::Interrupted {
+                        since: coxswain_wire::Timestamp(0),
+                        detail: e.to_string(),
+                    },
+                };
+                Some((event, (world, access, true)))
+            },
+        )
+        .boxed()
+    }
+}

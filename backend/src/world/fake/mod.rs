@@ -1,0 +1,289 @@
+//! A world in memory: hosts, remote jobs, k3s and HAProxy on them, behind [`World`] and [`Kube`]. For tests
+//! of steps, workflows and routes; it runs in the runtime's (possibly paused) time.
+//!
+//! Scripts are simulated by name. It knows what the recorded k3s did, not what the steps expect; what
+//! counts in the end is a real k3s.
+
+mod cluster;
+mod host;
+mod job;
+mod k3s;
+mod kube;
+mod net;
+mod picture;
+mod probe;
+mod scripts;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coxswain_k3s::haproxy::{Backend, Section};
+use coxswain_wire::{ConnectionCheck, ConnectionStage, ConnectionTest, HostId, HostKey, Timestamp};
+use tokio::time::{Instant, sleep};
+
+pub use host::FakeHost;
+pub use picture::{ClusterPicture, HostPicture, WorldPicture};
+
+use super::{
+    ClockReading, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube, KubeAccess,
+    Output, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World, WorldError,
+};
+use cluster::Clusters;
+use host::Hosts;
+
+/// Time every call takes.
+const LATENCY: Duration = Duration::from_millis(5);
+
+/// A world in memory. Cheap to clone: clones share it.
+#[derive(Clone, Default)]
+pub struct FakeWorld {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    hosts: Hosts,
+    clusters: Clusters,
+    /// Rises with everything that must be unique.
+    counter: u64,
+}
+
+impl FakeWorld {
+    /// A world with these hosts.
+    #[must_use]
+    pub fn new(hosts: impl IntoIterator<Item = FakeHost>) -> Self {
+        let world = Self::default();
+        world
+            .now()
+            .hosts
+            .extend(hosts.into_iter().map(|host| (host.id(), host)));
+        world
+    }
+
+    /// Changes a host by hand.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn change(&self, host: HostId, change: impl FnOnce(&mut FakeHost)) {
+        change(
+            self.now()
+                .hosts
+                .get_mut(&host)
+                .expect("the test names a host that is there"),
+        );
+    }
+
+    /// Lets k3s run on a host as if it had been installed long ago, with these words after `k3s`. The first
+    /// server begins the cluster; whoever comes later must name a `--server` and joins it.
+    ///
+    /// # Panics
+    /// If k3s would not come up.
+    pub fn set_up(&self, host: HostId, unit: &str, words: &str) {
+        self.now()
+            .set_up(host, unit, words)
+            .expect("the test sets up what can run");
+    }
+
+    /// Lets HAProxy on a host run with a cluster's section.
+    ///
+    /// # Panics
+    /// If the names are none, or there is no such host.
+    pub fn balance(&self, host: HostId, cluster: &str, servers: &[(&str, &str)]) {
+        let servers = servers
+            .iter()
+            .map(|(name, address)| Backend {
+                name: name.parse().expect("the test gives node names"),
+                address: address.parse().expect("the test gives addresses"),
+            })
+            .collect();
+        let cluster = cluster.parse().expect("the test gives a cluster name");
+        self.change(host, |host| {
+            host.balance(&Section {
+                cluster,
+                port: 6443,
+                servers,
+            })
+        });
+    }
+
+    /// What every host and cluster looks like.
+    #[must_use]
+    pub fn picture(&self) -> WorldPicture {
+        picture::take(&self.now())
+    }
+
+    /// How often a job with this script was started on a host.
+    #[must_use]
+    pub fn started(&self, host: HostId, script: &str) -> usize {
+        self.now().hosts.get(&host).map_or(0, |h| h.started(script))
+    }
+
+    /// The state, brought up to this moment.
+    fn now(&self) -> MutexGuard<'_, State> {
+        // Changes are small and do not panic half-way.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance(Instant::now());
+        state
+    }
+
+    /// The state and a host that answers.
+    async fn at(&self, host: HostId) -> Result<MutexGuard<'_, State>> {
+        sleep(LATENCY).await;
+        self.reach(host)
+    }
+
+    fn reach(&self, host: HostId) -> Result<MutexGuard<'_, State>> {
+        let state = self.now();
+        state
+            .hosts
+            .get(&host)
+            .ok_or(WorldError::UnknownHost(host))?
+            .answers()?;
+        Ok(state)
+    }
+}
+
+impl State {
+    /// A number that nobody else has.
+    fn unique(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    fn host(&mut self, host: HostId) -> Result<&mut FakeHost> {
+        self.hosts
+            .get_mut(&host)
+            .ok_or(WorldError::UnknownHost(host))
+    }
+}
+
+#[async_trait]
+impl World for FakeWorld {
+    async fn run(&self, host: HostId, command: RemoteCommand) -> Result<Output> {
+        let mut state = self.at(host).await?;
+        scripts::run(&mut state, host, &command)
+    }
+
+    async fn read_file(&self, host: HostId, path: &str, max: usize) -> Result<Option<Vec<u8>>> {
+        let mut state = self.at(host).await?;
+        match state.host(host)?.files.get(path) {
+            Some(text) if text.len() > max => Err(WorldError::TooLarge {
+                what: path.to_owned(),
+                max,
+            }),
+            found => Ok(found.map(|text| text.clone().into_bytes())),
+        }
+    }
+
+    async fn write_file(&self, host: HostId, path: &str, content: &[u8], _mode: u32) -> Result<()> {
+        let mut state = self.at(host).await?;
+        let text = String::from_utf8_lossy(content).into_owned();
+        state.host(host)?.files.insert(path.to_owned(), text);
+        Ok(())
+    }
+
+    async fn job_start(&self, host: HostId, job: JobId, spec: &JobSpec) -> Result<JobStart> {
+        let mut state = self.at(host).await?;
+        state.host(host)?.start(job, spec)
+    }
+
+    async fn job_status(&self, host: HostId, job: JobId) -> Result<JobStatus> {
+        let mut state = self.at(host).await?;
+        Ok(state.host(host)?.job_status(job))
+    }
+
+    async fn job_read(
+        &self,
+        host: HostId,
+        job: JobId,
+        offset: u64,
+        max: usize,
+        wait: Duration,
+    ) -> Result<JobRead> {
+        let until = Instant::now() + wait;
+        loop {
+            sleep(LATENCY).await;
+            let read = self.reach(host)?.host(host)?.job_read(job, offset, max);
+            if !read.bytes.is_empty() || read.complete(offset) || Instant::now() >= until {
+                return Ok(read);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn job_stop(&self, host: HostId, job: JobId) -> Result<()> {
+        let mut state = self.at(host).await?;
+        state.host(host)?.stop(job);
+        Ok(())
+    }
+
+    async fn job_remove(&self, host: HostId, job: JobId) -> Result<()> {
+        let mut state = self.at(host).await?;
+        state.host(host)?.remove(job)
+    }
+
+    async fn jobs(&self, host: HostId) -> Result<Vec<(JobId, JobStatus)>> {
+        let mut state = self.at(host).await?;
+        Ok(state.host(host)?.jobs())
+    }
+
+    async fn boot_id(&self, host: HostId) -> Result<String> {
+        let mut state = self.at(host).await?;
+        Ok(state.host(host)?.boot_id())
+    }
+
+    async fn clock(&self, host: HostId) -> Result<ClockReading> {
+        let mut state = self.at(host).await?;
+        Ok(ClockReading {
+            offset_ms: state.host(host)?.clock_offset_ms,
+            round_trip: LATENCY,
+        })
+    }
+
+    async fn test_connection(&self, host: HostId) -> ConnectionTest {
+        let (ok, detail) = match self.at(host).await {
+            Ok(_) => (true, "connected".to_owned()),
+            Err(e) => (false, e.to_string()),
+        };
+        let check = ConnectionCheck {
+            stage: ConnectionStage::Connect,
+            ok,
+            detail,
+            advice: None,
+        };
+        ConnectionTest {
+            at: Timestamp(0),
+            checks: vec![check],
+        }
+    }
+
+    async fn scan_host_keys(&self, host: HostId) -> Result<Vec<ScannedKey>> {
+        drop(self.at(host).await?);
+        let key = HostKey {
+            algorithm: "ssh-ed25519".to_owned(),
+            fingerprint: format!("SHA256:fake{host}"),
+        };
+        Ok(vec![ScannedKey {
+            key,
+            public_key: format!("ssh-ed25519 fake{host}"),
+        }])
+    }
+
+    async fn handshake(&self, target: &TlsTarget) -> Result<ServedChain> {
+        sleep(LATENCY).await;
+        net::handshake(&mut self.now(), target)
+    }
+
+    async fn http_get(&self, target: &TlsTarget, path: &str) -> Result<HttpAnswer> {
+        sleep(LATENCY).await;
+        net::get(&mut self.now(), target, path)
+    }
+
+    async fn kube(&self, access: &KubeAccess) -> Result<Arc<dyn Kube>> {
+        Ok(Arc::new(kube::FakeKube {
+            world: self.clone(),
+            access: access.clone(),
+        }))
+    }
+}

@@ -1,0 +1,120 @@
+//! What listens on :6443 in memory, and what it answers.
+
+use coxswain_wire::{HostId, ServedCertificate, Timestamp};
+
+use super::State;
+use super::k3s::sha256;
+use crate::world::{
+    Ask, HttpAnswer, Result, ServedChain, ServedLeaf, TlsTarget, UnreachableKind, WorldError,
+};
+
+/// The server that answers at an address on :6443, directly or behind HAProxy.
+pub(super) fn behind(state: &State, address: &str) -> Option<HostId> {
+    let host = state
+        .hosts
+        .values()
+        .find(|h| h.address == address || h.name == address)?;
+    if state.api_on(host.id).is_some() {
+        return Some(host.id);
+    }
+    let haproxy = host.haproxy.as_ref().filter(|h| h.active)?;
+    servers(&haproxy.loaded).find_map(|(_, address)| {
+        let server = state.hosts.values().find(|h| h.address == address)?;
+        state.api_on(server.id).map(|_| server.id)
+    })
+}
+
+/// Names and addresses of the servers in a HAProxy configuration.
+pub(super) fn servers(config: &str) -> impl Iterator<Item = (&str, &str)> {
+    config.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next()? == "server").then_some(())?;
+        let name = words.next()?;
+        let (address, _) = words.next()?.rsplit_once(':')?;
+        Some((name, address))
+    })
+}
+
+pub(super) fn handshake(state: &mut State, target: &TlsTarget) -> Result<ServedChain> {
+    let server = find(state, target)?;
+    let cluster = state
+        .api_on(server)
+        .and_then(|number| state.clusters.get_mut(&number));
+    let Some(cluster) = cluster else {
+        return Err(refused(target));
+    };
+    let host = &state.hosts[&server];
+    let asked = match &target.ask {
+        Ask::Plain => target.address.clone(),
+        Ask::Sni(name) | Ask::Host(name) => name.clone(),
+    };
+    // Asked for a name that it was told about, k3s issues the certificate anew.
+    if host
+        .k3s
+        .as_ref()
+        .is_some_and(|k3s| k3s.flags("--tls-san").any(|san| san == asked))
+    {
+        cluster.sans.insert(asked.clone());
+    }
+    let sans: Vec<String> = cluster.sans.iter().cloned().collect();
+    let verified = target.ca.as_ref().map(|ca| {
+        if *ca != cluster.ca.as_bytes() {
+            Err("unknown issuer".to_owned())
+        } else if sans.contains(&asked) {
+            Ok(())
+        } else {
+            Err(format!("not valid for {asked}"))
+        }
+    });
+    let serial = sha256(&sans.join(","))[..16].to_ascii_uppercase();
+    let leaf = ServedLeaf {
+        certificate: ServedCertificate {
+            serial,
+            not_after: Timestamp(4_102_444_800_000),
+            sans: sans.clone(),
+        },
+        subject: "O=k3s, CN=k3s".to_owned(),
+        issuer: "CN=k3s-server-ca".to_owned(),
+        sha256: sha256(&sans.join(",")),
+    };
+    Ok(ServedChain {
+        leaf,
+        chain: Vec::new(),
+        verified,
+    })
+}
+
+pub(super) fn get(state: &mut State, target: &TlsTarget, path: &str) -> Result<HttpAnswer> {
+    let chain = handshake(state, target)?;
+    let server = find(state, target)?;
+    let cluster = state
+        .api_on(server)
+        .and_then(|number| state.clusters.get(&number));
+    let Some(cluster) = cluster else {
+        return Err(refused(target));
+    };
+    let (status, body) = match path {
+        "/ping" => (200, b"pong".to_vec()),
+        "/cacerts" => (200, cluster.ca.clone().into_bytes()),
+        _ => (401, b"Unauthorized".to_vec()),
+    };
+    Ok(HttpAnswer {
+        status,
+        body,
+        chain,
+    })
+}
+
+fn find(state: &State, target: &TlsTarget) -> Result<HostId> {
+    behind(state, &target.address)
+        .filter(|_| target.port == 6443)
+        .ok_or_else(|| refused(target))
+}
+
+fn refused(target: &TlsTarget) -> WorldError {
+    WorldError::Unreachable {
+        target: target.endpoint(),
+        kind: UnreachableKind::Refused,
+        detail: "connection refused".to_owned(),
+    }
+}

@@ -1,0 +1,85 @@
+//! What a world in memory looks like, to be compared: without numbers that differ from run to run, and
+//! without what jobs leave to be swept.
+
+use std::collections::BTreeMap;
+
+use super::State;
+
+/// Paths that do not count: job leftovers, and snapshots, which are kept on purpose.
+const SWEPT: [&str; 3] = [
+    "/run/coxswain/",
+    "/var/lib/coxswain/",
+    "/var/lib/rancher/k3s/server/db/snapshots/",
+];
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorldPicture {
+    /// By host name.
+    pub hosts: BTreeMap<String, HostPicture>,
+    /// Clusters that have a node.
+    pub clusters: Vec<ClusterPicture>,
+}
+
+/// One host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPicture {
+    /// Files with their content.
+    pub files: BTreeMap<String, String>,
+    /// The unit of k3s, its state and its words.
+    pub k3s: Option<(String, String, Vec<String>)>,
+    /// Whether HAProxy runs, and with which configuration.
+    pub haproxy: Option<(bool, String)>,
+}
+
+/// One cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterPicture {
+    /// Node names.
+    pub nodes: Vec<String>,
+    /// Names of the hosts that are etcd members.
+    pub members: Vec<String>,
+}
+
+pub(super) fn take(state: &State) -> WorldPicture {
+    let hosts = state.hosts.values().map(|host| {
+        let files = host
+            .files
+            .iter()
+            .filter(|(path, _)| !SWEPT.iter().any(|swept| path.starts_with(swept)));
+        let picture = HostPicture {
+            files: files
+                .map(|(path, text)| (path.clone(), text.clone()))
+                .collect(),
+            k3s: host
+                .k3s
+                .as_ref()
+                .map(|k3s| (k3s.unit.clone(), k3s.state().to_owned(), k3s.words.clone())),
+            haproxy: host
+                .haproxy
+                .as_ref()
+                .map(|haproxy| (haproxy.active, haproxy.loaded.clone())),
+        };
+        (host.name.clone(), picture)
+    });
+    let clusters = state
+        .clusters
+        .values()
+        .filter(|c| !c.nodes.is_empty())
+        .map(|cluster| {
+            let mut members: Vec<String> = cluster
+                .members
+                .iter()
+                .map(|m| state.hosts[&m.host].name.clone())
+                .collect();
+            members.sort_unstable();
+            ClusterPicture {
+                nodes: cluster.nodes.keys().cloned().collect(),
+                members,
+            }
+        });
+    WorldPicture {
+        hosts: hosts.collect(),
+        clusters: clusters.collect(),
+    }
+}

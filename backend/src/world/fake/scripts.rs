@@ -1,0 +1,204 @@
+//! Short scripts in memory, by name.
+
+use coxswain_wire::HostId;
+
+use super::k3s::VERSION;
+use super::{State, net, probe};
+use crate::world::{Output, RemoteCommand, Result, WorldError};
+
+/// What a script prints on a host.
+pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Result<Output> {
+    let args: Vec<&str> = command.arguments().iter().map(String::as_str).collect();
+    let arg = |at: usize| args.get(at).copied().unwrap_or_default();
+    Ok(match command.name() {
+        "inspect-host" => said(probe::print(state, id)),
+        "look-at-unit" => said(unit(state, id, arg(0), args.get(1).copied())),
+        "look-at-etcd" => said(etcd(state, id)),
+        "remove-etcd-member" => {
+            for cluster in state.clusters.values_mut() {
+                cluster.members.retain(|m| m.id.to_string() != arg(0));
+            }
+            said("")
+        }
+        "forget-mark" => {
+            state.host(id)?.files.remove(arg(0));
+            said("")
+        }
+        "find-snapshot" => {
+            let prefix = format!("/var/lib/rancher/k3s/server/db/snapshots/{}-", arg(0));
+            let files = state
+                .host(id)?
+                .files
+                .keys()
+                .filter(|f| f.starts_with(&prefix));
+            said(files.map(|f| format!("4 {f}\n")).collect::<String>())
+        }
+        "haproxy-version" => said(
+            state
+                .host(id)?
+                .haproxy
+                .as_ref()
+                .map_or("", |_| "HAProxy version 2.6.12\n"),
+        ),
+        "haproxy-state" => {
+            let active = state.host(id)?.haproxy.as_ref().is_some_and(|h| h.active);
+            said(if active { "active\n" } else { "inactive\n" })
+        }
+        "haproxy-take-over" => take_over(state, id, arg(0), arg(1), arg(2))?,
+        "haproxy-stat" => stat(state, id)?,
+        "reach" => said(reach(state, &args)),
+        "resolve" => {
+            let named = state
+                .hosts
+                .values()
+                .filter(|h| h.name == arg(0))
+                .map(|h| format!("{}\n", h.address));
+            said(named.collect::<String>())
+        }
+        "try-installer" => said(""),
+        "look-at-files" => {
+            let host = state.host(id)?;
+            let missing = args.iter().filter(|file| !host.files.contains_key(**file));
+            let mut text: String = missing.map(|file| format!("missing {file}\n")).collect();
+            text.push_str(&format!("k3s version {VERSION} (0)\n"));
+            said(text)
+        }
+        other => {
+            return Err(WorldError::Unexpected {
+                what: other.to_owned(),
+                detail: "the world in memory does not know this command".to_owned(),
+            });
+        }
+    })
+}
+
+fn said(text: impl Into<String>) -> Output {
+    Output {
+        status: 0,
+        stdout: text.into().into_bytes(),
+        stderr: Vec::new(),
+        truncated: 0,
+    }
+}
+
+fn failed(status: i32, why: &str) -> Output {
+    Output {
+        status,
+        stdout: Vec::new(),
+        stderr: why.as_bytes().to_vec(),
+        truncated: 0,
+    }
+}
+
+fn unit(state: &State, id: HostId, name: &str, mark: Option<&str>) -> String {
+    let host = &state.hosts[&id];
+    let Some(k3s) = host.k3s.as_ref().filter(|k3s| k3s.unit == name) else {
+        return "--- unit\nLoadState=not-found\nActiveState=inactive\nInvocationID=\n--- files\n--- journal\n".to_owned();
+    };
+    let file = host
+        .files
+        .get(&format!("/etc/systemd/system/{name}"))
+        .cloned()
+        .unwrap_or_default();
+    let journal = if mark.is_some() {
+        k3s.journal().join("\n")
+    } else {
+        String::new()
+    };
+    format!(
+        "--- unit\nLoadState=loaded\nActiveState={}\nSubState=x\nInvocationID={:032x}\nNRestarts=0\n--- files\n{file}\n--- journal\n{journal}\n",
+        k3s.state(),
+        k3s.invocation
+    )
+}
+
+fn etcd(state: &State, id: HostId) -> String {
+    let number = state.hosts[&id]
+        .k3s
+        .as_ref()
+        .filter(|k3s| !k3s.agent() && state.runs(id))
+        .map(|k3s| k3s.cluster);
+    let Some((cluster, number)) = number.and_then(|n| Some((state.clusters.get(&n)?, n))) else {
+        return "--- members\n--- health\n".to_owned();
+    };
+    let members: Vec<String> = cluster
+        .members
+        .iter()
+        .map(|m| {
+            let address = &state.hosts[&m.host].address;
+            format!(r#"{{"ID":"{}","name":"{}","peerURLs":["https://{address}:2380"],"clientURLs":["https://{address}:2379"]}}"#, m.id, m.name)
+        })
+        .collect();
+    format!(
+        "--- members\n{{\"members\":[{}]}}\n--- health\n{{\"health\":\"{}\"}}\n",
+        members.join(","),
+        state.quorum(number)
+    )
+}
+
+fn take_over(state: &mut State, id: HostId, new: &str, file: &str, after: &str) -> Result<Output> {
+    let host = state.host(id)?;
+    let Some(text) = host.files.remove(new) else {
+        return Ok(failed(1, "no such file"));
+    };
+    let Some(haproxy) = host.haproxy.as_mut() else {
+        return Ok(failed(127, "haproxy: not found"));
+    };
+    if text.contains("unknown keyword") {
+        return Ok(failed(1, "[ALERT] parsing: unknown keyword"));
+    }
+    haproxy.active = after != "stop";
+    haproxy.loaded.clone_from(&text);
+    host.files.insert(file.to_owned(), text);
+    Ok(said(""))
+}
+
+fn stat(state: &mut State, id: HostId) -> Result<Output> {
+    let host = state.host(id)?;
+    let Some(loaded) = host
+        .haproxy
+        .as_ref()
+        .filter(|h| h.active)
+        .map(|h| h.loaded.clone())
+    else {
+        return Ok(failed(3, "no socket"));
+    };
+    let mut text = "# pxname,svname,status,check_status,lastchg,\n".to_owned();
+    let mut backend = "";
+    for line in loaded.lines() {
+        if let Some(name) = line.strip_prefix("backend ") {
+            backend = name;
+        }
+        if let Some((name, address)) = net::servers(line).next() {
+            let up = net::behind(state, address).is_some();
+            let (status, check) = if up {
+                ("UP", "L7OK")
+            } else {
+                ("DOWN", "L4CON")
+            };
+            text.push_str(&format!("{backend},{name},{status},{check},1,\n"));
+        }
+    }
+    Ok(said(text))
+}
+
+fn reach(state: &State, targets: &[&str]) -> String {
+    let mut text = String::new();
+    for target in targets {
+        let address = target
+            .rsplit_once(':')
+            .map_or(*target, |(address, _)| address);
+        let host = state
+            .hosts
+            .values()
+            .find(|h| h.address == address && h.reachable && !h.filtered);
+        let result = match host {
+            None => "timeout",
+            Some(host) if state.runs(host.id) => "open",
+            Some(_) => "refused",
+        };
+        text.push_str(&format!("@reach {target} {result}\n"));
+    }
+    text.push_str("@done\n");
+    text
+}

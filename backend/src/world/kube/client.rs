@@ -1,0 +1,320 @@
+//! [`Kube`] over the `kube` crate: one client an endpoint, the cluster's CA pinned, every call bounded.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use ::kube::api::{DeleteParams, ListParams};
+use ::kube::config::AuthInfo;
+use ::kube::{Api, Client, Config, Error};
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Limited};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, Secret as KubeSecret};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::super::error::chain;
+use super::super::{Result, Secret, WorldError};
+use super::{
+    DeploymentCounts, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubeWatch, Readiness,
+    convert, watch,
+};
+
+/// For TCP and TLS with one endpoint.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// For one call at one endpoint.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Objects a page of a list.
+const PAGE: u32 = 200;
+/// Longest answer of `/readyz?verbose` that is taken.
+const MAX_READYZ: usize = 64 * 1024;
+
+/// One endpoint with its client.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) name: String,
+    pub(super) client: Client,
+}
+
+/// The API of one cluster.
+pub(in super::super) struct KubeClient {
+    endpoints: Vec<Endpoint>,
+}
+
+fn invalid(what: &str, detail: impl ToString) -> WorldError {
+    WorldError::InvalidInput {
+        what: what.to_owned(),
+        detail: detail.to_string(),
+    }
+}
+
+impl KubeClient {
+    /// Prepares clients; connects to nothing.
+    pub(in super::super) fn new(access: &KubeAccess) -> Result<Self> {
+        if access.endpoints.is_empty() {
+            return Err(invalid("Kubernetes access", "no endpoint"));
+        }
+        let endpoints = access
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                Ok(Endpoint {
+                    name: endpoint.name.clone(),
+                    client: client(access, endpoint)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { endpoints })
+    }
+
+    /// Asks the endpoints in order until one answers. A server error or no answer goes on to the next.
+    async fn first<T, F, Fut>(&self, call: F) -> Result<T>
+    where
+        F: Fn(Client) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Error>>,
+    {
+        let mut failures = Vec::new();
+        for endpoint in &self.endpoints {
+            let error =
+                match tokio::time::timeout(CALL_TIMEOUT, call(endpoint.client.clone())).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) => classify(endpoint, &error),
+                    Err(_) => WorldError::Kube {
+                        endpoint: endpoint.name.clone(),
+                        status: None,
+                        detail: format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
+                    },
+                };
+            if !error.is_transient() {
+                return Err(error);
+            }
+            failures.push(error);
+        }
+        Err(sum_up(failures))
+    }
+}
+
+fn client(access: &KubeAccess, endpoint: &KubeEndpoint) -> Result<Client> {
+    let host = if endpoint.address.contains(':') {
+        format!("[{}]", endpoint.address)
+    } else {
+        endpoint.address.clone()
+    };
+    let url = format!("https://{host}:{}", endpoint.port)
+        .parse()
+        .map_err(|e: http::uri::InvalidUri| invalid("Kubernetes endpoint", e))?;
+    let roots = CertificateDer::pem_slice_iter(&access.ca)
+        .map(|certificate| certificate.map(|der| der.to_vec()))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|e| invalid("cluster CA", e))?;
+    if roots.is_empty() {
+        return Err(invalid("cluster CA", "holds no certificate"));
+    }
+    let mut config = Config::new(url);
+    config.root_cert = Some(roots);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.write_timeout = Some(CALL_TIMEOUT);
+    // Going on to the next endpoint is our retry.
+    config.default_retry = false;
+    config.auth_info = identity(&access.client_certificate, &access.client_key)?;
+    Client::try_from(config).map_err(|e| invalid("client certificate or key", e))
+}
+
+fn identity(certificate: &[u8], key: &Secret) -> Result<AuthInfo> {
+    let data = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    serde_json::from_value(serde_json::json!({
+        "client-certificate-data": data(certificate),
+        "client-key-data": data(key.expose()),
+    }))
+    .map_err(|e| invalid("client certificate or key", e))
+}
+
+pub(super) fn classify(endpoint: &Endpoint, error: &Error) -> WorldError {
+    let (status, detail) = if let Error::Api(said) = error {
+        (Some(said.code), said.message.clone())
+    } else {
+        (None, chain(error))
+    };
+    WorldError::Kube {
+        endpoint: endpoint.name.clone(),
+        status,
+        detail,
+    }
+}
+
+/// One error for all endpoints that failed, the first one's status kept.
+fn sum_up(mut failures: Vec<WorldError>) -> WorldError {
+    if failures.len() == 1
+        && let Some(only) = failures.pop()
+    {
+        return only;
+    }
+    let mut all = WorldError::Kube {
+        endpoint: String::new(),
+        status: None,
+        detail: String::new(),
+    };
+    for failure in failures {
+        if let (
+            WorldError::Kube {
+                endpoint,
+                status,
+                detail,
+            },
+            WorldError::Kube {
+                endpoint: names,
+                status: first,
+                detail: details,
+            },
+        ) = (failure, &mut all)
+        {
+            let comma = if names.is_empty() { "" } else { ", " };
+            names.push_str(&format!("{comma}{endpoint}"));
+            *first = first.or(status);
+            if !details.contains(&detail) {
+                let semicolon = if details.is_empty() { "" } else { "; " };
+                details.push_str(&format!("{semicolon}{detail}"));
+            }
+        }
+    }
+    all
+}
+
+/// True if it was there.
+fn deleted<T>(result: std::result::Result<T, Error>) -> std::result::Result<bool, Error> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+#[async_trait]
+impl Kube for KubeClient {
+    async fn readyz(&self, endpoint: &str) -> Result<Readiness> {
+        let Some(found) = self.endpoints.iter().find(|e| e.name == endpoint) else {
+            return Err(invalid(
+                "Kubernetes endpoint",
+                format!("{endpoint} is none of this cluster's"),
+            ));
+        };
+        let request = http::Request::get("/readyz?verbose")
+            .body(::kube::client::Body::empty())
+            .map_err(|e| invalid("request", e))?;
+        let start = Instant::now();
+        let call = async {
+            let response = found
+                .client
+                .send(request)
+                .await
+                .map_err(|e| classify(found, &e).to_string())?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), MAX_READYZ)
+                .collect()
+                .await;
+            let body = body.map_err(|e| e.to_string())?.to_bytes();
+            Ok::<_, String>((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        let (ready, text) = match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok((status, text))) => (status == 200, text),
+            Ok(Err(detail)) => (false, detail),
+            Err(_) => (
+                false,
+                format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
+            ),
+        };
+        Ok(Readiness {
+            ready,
+            latency: start.elapsed(),
+            text,
+        })
+    }
+
+    async fn version(&self) -> Result<String> {
+        self.first(|client| async move { Ok(client.apiserver_version().await?.git_version) })
+            .await
+    }
+
+    async fn nodes(&self) -> Result<Vec<KubeNode>> {
+        let list = self
+            .first(
+                |client| async move { Api::<Node>::all(client).list(&ListParams::default()).await },
+            )
+            .await?;
+        let mut nodes: Vec<KubeNode> = list.items.into_iter().map(convert::node).collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(nodes)
+    }
+
+    async fn lease(&self, node: &str) -> Result<Option<KubeLease>> {
+        let lease = self
+            .first(|client| async move {
+                Api::<Lease>::namespaced(client, "kube-node-lease")
+                    .get_opt(node)
+                    .await
+            })
+            .await?;
+        Ok(lease.map(convert::lease))
+    }
+
+    async fn delete_node(&self, node: &str) -> Result<bool> {
+        self.first(|client| async move {
+            deleted(
+                Api::<Node>::all(client)
+                    .delete(node, &DeleteParams::default())
+                    .await,
+            )
+        })
+        .await
+    }
+
+    async fn secret_names(&self, namespace: &str) -> Result<Vec<String>> {
+        let list = self
+            .first(|client| async move {
+                Api::<KubeSecret>::namespaced(client, namespace)
+                    .list_metadata(&ListParams::default())
+                    .await
+            })
+            .await?;
+        let mut names: Vec<String> = list
+            .items
+            .into_iter()
+            .filter_map(|s| s.metadata.name)
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn delete_secret(&self, namespace: &str, name: &str) -> Result<bool> {
+        self.first(|client| async move {
+            deleted(
+                Api::<KubeSecret>::namespaced(client, namespace)
+                    .delete(name, &DeleteParams::default())
+                    .await,
+            )
+        })
+        .await
+    }
+
+    async fn deployments(&self) -> Result<DeploymentCounts> {
+        self.first(|client| async move {
+            let api = Api::<Deployment>::all(client);
+            let mut counts = DeploymentCounts::default();
+            let mut page = ListParams::default().limit(PAGE);
+            loop {
+                let list = api.list(&page).await?;
+                counts = list.items.iter().fold(counts, convert::add);
+                match list.metadata.continue_ {
+                    Some(token) if !token.is_empty() => page = page.continue_token(&token),
+                    Some(_) | None => return Ok(counts),
+                }
+            }
+        })
+        .await
+    }
+
+    fn watch_nodes(&self) -> KubeWatch {
+        watch::nodes(self.endpoints.clone())
+    }
+}

@@ -1,0 +1,65 @@
+//! Kubernetes objects in our plain types.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node;
+
+use super::{DeploymentCounts, KubeLease, KubeNode};
+
+const ROLE_LABEL: &str = "node-role.kubernetes.io/";
+
+pub(super) fn node(node: Node) -> KubeNode {
+    let labels = node.metadata.labels.unwrap_or_default();
+    let mut annotations = node.metadata.annotations.unwrap_or_default();
+    let spec = node.spec.unwrap_or_default();
+    let status = node.status.unwrap_or_default();
+    let info = status.node_info.unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let addresses = status.addresses.unwrap_or_default();
+    KubeNode {
+        name: node.metadata.name.unwrap_or_default(),
+        uid: node.metadata.uid.unwrap_or_default(),
+        ready: conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True"),
+        // A map's keys come sorted.
+        roles: labels
+            .keys()
+            .filter_map(|k| k.strip_prefix(ROLE_LABEL))
+            .map(str::to_owned)
+            .collect(),
+        version: info.kubelet_version,
+        address: addresses
+            .into_iter()
+            .find(|a| a.type_ == "InternalIP")
+            .map(|a| a.address)
+            .unwrap_or_default(),
+        cordoned: spec.unschedulable.unwrap_or(false),
+        etcd_member_name: annotations.remove("etcd.k3s.cattle.io/node-name"),
+        node_args: annotations.remove("k3s.io/node-args"),
+        boot_id: info.boot_id,
+    }
+}
+
+pub(super) fn lease(lease: Lease) -> KubeLease {
+    KubeLease {
+        renewed_at_us: lease
+            .spec
+            .and_then(|spec| spec.renew_time)
+            .map(|time| time.0.as_microsecond()),
+    }
+}
+
+/// Replicas count as 1 when they are not given, as Kubernetes has it.
+pub(super) fn add(counts: DeploymentCounts, deployment: &Deployment) -> DeploymentCounts {
+    let wanted = deployment.spec.replicas.unwrap_or(1);
+    let ready = deployment
+        .status
+        .as_ref()
+        .and_then(|s| s.ready_replicas)
+        .unwrap_or(0);
+    DeploymentCounts {
+        wanted: counts.wanted + u32::try_from(wanted).unwrap_or(0),
+        ready: counts.ready + u32::try_from(ready).unwrap_or(0),
+    }
+}

@@ -1,0 +1,2 @@
+# $1 job.
+job_state "$1"

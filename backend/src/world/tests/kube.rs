@@ -1,0 +1,166 @@
+//! The API client against a server made here.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use rcgen::ExtendedKeyUsagePurpose;
+use serde_json::json;
+
+use super::tls_server::{Ca, TlsServer};
+use crate::world::kube::KubeClient;
+use crate::world::{Kube, KubeAccess, KubeEndpoint, NodeEvent, Secret, WorldError};
+
+fn api(path: &str, query: &str) -> (u16, String) {
+    let node = json!({
+        "metadata": {"name": "node1", "uid": "u1", "resourceVersion": "7",
+            "labels": {"node-role.kubernetes.io/etcd": "true", "node-role.kubernetes.io/control-plane": "true"},
+            "annotations": {"etcd.k3s.cattle.io/node-name": "node1-0a1b2c3d"}},
+        "spec": {"unschedulable": true},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "Hostname", "address": "node1"}, {"type": "InternalIP", "address": "10.0.0.1"}],
+            "nodeInfo": {"kubeletVersion": "v1.33.5+k3s1", "bootID": "b", "architecture": "amd64",
+                "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "", "machineID": "",
+                "operatingSystem": "linux", "osImage": "", "systemUUID": ""}},
+    });
+    let list = |kind: &str, items: serde_json::Value| json!({"apiVersion": "v1", "kind": kind, "metadata": {"resourceVersion": "7"}, "items": items});
+    let body = match path {
+        "/readyz" => return (200, "[+]etcd ok\nreadyz check passed\n".to_owned()),
+        "/version" => {
+            json!({"major": "1", "minor": "33", "gitVersion": "v1.33.5+k3s1", "gitCommit": "",
+            "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""})
+        }
+        "/api/v1/nodes" if query.contains("watch=true") => {
+            return (
+                200,
+                json!({"type": "DELETED", "object": node}).to_string() + "\n",
+            );
+        }
+        "/api/v1/nodes" => list("NodeList", json!([node])),
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node1" => json!({
+            "metadata": {"name": "node1"}, "spec": {"renewTime": "2026-11-23T05:00:00.000001Z"}}),
+        "/apis/apps/v1/deployments" => list(
+            "DeploymentList",
+            json!([
+            {"metadata": {}, "spec": {"replicas": 3, "selector": {}, "template": {}}, "status": {"readyReplicas": 2}},
+            {"metadata": {}, "spec": {"selector": {}, "template": {}}}]),
+        ),
+        "/api/v1/namespaces/kube-system/secrets" => {
+            list("SecretList", json!([{"metadata": {"name": "k3s-serving"}}]))
+        }
+        _ => {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
+                "reason": "NotFound", "message": "not found"});
+            return (404, status.to_string());
+        }
+    };
+    (200, body.to_string())
+}
+
+async fn cluster() -> (TlsServer, KubeAccess) {
+    let ca = Ca::new();
+    let answer =
+        Arc::new(|r: &hyper::Request<_>| api(r.uri().path(), r.uri().query().unwrap_or_default()));
+    let server = TlsServer::start(&ca, &["127.0.0.1"], answer).await;
+    let (certificate, key) = ca.issue(&["admin"], ExtendedKeyUsagePurpose::ClientAuth);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let endpoint = |name: &str, port| KubeEndpoint {
+        name: name.to_owned(),
+        address: "127.0.0.1".to_owned(),
+        port,
+    };
+    let access = KubeAccess {
+        endpoints: vec![
+            endpoint("lb", closed),
+            endpoint("node1", server.address.port()),
+        ],
+        ca: ca.pem(),
+        client_certificate: certificate.pem().into_bytes(),
+        client_key: Secret::new(key.serialize_pem()),
+    };
+    (server, access)
+}
+
+#[tokio::test]
+async fn a_dead_load_balancer_is_passed_by() {
+    let (_server, access) = cluster().await;
+    let kube = KubeClient::new(&access).unwrap();
+    assert_eq!(kube.version().await.unwrap(), "v1.33.5+k3s1");
+    let nodes = kube.nodes().await.unwrap();
+    let node = &nodes[0];
+    assert_eq!(
+        (node.name.as_str(), node.ready, node.cordoned),
+        ("node1", true, true)
+    );
+    assert_eq!(node.roles, ["control-plane", "etcd"]);
+    assert_eq!(node.etcd_member_name.as_deref(), Some("node1-0a1b2c3d"));
+    assert_eq!(node.address, "10.0.0.1");
+    assert_eq!(
+        kube.lease("node1").await.unwrap().unwrap().renewed_at_us,
+        Some(1_795_410_000_000_001)
+    );
+    assert_eq!(kube.lease("node9").await.unwrap(), None);
+    assert!(!kube.delete_node("node9").await.unwrap());
+    let counts = kube.deployments().await.unwrap();
+    assert_eq!((counts.wanted, counts.ready), (4, 2));
+    assert_eq!(
+        kube.secret_names("kube-system").await.unwrap(),
+        ["k3s-serving"]
+    );
+
+    let there = kube.readyz("node1").await.unwrap();
+    assert!(there.ready && there.text.contains("etcd ok"));
+    let dead = kube.readyz("lb").await.unwrap();
+    assert!(!dead.ready && dead.text.contains("refused"), "{dead:?}");
+    assert!(kube.readyz("other").await.is_err());
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_at_the_next_endpoint() {
+    let (_server, access) = cluster().await;
+    let kube = KubeClient::new(&access).unwrap();
+    let mut watch = kube.watch_nodes();
+    let mut next = async || {
+        tokio::time::timeout(std::time::Duration::from_secs(20), watch.next())
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    assert!(matches!(next().await, NodeEvent::Interrupted { .. }));
+    let NodeEvent::List(nodes) = next().await else {
+        panic!("a list first")
+    };
+    assert_eq!(nodes.len(), 1);
+    assert_eq!(
+        next().await,
+        NodeEvent::Deleted {
+            name: "node1".to_owned()
+        }
+    );
+}
+
+#[tokio::test]
+async fn another_ca_is_not_trusted() {
+    let (_server, mut access) = cluster().await;
+    access.ca = Ca::new().pem();
+    let error = KubeClient::new(&access)
+        .unwrap()
+        .version()
+        .await
+        .unwrap_err();
+    let WorldError::Kube {
+        status: None,
+        detail,
+        ..
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert!(detail.contains("certificate"), "{detail}");
+    access.ca = b"nonsense".to_vec();
+    assert!(KubeClient::new(&access).is_err());
+}

@@ -1,0 +1,189 @@
+//! Hosts and their enrolment.
+
+use coxswain_wire::{ConnectionTest, Enrolment, Host, HostKey};
+use serde_json::{Value, json};
+
+use crate::support::{Panel, credential, host, new_host};
+
+fn with(mut body: Value, field: &str, value: Value) -> Value {
+    body[field] = value;
+    body
+}
+
+#[tokio::test]
+async fn bad_input_names_the_field_and_stores_nothing() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let key = credential(&panel, "key").await;
+    host(&panel, 1).await;
+    let good = new_host(2, &key);
+    for (field, value) in [
+        ("name", json!("")),
+        ("name", json!("not a name")),
+        ("name", json!("Upper")),
+        ("name", json!("-dash")),
+        ("name", json!("node1")),
+        ("name", json!(5)),
+        ("ssh_address", json!("-oProxyCommand=touch /tmp/x")),
+        ("ssh_address", json!("-10.0.0.2")),
+        ("ssh_address", json!("10.0.0.2:22")),
+        ("ssh_address", json!("10.0.0.256")),
+        ("ssh_address", json!("user@host")),
+        ("ssh_address", json!("")),
+        ("ssh_address", json!("10.0.0.1")),
+        ("ssh_port", json!(0)),
+        ("ssh_port", json!(70000)),
+        ("ssh_port", json!("22")),
+        ("ssh_user", json!("")),
+        ("ssh_user", json!("-root")),
+        ("ssh_user", json!("ops;reboot")),
+        ("node_address", json!("node2.example")),
+        ("node_address", json!("10.0.0.1")),
+        ("node_address", json!("127.0.0.1")),
+        ("node_address", json!("-1")),
+        ("credential", json!(99)),
+        ("credential", json!("key")),
+        ("colour", json!("blue")),
+    ] {
+        let body = with(good.clone(), field, value);
+        let error = admin.post("/hosts", body.clone()).await.refused(422);
+        assert_eq!(
+            error.field.as_deref(),
+            Some(field),
+            "{body}: {}",
+            error.message
+        );
+    }
+    // A name needs an address for k3s beside it.
+    let named = with(good.clone(), "ssh_address", json!("node2.example"));
+    assert_eq!(
+        admin
+            .post("/hosts", named)
+            .await
+            .refused(422)
+            .field
+            .as_deref(),
+        Some("node_address")
+    );
+    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
+    assert_eq!(hosts.len(), 1, "nothing was stored");
+    // The same address at another port is another sshd, but k3s needs an address of its own.
+    let port = with(
+        with(good, "ssh_address", json!("10.0.0.1")),
+        "ssh_port",
+        json!(2222),
+    );
+    assert_eq!(
+        admin
+            .post("/hosts", port.clone())
+            .await
+            .refused(422)
+            .field
+            .as_deref(),
+        Some("node_address")
+    );
+    let own: Host = admin
+        .post("/hosts", with(port, "node_address", json!("10.0.0.2")))
+        .await
+        .is(201);
+    assert_eq!(own.ssh_port, 2222);
+}
+
+#[tokio::test]
+async fn addresses_are_kept_in_one_form() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let key = credential(&panel, "key").await;
+    let first = with(new_host(1, &key), "ssh_address", json!("fd00:0:0:0::1"));
+    let host: Host = admin.post("/hosts", first).await.is(201);
+    assert_eq!(
+        (host.ssh_address.as_str(), host.node_address.as_str()),
+        ("fd00::1", "fd00::1")
+    );
+    let second = with(new_host(2, &key), "ssh_address", json!("FD00::1"));
+    assert_eq!(
+        admin
+            .post("/hosts", second)
+            .await
+            .refused(422)
+            .field
+            .as_deref(),
+        Some("ssh_address")
+    );
+}
+
+#[tokio::test]
+async fn keys_are_pinned_only_as_a_person_saw_them() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let host = host(&panel, 1).await;
+    let at = |what: &str| format!("/hosts/{}{what}", host.id);
+    assert_eq!(host.enrolment, Enrolment::Unconfirmed);
+    assert_eq!(
+        admin.post(&at("/scan"), json!({})).await.refused(502).code,
+        "host_failed"
+    );
+    let early = json!({"fingerprints": ["SHA256:one"]});
+    assert_eq!(
+        admin.post(&at("/confirm"), early).await.refused(409).code,
+        "conflict"
+    );
+
+    panel.machines.show_keys(&["one", "two"]);
+    let shown: Vec<HostKey> = admin.post(&at("/scan"), json!({})).await.is(200);
+    assert_eq!(shown.len(), 2);
+    for wrong in [
+        json!(["SHA256:one"]),
+        json!([]),
+        json!(["SHA256:one", "SHA256:two", "SHA256:evil"]),
+    ] {
+        let error = admin
+            .post(&at("/confirm"), json!({"fingerprints": wrong}))
+            .await
+            .refused(422);
+        assert_eq!(error.field.as_deref(), Some("fingerprints"));
+    }
+    let both = json!({"fingerprints": ["SHA256:two", "SHA256:one"]});
+    let pinned: Host = admin.post(&at("/confirm"), both.clone()).await.is(200);
+    let Enrolment::Pinned { keys, .. } = pinned.enrolment else {
+        panic!("not pinned")
+    };
+    assert_eq!(keys.len(), 2);
+    // A confirmation is used up.
+    assert_eq!(admin.post(&at("/confirm"), both.clone()).await.status, 409);
+
+    // Another user keeps the keys, another address takes them away.
+    let body = |address: &str, user: &str| json!({"name": "node1", "ssh_address": address, "ssh_user": user, "credential": host.credential});
+    let same: Host = admin.put(&at(""), body("10.0.0.1", "root")).await.is(200);
+    assert!(matches!(same.enrolment, Enrolment::Pinned { .. }));
+    admin.post(&at("/scan"), json!({})).await;
+    let moved: Host = admin.put(&at(""), body("10.0.0.9", "root")).await.is(200);
+    assert_eq!(moved.enrolment, Enrolment::Unconfirmed);
+    // What was scanned at the old address cannot be confirmed for the new one.
+    assert_eq!(
+        admin.post(&at("/confirm"), both).await.refused(409).code,
+        "conflict"
+    );
+}
+
+#[tokio::test]
+async fn the_latest_test_is_kept_until_something_changes() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let host = host(&panel, 1).await;
+    let path = format!("/hosts/{}", host.id);
+    let test: ConnectionTest = admin.post(&format!("{path}/test"), json!({})).await.is(200);
+    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
+    assert_eq!(hosts[0].last_test.as_ref(), Some(&test));
+    let body = json!({"name": "node1", "ssh_address": "10.0.0.1", "ssh_user": "root", "credential": host.credential});
+    let changed: Host = admin.put(&path, body).await.is(200);
+    assert_eq!(changed.last_test, None);
+    assert_eq!(admin.post("/hosts/99/test", json!({})).await.status, 404);
+    assert_eq!(
+        admin
+            .put("/hosts/99", new_host(3, &credential(&panel, "k2").await))
+            .await
+            .status,
+        404
+    );
+}

@@ -1,0 +1,13 @@
+//! One file a resource, and what holds for every route.
+
+mod audit;
+mod clusters;
+mod credentials;
+mod every_route;
+mod hosts;
+mod page;
+mod roles;
+mod runs;
+mod session;
+mod stream;
+mod users;

@@ -1,0 +1,131 @@
+//! A workflow of one step that prints what it is told, behind one gate.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use coxswain::planner::{PlanError, Planner};
+use coxswain_engine::evidence::Preflight;
+use coxswain_engine::plan::{Gate, Plan, Stage, Step};
+use coxswain_engine::state::RunState;
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_wire::{Fact, FactKind, FieldValue, Inputs, RunId, StageIndex, Verdict, WorkflowInfo};
+use serde_json::Value;
+
+/// Prints and remembers where it has been.
+#[derive(Default)]
+pub(crate) struct Note {
+    done: Mutex<Vec<RunId>>,
+}
+
+#[async_trait]
+impl StepKind for Note {
+    fn name(&self) -> &'static str {
+        "note"
+    }
+
+    fn check(&self, _: &Value) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        Ok(if self.done.lock().unwrap().contains(&context.run) {
+            Probe::Done {
+                observed: "noted".to_owned(),
+                outputs: BTreeMap::new(),
+            }
+        } else {
+            Probe::NotDone {
+                why: "not noted yet".to_owned(),
+            }
+        })
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let text: String = context.params()?;
+        if let Some(output) = &context.output {
+            let from = output.position().await;
+            output.append(from, text.as_bytes()).await.unwrap();
+            output.finish().await.unwrap();
+        }
+        self.done.lock().unwrap().push(context.run);
+        Ok(())
+    }
+}
+
+/// Nothing stands in the way.
+pub(crate) struct Always;
+
+#[async_trait]
+impl Preflight for Always {
+    async fn collect(&self, _: RunId, _: &Plan, _: StageIndex, _: &RunState) -> Vec<Fact> {
+        vec![Fact {
+            subject: "test".to_owned(),
+            name: "Weather".to_owned(),
+            value: "fine".to_owned(),
+            kind: FactKind::Equal,
+            verdict: Verdict::Pass,
+            advice: None,
+        }]
+    }
+}
+
+/// Plans the workflow `note` with the input `text`.
+pub(crate) struct Planned;
+
+#[async_trait]
+impl Planner for Planned {
+    fn workflows(&self) -> Vec<WorkflowInfo> {
+        vec![WorkflowInfo {
+            name: "note".to_owned(),
+            title: "Note".to_owned(),
+            summary: "Prints a text.".to_owned(),
+            help: vec![],
+            fields: vec![],
+        }]
+    }
+
+    async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError> {
+        if workflow != "note" {
+            return Err(PlanError::UnknownWorkflow(workflow.to_owned()));
+        }
+        let Some(FieldValue::Text(text)) = inputs.get("text") else {
+            return Err(PlanError::Field {
+                field: "inputs.text".to_owned(),
+                message: "A text is needed.".to_owned(),
+            });
+        };
+        let step = Step {
+            kind: "note".to_owned(),
+            title: "Note it".to_owned(),
+            host: None,
+            target: "test".to_owned(),
+            params: Value::from(text.as_str()),
+            commands: vec!["note".to_owned()],
+            undo: None,
+            irreversible: false,
+            interruptible: true,
+            deadline_s: 30,
+            forecast: None,
+        };
+        let gate = Gate {
+            title: "Note".to_owned(),
+            confirm: None,
+            preflight: Value::Null,
+        };
+        Ok(Plan {
+            workflow: "note".to_owned(),
+            title: "Note something".to_owned(),
+            inputs: inputs.clone(),
+            cluster: None,
+            cluster_name: "test".to_owned(),
+            locks: vec!["test:1".to_owned()],
+            stages: vec![Stage {
+                title: "Note".to_owned(),
+                gate: Some(gate),
+                steps: vec![step],
+            }],
+            warnings: vec![],
+        })
+    }
+}

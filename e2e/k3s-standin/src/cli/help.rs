@@ -1,0 +1,71 @@
+//! Help texts in urfave/cli's layout.
+
+use super::flags::{Flag, Kind};
+use crate::version::{SHORT_COMMIT, VERSION};
+
+/// Commands of `k3s` with their one-line descriptions.
+const COMMANDS: [(&str, &str); 7] = [
+    ("server", "Run management server"),
+    ("agent", "Run node agent"),
+    ("kubectl", "Run kubectl"),
+    ("crictl", "Run crictl"),
+    ("ctr", "Run ctr"),
+    ("etcd-snapshot", "Trigger an immediate etcd snapshot"),
+    (
+        "help, h",
+        "Shows a list of commands or help for one command",
+    ),
+];
+
+/// What `k3s --help` prints.
+pub(crate) fn root() -> String {
+    let commands: String = COMMANDS
+        .iter()
+        .map(|(name, usage)| format!("   {name:<15}{usage}\n"))
+        .collect();
+    format!(
+        "NAME:\n   k3s - Kubernetes, but small and simple\n\nUSAGE:\n   k3s [global options] command [command options] [arguments...]\n\n\
+         VERSION:\n   {VERSION} ({SHORT_COMMIT})\n\nCOMMANDS:\n{commands}\nGLOBAL OPTIONS:\n   \
+         --debug                     (logging) Turn on debug logs [$K3S_DEBUG]\n   \
+         --data-dir value, -d value  (data) Folder to hold state default /var/lib/rancher/k3s or ${{HOME}}/.rancher/k3s if not root\n   \
+         --help, -h                  show help\n   \
+         --version, -v               print the version\n"
+    )
+}
+
+/// What `k3s <command> --help` prints.
+pub(crate) fn command(name: &str, usage: &str, table: &[Flag]) -> String {
+    let rows: Vec<(String, String)> = table
+        .iter()
+        .filter(|flag| !flag.hidden)
+        .map(|flag| (left(flag), right(flag)))
+        .chain([("--help, -h".to_owned(), "show help".to_owned())])
+        .collect();
+    let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or(0);
+    let options: String = rows
+        .iter()
+        .map(|(left, right)| format!("   {left:<width$}  {right}\n"))
+        .collect();
+    format!(
+        "NAME:\n   k3s {name} - {usage}\n\nUSAGE:\n   k3s {name} [OPTIONS]\n\nOPTIONS:\n{options}"
+    )
+}
+
+fn left(flag: &Flag) -> String {
+    let value = match flag.kind {
+        Kind::Switch => "",
+        Kind::Value | Kind::Number | Kind::List => " value",
+    };
+    let dashes = if flag.name.len() == 1 { "-" } else { "--" };
+    let mut text = format!("{dashes}{}{value}", flag.name);
+    if !flag.short.is_empty() {
+        text.push_str(&format!(", -{}{value}", flag.short));
+    }
+    text
+}
+
+fn right(flag: &Flag) -> String {
+    flag.env.iter().fold(flag.usage.to_owned(), |text, name| {
+        format!("{text} [${name}]")
+    })
+}

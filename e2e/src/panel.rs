@@ -1,0 +1,153 @@
+//! The panel as a process of its own: started on a folder of its own, killed, and started again there.
+
+use std::fs::OpenOptions;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::environment::Environment;
+use crate::exec;
+use crate::wait::until;
+
+/// Time from start to the first answer; a debug build on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A panel with its data. The process ends when this is dropped.
+#[derive(Debug)]
+pub struct Panel {
+    program: PathBuf,
+    web: PathBuf,
+    data: TempDir,
+    port: u16,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Panel {
+    /// Starts one on an empty folder and a free port, and waits until it listens.
+    ///
+    /// # Errors
+    /// It ends or does not listen in time; its log is in the error.
+    pub async fn start(environment: &Environment) -> Result<Self> {
+        let data = tempfile::Builder::new().prefix("coxswain-e2e-").tempdir()?;
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let log = environment.shots.join("panel.log");
+        std::fs::write(&log, "")?;
+        let mut panel = Self {
+            program: environment.panel.clone(),
+            web: environment.web.clone(),
+            data,
+            port,
+            log,
+            child: None,
+        };
+        panel.launch().await?;
+        Ok(panel)
+    }
+
+    /// Starts it again on the same data and port.
+    ///
+    /// # Errors
+    /// It still runs, or does not come up.
+    pub async fn launch(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "the panel runs already");
+        let log = OpenOptions::new().append(true).open(&self.log)?;
+        let child = Command::new(&self.program)
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .arg("--web-dir")
+            .arg(&self.web)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| self.program.display().to_string())?;
+        self.child = Some(child);
+        let port = self.port;
+        until("the panel listens", START, async || {
+            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().transpose()) {
+                bail!("the panel ended: {}\n{}", status?, self.log_tail()?);
+            }
+            Ok(tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .ok()
+                .map(drop))
+        })
+        .await
+    }
+
+    /// Ends it as a power cut would: SIGKILL, nothing is told before.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the panel does not run")?;
+        child.kill().await.context("kill the panel")
+    }
+
+    /// The one-time link that it printed at its first start.
+    ///
+    /// # Errors
+    /// It printed none in time.
+    pub async fn setup_link(&self) -> Result<String> {
+        let start = format!("http://127.0.0.1:{}/setup#", self.port);
+        until("the set-up link in the panel's output", START, async || {
+            let log = self.log()?;
+            let Some(at) = log.find(&start) else {
+                return Ok(None);
+            };
+            Ok(log[at..].split_whitespace().next().map(str::to_owned))
+        })
+        .await
+    }
+
+    /// An address on the panel.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Its process number while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// The folder with its database.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// All it has printed, over all starts.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
+    }
+
+    /// Runs the program on the same data, e.g. `audit verify`.
+    ///
+    /// # Errors
+    /// It cannot be started or does not end.
+    pub async fn command(&self, words: &[&str]) -> Result<exec::Output> {
+        let mut command = Command::new(&self.program);
+        command.args(words).arg("--data-dir").arg(self.data());
+        exec::run(command, "", START).await
+    }
+
+    fn log_tail(&self) -> Result<String> {
+        let log = self.log()?;
+        let lines: Vec<_> = log.lines().collect();
+        Ok(lines[lines.len().saturating_sub(30)..].join("\n"))
+    }
+}

@@ -1,0 +1,45 @@
+//! Pictures of every page in both themes, for people to look at; the console must stay silent.
+
+use anyhow::Result;
+
+use super::gate::Run;
+use super::{CLUSTER, Story};
+
+pub(crate) async fn pages(story: &Story, run: &Run) -> Result<()> {
+    let browser = &story.browser;
+    let id = run.id;
+    browser.click("nav-clusters").await?;
+    browser.click(&format!("cluster-card-{CLUSTER}")).await?;
+    browser.see("cluster-quorum").await?;
+    let cluster = browser.address().await?;
+    for theme in ["light", "dark"] {
+        browser
+            .script(
+                "localStorage.setItem(arguments[0], arguments[1])",
+                vec![THEME.into(), theme.into()],
+            )
+            .await?;
+        let pages = [
+            ("clusters", story.panel.url("/clusters")),
+            ("cluster", cluster.clone()),
+            ("hosts", story.panel.url("/hosts")),
+            ("new-run", story.panel.url("/runs/new")),
+            ("form", story.panel.url("/runs/new?workflow=bootstrap")),
+            ("runs", story.panel.url("/runs")),
+            ("run", story.panel.url(&format!("/runs/{id}"))),
+            ("approvals", story.panel.url("/approvals")),
+            ("audit", story.panel.url("/audit")),
+            ("settings", story.panel.url("/settings")),
+        ];
+        for (name, url) in pages {
+            browser.open(&url).await?;
+            browser.settled().await?;
+            browser.shot(&format!("20-{theme}-{name}")).await?;
+            browser.no_faults().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the page keeps the chosen theme.
+const THEME: &str = "coxswain-theme";

@@ -1,0 +1,151 @@
+//! The audit trail, newest first, with the word on whether its chain holds.
+
+use coxswain_wire::{AuditEntry, AuditPage};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::api::Failure;
+use crate::components::button::Button;
+use crate::components::icon::{Glyph, Icon};
+use crate::components::panel::PageHead;
+use crate::components::when::when;
+use crate::load::{Skeleton, problem};
+use crate::state::app;
+use crate::{format, paths};
+
+/// The audit page.
+#[component]
+pub(crate) fn Audit() -> impl IntoView {
+    let app = app();
+    app.at(vec![("Audit".into(), None)]);
+    let entries = RwSignal::new(Vec::<AuditEntry>::new());
+    let next = RwSignal::new(None::<i64>);
+    let intact = RwSignal::new(None::<bool>);
+    let failure = RwSignal::new(None::<Failure>);
+    let busy = RwSignal::new(false);
+    let filter = RwSignal::new(String::new());
+    let fetch = move |before: Option<i64>| {
+        busy.set(true);
+        failure.set(None);
+        let api = app.api();
+        spawn_local(async move {
+            let answer = api.audit(before).await;
+            busy.try_set(false);
+            match answer {
+                Ok(AuditPage {
+                    entries: page,
+                    next_before,
+                    intact: holds,
+                }) => {
+                    entries.try_update(|all| {
+                        if before.is_none() {
+                            all.clear();
+                        }
+                        all.extend(page);
+                    });
+                    next.try_set(next_before);
+                    intact.try_set(Some(holds));
+                }
+                Err(problem) => {
+                    failure.try_set(Some(problem));
+                }
+            }
+        });
+    };
+    fetch(None);
+    let shown = Memo::new(move |_| {
+        let needle = filter.get().trim().to_lowercase();
+        entries.with(|all| {
+            all.iter()
+                .filter(|e| fits(e, &needle))
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+    });
+    let chain = move || {
+        intact.get().map(|holds| if holds {
+        view! { <span class="badge tone-good" data-testid="audit-intact" data-state="intact"><Glyph icon=Icon::Check/><span>"Chain intact"</span></span> }.into_any()
+    } else {
+        view! { <span class="badge tone-bad" data-testid="audit-intact" data-state="broken"><Glyph icon=Icon::Warn/><span>"Chain broken: entries were changed"</span></span> }.into_any()
+    })
+    };
+    view! {
+        <PageHead title="Audit" intro="Every entry holds the hash of the one before. The whole chain was recomputed for this page.">
+            {chain}
+        </PageHead>
+        <div class="filters" role="search">
+            <span class="search">
+                <Glyph icon=Icon::Search/>
+                <input class="input" type="search" placeholder="Person, action or subject" aria-label="Filter the loaded entries" data-search="" bind:value=filter/>
+                <kbd>"/"</kbd>
+            </span>
+            <Button icon=Icon::Retry busy=busy on_click=move |_| fetch(None)>"Refresh"</Button>
+        </div>
+        {move || failure.get().map(|f| problem(f, move || fetch(None)))}
+        {move || (intact.get().is_none() && failure.with(Option::is_none)).then(|| view! { <Skeleton/> }.into_any())}
+        {when(move || intact.get().is_some(), move || view! { <section class="panel panel-flush">
+                <div class="panel-body">
+                    <div class="table-wrap">
+                        <table class="table table-audit">
+                            <thead>
+                                <tr>
+                                    <th scope="col" class="right">"#"</th>
+                                    <th scope="col">"Time (UTC)"</th>
+                                    <th scope="col">"Who"</th>
+                                    <th scope="col">"Action"</th>
+                                    <th scope="col">"Subject"</th>
+                                    <th scope="col">"Detail"</th>
+                                    <th scope="col">"Hash"</th>
+                                </tr>
+                            </thead>
+                            <tbody>
+                                <For each=move || shown.get() key=|e| e.seq let:entry>{row(&entry)}</For>
+                            </tbody>
+                        </table>
+                    </div>
+                    {when(move || shown.with(Vec::is_empty), move || view! { <p class="panel-empty">"No loaded entry fits."</p> }.into_any())}
+                </div>
+            </section>
+            {when(move || next.get().is_some(), move || view! { <div class="load-more">
+                    <Button busy=busy testid="audit-older" on_click=move |_| fetch(next.get_untracked())>"Load older"</Button>
+                </div> }.into_any())} }.into_any())}
+    }.into_any()
+}
+
+fn fits(entry: &AuditEntry, needle: &str) -> bool {
+    needle.is_empty()
+        || [
+            &entry.actor,
+            &entry.action,
+            &entry.subject,
+            &entry.detail,
+            &entry.address,
+        ]
+        .into_iter()
+        .any(|part| part.to_lowercase().contains(needle))
+}
+
+fn row(entry: &AuditEntry) -> AnyView {
+    view! {
+        <tr data-testid="audit-row" data-action=entry.action.clone()>
+            <td class="right num quiet">{entry.seq}</td>
+            <td class="num nowrap" title=format::utc(entry.at)>{format!("{} {}", format::date(entry.at), format::clock(entry.at))}</td>
+            <td>
+                <span class="stack">
+                    <span class="strong">{entry.actor.clone()}</span>
+                    {(!entry.address.is_empty()).then(|| view! { <span class="quiet mono small">{entry.address.clone()}</span> }.into_any())}
+                </span>
+            </td>
+            <td class="mono small nowrap">{entry.action.clone()}</td>
+            <td>
+                {match entry.run {
+                    Some(id) => view! { <a href=paths::run(id) class="link">{entry.subject.clone()}</a> }.into_any(),
+                    None => entry.subject.clone().into_any(),
+                }}
+            </td>
+            <td class="wide">{entry.detail.clone()}</td>
+            <td class="mono small quiet" title=entry.hash.clone()>{entry.hash.chars().take(10).collect::<String>()}</td>
+        </tr>
+    }
+    .into_any()
+}

@@ -1,0 +1,128 @@
+//! A plan as people read it: stages, gates, steps with exact commands, what cannot be undone.
+
+use coxswain_wire::{GateView, PlanView, StageView, StepView};
+use leptos::prelude::*;
+
+use crate::components::code::{Code, CopyButton};
+use crate::components::icon::{Glyph, Icon};
+use crate::format;
+
+/// Draws a plan; with a step that one is open.
+pub(crate) fn draw(plan: &PlanView, open: Option<u32>) -> AnyView {
+    let steps: usize = plan.stages.iter().map(|s| s.steps.len()).sum();
+    let irreversible = plan
+        .stages
+        .iter()
+        .flat_map(|s| &s.steps)
+        .filter(|s| s.irreversible)
+        .count();
+    let gates = plan.stages.iter().filter(|s| s.gate.is_some()).count();
+    let fact = |number: usize, what: &'static str, tone: &'static str| {
+        view! { <div class=format!("plan-fact {tone}")><span class="num">{number}</span><span>{what}</span></div> }.into_any()
+    };
+    let warnings = plan
+        .warnings
+        .iter()
+        .map(|w| view! { <p class="callout tone-warn"><Glyph icon=Icon::Warn/><span>{w.clone()}</span></p> }.into_any())
+        .collect_view();
+    view! {
+        <div class="plan" data-testid="plan-view">
+            <div class="plan-head">
+                <div class="plan-facts">
+                    {fact(steps, if steps == 1 { "step" } else { "steps" }, "")}
+                    {fact(plan.stages.len(), if plan.stages.len() == 1 { "stage" } else { "stages" }, "")}
+                    {fact(gates, if gates == 1 { "approval" } else { "approvals" }, "")}
+                    {fact(irreversible, "cannot be undone", if irreversible > 0 { "tone-bad" } else { "" })}
+                </div>
+                <div class="plan-hash">
+                    <span class="quiet">"SHA-256"</span>
+                    <code class="ellipsis" data-testid="plan-sha256" title=plan.sha256.clone()>{plan.sha256.clone()}</code>
+                    <CopyButton text=plan.sha256.clone() label="Copy the plan's hash"/>
+                </div>
+            </div>
+            {warnings}
+            <ol class="plan-stages">
+                {plan.stages.iter().enumerate().map(|(n, s)| stage(n, s, open)).collect_view()}
+            </ol>
+        </div>
+    }
+    .into_any()
+}
+
+fn stage(n: usize, stage: &StageView, open: Option<u32>) -> AnyView {
+    view! {
+        <li class="plan-stage">
+            {stage.gate.as_ref().map(gate)}
+            <h3 class="plan-stage-title">
+                <span class="plan-stage-number">{n + 1}</span>
+                {stage.title.clone()}
+                <span class="quiet">{format::count(stage.steps.len(), "step")}</span>
+            </h3>
+            <ul class="plan-steps">{stage.steps.iter().map(|s| step(s, open)).collect_view()}</ul>
+        </li>
+    }
+    .into_any()
+}
+
+fn gate(gate: &GateView) -> AnyView {
+    let list = gate
+        .irreversible
+        .iter()
+        .map(|t| view! { <li>{t.clone()}</li> }.into_any())
+        .collect_view();
+    let irreversible = !gate.irreversible.is_empty();
+    view! {
+        <div class="plan-gate">
+            <Glyph icon=Icon::Approvals/>
+            <div>
+                <strong>{gate.title.clone()}</strong>
+                <span class="quiet">"waits for approval"</span>
+                {irreversible.then(|| view! {
+                    <div class="plan-gate-more"><span class="toned tone-bad">"Cannot be undone:"</span><ul>{list}</ul></div>
+                }.into_any())}
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+fn step(step: &StepView, open: Option<u32>) -> AnyView {
+    let commands = step
+        .commands
+        .iter()
+        .map(|c| view! { <Code text=c.clone() label="Copy the command"/> }.into_any())
+        .collect_view();
+    let undo = match (&step.undo, step.irreversible) {
+        (Some(undo), false) => view! { <p class="plan-undo"><Glyph icon=Icon::Undo/><span>{undo.clone()}</span></p> }.into_any(),
+        (Some(_) | None, true) => {
+            view! { <p class="plan-undo tone-bad toned"><Glyph icon=Icon::Warn/><span>"This step cannot be undone."</span></p> }.into_any()
+        }
+        (None, false) => view! { <p class="plan-undo"><Glyph icon=Icon::Info/><span>"Changes nothing."</span></p> }.into_any(),
+    };
+    view! {
+        <li>
+            <details class="plan-step" open=open == Some(step.index)>
+                <summary>
+                    <Glyph icon=Icon::ChevronRight/>
+                    <span class="plan-step-index num">{step.index}</span>
+                    <span class="plan-step-title">{step.title.clone()}</span>
+                    <span class="plan-step-marks">
+                        {step.irreversible.then(|| view! { <span class="tag tone-bad">"irreversible"</span> }.into_any())}
+                        {step.forecast.is_some().then(|| view! { <span class="tag tone-warn">"quorum"</span> }.into_any())}
+                    </span>
+                    <span class="plan-step-target mono">{step.target.clone()}</span>
+                </summary>
+                <div class="plan-step-body">
+                    {step.forecast.clone().map(|f| view! { <p class="callout tone-warn"><Glyph icon=Icon::Warn/><span>{f}</span></p> }.into_any())}
+                    {commands}
+                    {undo}
+                    <p class="plan-meta">
+                        <span class="mono">{step.kind.clone()}</span>
+                        <span class="dot-before">{format!("deadline {}", format::ticking(i64::from(step.deadline_s) * 1_000))}</span>
+                    </p>
+                </div>
+            </details>
+        </li>
+    }
+    .into_any()
+}

@@ -1,0 +1,106 @@
+//! Every path of the page, in one place.
+
+use coxswain_wire::{ClusterId, RunId, StepIndex};
+
+pub(crate) const CLUSTERS: &str = "/clusters";
+pub(crate) const NEW_CLUSTER: &str = "/clusters/new";
+pub(crate) const RUNS: &str = "/runs";
+pub(crate) const NEW_RUN: &str = "/runs/new";
+pub(crate) const APPROVALS: &str = "/approvals";
+pub(crate) const HOSTS: &str = "/hosts";
+/// The hosts page with its form open.
+pub(crate) const ADD_HOST: &str = "/hosts?add=1";
+pub(crate) const AUDIT: &str = "/audit";
+pub(crate) const SETTINGS: &str = "/settings";
+pub(crate) const SETUP: &str = "/setup";
+
+pub(crate) fn cluster(id: ClusterId) -> String {
+    format!("{CLUSTERS}/{id}")
+}
+
+pub(crate) fn edit_cluster(id: ClusterId) -> String {
+    format!("{CLUSTERS}/{id}/edit")
+}
+
+pub(crate) fn run(id: RunId) -> String {
+    format!("{RUNS}/{id}")
+}
+
+/// A run's log, down to a line of a step.
+pub(crate) fn run_line(id: RunId, step: StepIndex, line: u32) -> String {
+    format!("{RUNS}/{id}?step={step}#L{line}")
+}
+
+/// The form of a workflow, with the cluster filled in.
+pub(crate) fn new_run(workflow: &str, cluster: Option<ClusterId>) -> String {
+    match cluster {
+        Some(cluster) => format!("{NEW_RUN}?workflow={workflow}&cluster={cluster}"),
+        None => format!("{NEW_RUN}?workflow={workflow}"),
+    }
+}
+
+/// Every page behind the sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// An address from before the sign-in; leads to the clusters.
+    Start,
+    Clusters,
+    NewCluster,
+    Cluster(ClusterId),
+    EditCluster(ClusterId),
+    Runs,
+    NewRun,
+    Run(RunId),
+    Approvals,
+    Hosts,
+    Audit,
+    Settings,
+    Unknown,
+}
+
+impl Page {
+    /// The page of a path.
+    pub(crate) fn of(path: &str) -> Self {
+        let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let number = |text: &str| text.parse::<i64>().ok();
+        match parts.as_slice() {
+            [] | ["setup"] => Page::Start,
+            ["clusters"] => Page::Clusters,
+            ["clusters", "new"] => Page::NewCluster,
+            ["clusters", id] => number(id).map_or(Page::Unknown, |id| Page::Cluster(ClusterId(id))),
+            ["clusters", id, "edit"] => {
+                number(id).map_or(Page::Unknown, |id| Page::EditCluster(ClusterId(id)))
+            }
+            ["runs"] => Page::Runs,
+            ["runs", "new"] => Page::NewRun,
+            ["runs", id] => number(id).map_or(Page::Unknown, |id| Page::Run(RunId(id))),
+            ["approvals"] => Page::Approvals,
+            ["hosts"] => Page::Hosts,
+            ["audit"] => Page::Audit,
+            ["settings"] => Page::Settings,
+            _ => Page::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_paths_lead_to_their_pages() {
+        assert_eq!(
+            Page::of(&cluster(ClusterId(3))),
+            Page::Cluster(ClusterId(3))
+        );
+        assert_eq!(
+            Page::of(&edit_cluster(ClusterId(3))),
+            Page::EditCluster(ClusterId(3))
+        );
+        assert_eq!(Page::of(&run(RunId(42))), Page::Run(RunId(42)));
+        assert_eq!(Page::of(NEW_RUN), Page::NewRun);
+        assert_eq!(Page::of("/runs/x"), Page::Unknown);
+        assert_eq!(Page::of("/"), Page::Start);
+        assert_eq!(Page::of(SETUP), Page::Start);
+    }
+}

@@ -1,0 +1,38 @@
+//! The whole story in a browser, on a lab of its own that is taken down whatever happens.
+
+use anyhow::{Result, bail};
+
+use super::tally::Tally;
+use super::{Scope, cargo};
+use crate::lab::Lab;
+use crate::paths;
+
+/// Beside any lab that somebody works with.
+const PROJECT: &str = "coxswain-test";
+const NET: &str = "172.30.78";
+
+/// Starts the lab, runs the package `coxswain-e2e`, removes the lab.
+///
+/// # Errors
+/// The lab does not come up, a test fails, or the lab does not go away.
+pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
+    let panel = paths::target().join("debug/coxswain");
+    if !panel.exists() {
+        bail!("no {}: the check `tests` builds it", panel.display());
+    }
+    let lab = Lab::on_free_net(PROJECT, NET)?;
+    // An earlier run may have been killed.
+    lab.down()?;
+    let result = lab.up(None).and_then(|_| {
+        cargo("test --package coxswain-e2e --no-fail-fast")
+            .words(scope.test_options())
+            .env("COXSWAIN_LAB", paths::lab(PROJECT).join("lab.json"))
+            .env("COXSWAIN_BIN", &panel)
+            .env("COXSWAIN_WEB", paths::root().join("dist"))
+            .run_and_see(|line| tally.see(line))
+    });
+    if result.is_err() {
+        lab.keep_journals(&paths::target().join("e2e"))?;
+    }
+    result.and(lab.down())
+}

@@ -1,0 +1,189 @@
+//! `cargo xtask test`: every check in order, each with its time; all failures named at the end.
+
+mod browser;
+mod deny;
+mod tally;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::cmd::{Cmd, cmd};
+use crate::{interrupt, paths, setup, web};
+use tally::Tally;
+
+/// How much is run.
+pub(crate) struct Scope {
+    /// Without dependency checks, page and browser
+    pub(crate) fast: bool,
+    /// With the tests that are marked as ignored
+    pub(crate) full: bool,
+    /// Without browser
+    pub(crate) skip_browser: bool,
+    /// Only what has this word in its name
+    pub(crate) only: Option<String>,
+}
+
+/// When a check is left out.
+#[derive(Clone, Copy)]
+enum Part {
+    Always,
+    NotFast,
+    Browser,
+}
+
+/// One check.
+struct Check {
+    name: &'static str,
+    part: Part,
+    run: fn(&Scope, &mut Tally) -> Result<()>,
+}
+
+/// In the order in which they are run; cargo's own result lines come last.
+const CHECKS: [Check; 7] = [
+    Check {
+        name: "formatting",
+        part: Part::Always,
+        run: |_, _| cargo("fmt --all --check").run(),
+    },
+    Check {
+        name: "dependencies",
+        part: Part::NotFast,
+        run: |_, _| deny::check(),
+    },
+    Check {
+        name: "lints",
+        part: Part::Always,
+        run: |_, _| cargo("clippy --workspace --all-targets -- --deny warnings").run(),
+    },
+    Check {
+        name: "lints of the page",
+        part: Part::NotFast,
+        run: |_, _| {
+            cargo("clippy --package coxswain-ui --target wasm32-unknown-unknown -- --deny warnings")
+                .run()
+        },
+    },
+    Check {
+        name: "page",
+        part: Part::NotFast,
+        run: |_, _| web::build(web::Mode::Release).map(drop),
+    },
+    Check {
+        name: "tests",
+        part: Part::Always,
+        run: tests,
+    },
+    Check {
+        name: "browser on the lab",
+        part: Part::Browser,
+        run: browser,
+    },
+];
+
+/// Sets up and runs everything in scope.
+///
+/// # Errors
+/// The set-up failed, or at least one check, named in the error.
+pub(crate) fn run(scope: &Scope) -> Result<()> {
+    setup::install_missing()?;
+    let mut checks = Checks::default();
+    for check in CHECKS.iter().filter(|check| scope.wants(check)) {
+        checks.run(check, scope);
+    }
+    checks.report()
+}
+
+impl Scope {
+    fn wants(&self, check: &Check) -> bool {
+        let part = match check.part {
+            Part::Always => true,
+            Part::NotFast => !self.fast,
+            Part::Browser => !self.fast && !self.skip_browser,
+        };
+        part && self
+            .only
+            .as_ref()
+            .is_none_or(|word| check.name.contains(word.as_str()))
+    }
+
+    /// What cargo's test programs are told.
+    fn test_options(&self) -> &'static str {
+        if self.full {
+            "-- --include-ignored"
+        } else {
+            ""
+        }
+    }
+}
+
+fn tests(scope: &Scope, tally: &mut Tally) -> Result<()> {
+    cargo("test --workspace --exclude coxswain-e2e --no-fail-fast")
+        .words(scope.test_options())
+        .run_and_see(|line| tally.see(line))
+}
+
+fn browser(scope: &Scope, tally: &mut Tally) -> Result<()> {
+    let engine = setup::engine()?;
+    let result = browser::run(scope, tally);
+    result.and(engine.end())
+}
+
+/// Cargo in the work tree, with an hour's patience.
+fn cargo(arguments: &str) -> Cmd {
+    cmd("cargo")
+        .words(arguments)
+        .dir(paths::root())
+        .timeout(3600)
+}
+
+/// What was run, how long it took and what failed.
+#[derive(Default)]
+struct Checks {
+    done: Vec<(&'static str, f64, Result<()>)>,
+    tally: Tally,
+}
+
+impl Checks {
+    /// Runs one check with a headline; its failure does not stop the others.
+    fn run(&mut self, check: &Check, scope: &Scope) {
+        if interrupt::pending() {
+            return;
+        }
+        let name = check.name;
+        println!("\n=== {name}");
+        let start = Instant::now();
+        let result = (check.run)(scope, &mut self.tally);
+        let seconds = start.elapsed().as_secs_f64();
+        match &result {
+            Ok(()) => println!("=== {name}: passed in {seconds:.1} s"),
+            Err(error) => println!("=== {name}: FAILED after {seconds:.1} s\n{error:#}"),
+        }
+        self.done.push((name, seconds, result));
+    }
+
+    fn report(&self) -> Result<()> {
+        println!("\n=== summary");
+        for (name, seconds, result) in &self.done {
+            println!(
+                "{:20} {seconds:7.1} s  {}",
+                name,
+                if result.is_ok() { "passed" } else { "FAILED" }
+            );
+        }
+        println!("{}", self.tally);
+        if interrupt::pending() {
+            bail!("interrupted");
+        }
+        let failed: Vec<&str> = self
+            .done
+            .iter()
+            .filter(|(_, _, result)| result.is_err())
+            .map(|(name, ..)| *name)
+            .collect();
+        if !failed.is_empty() {
+            bail!("failed: {}", failed.join(", "));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! `dist/`: content-hashed names, the page that refers to them, and compressed siblings.
+//!
+//! Everything but `index.html` lies under `/assets/` and may be cached for ever.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::Mode;
+use super::wasm::Glue;
+use crate::hash::sha256;
+
+/// Hexadecimal digits of the content's hash in a file name.
+const HASH_LENGTH: usize = 16;
+/// Kinds of files that compression makes smaller.
+const COMPRESSED: [&str; 7] = ["css", "html", "js", "json", "svg", "txt", "wasm"];
+
+/// A file by its path below a folder.
+pub(super) struct Asset {
+    pub(super) name: String,
+    pub(super) content: Vec<u8>,
+}
+
+/// Everything that goes into `dist/`.
+pub(super) struct Files {
+    pub(super) page: String,
+    pub(super) css: Vec<u8>,
+    pub(super) glue: Glue,
+    pub(super) assets: Vec<Asset>,
+}
+
+/// Writes the folder anew, beside the old one, and changes places at the end.
+///
+/// # Errors
+/// A placeholder that names nothing, or the folder cannot be written.
+pub(super) fn write(files: Files, out: &Path, mode: Mode) -> Result<()> {
+    let mut page = files.page;
+    let mut ready: Vec<Asset> = Vec::new();
+    let mut add = |placeholder: &str, name: &str, content: Vec<u8>| {
+        let name = format!("assets/{}", hashed(name, &content));
+        page = page.replace(&format!("{{{{{placeholder}}}}}"), &format!("/{name}"));
+        ready.push(Asset { name, content });
+    };
+    add("css", "app.css", files.css);
+    add("js", "app.js", files.glue.js);
+    add("wasm", "app.wasm", files.glue.wasm);
+    for asset in files.assets {
+        add(&asset.name, &asset.name, asset.content);
+    }
+    for snippet in files.glue.snippets {
+        ready.push(Asset {
+            name: format!("assets/{}", snippet.name),
+            content: snippet.content,
+        });
+    }
+    if let Some(at) = page.find("{{") {
+        let rest: String = page[at..].chars().take(40).collect();
+        bail!("frontend/index.html: nothing fills `{rest}`");
+    }
+    ready.push(Asset {
+        name: "index.html".to_owned(),
+        content: page.into_bytes(),
+    });
+
+    let fresh = out.with_extension("new");
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    let sizes = std::thread::scope(|scope| {
+        let fresh = &fresh;
+        let tasks: Vec<_> = ready
+            .iter()
+            .map(|asset| scope.spawn(move || put(fresh, asset, mode)))
+            .collect();
+        tasks
+            .into_iter()
+            .map(|task| {
+                task.join()
+                    .unwrap_or_else(|_| bail!("a compressing thread panicked"))
+            })
+            .collect::<Result<Vec<Sizes>>>()
+    })?;
+    if out.exists() {
+        fs::remove_dir_all(out)?;
+    }
+    fs::rename(&fresh, out)?;
+    report(&ready, &sizes, mode);
+    Ok(())
+}
+
+/// All files below a folder, in a stable order.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(list(&entry.path())?);
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// All files below a folder with their content.
+///
+/// # Errors
+/// The folder or a file cannot be read.
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<Asset>> {
+    list(folder)?
+        .into_iter()
+        .map(|file| {
+            let name = file
+                .strip_prefix(folder)?
+                .to_str()
+                .context("a file name that is not UTF-8")?
+                .to_owned();
+            Ok(Asset {
+                name,
+                content: fs::read(&file)?,
+            })
+        })
+        .collect()
+}
+
+/// `app.css` becomes `app-<hash>.css`.
+fn hashed(name: &str, content: &[u8]) -> String {
+    let hash = &sha256(content)[..HASH_LENGTH];
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}-{hash}.{extension}"),
+        None => format!("{name}-{hash}"),
+    }
+}
+
+/// In bytes; compressed only where that was done.
+struct Sizes {
+    plain: usize,
+    brotli: Option<usize>,
+}
+
+fn put(folder: &Path, asset: &Asset, mode: Mode) -> Result<Sizes> {
+    let file = folder.join(&asset.name);
+    if let Some(parent) = file.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(&file, &asset.content).with_context(|| file.display().to_string())?;
+    let plain = asset.content.len();
+    let extension = file
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default();
+    if mode == Mode::Dev || !COMPRESSED.contains(&extension) {
+        return Ok(Sizes {
+            plain,
+            brotli: None,
+        });
+    }
+    let brotli = brotli(&asset.content)?;
+    fs::write(sibling(&file, "br"), &brotli)?;
+    fs::write(sibling(&file, "gz"), gzip(&asset.content)?)?;
+    Ok(Sizes {
+        plain,
+        brotli: Some(brotli.len()),
+    })
+}
+
+fn sibling(file: &Path, extension: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+fn brotli(content: &[u8]) -> Result<Vec<u8>> {
+    let parameters = brotli::enc::BrotliEncoderParams {
+        quality: 11,
+        lgwin: 22,
+        ..Default::default()
+    };
+    let mut packed = Vec::new();
+    brotli::BrotliCompress(&mut &content[..], &mut packed, &parameters)?;
+    Ok(packed)
+}
+
+fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
+fn report(ready: &[Asset], sizes: &[Sizes], mode: Mode) {
+    let kib = |bytes: usize| format!("{}.{} KiB", bytes / 1024, bytes % 1024 * 10 / 1024);
+    for (asset, size) in ready.iter().zip(sizes) {
+        let packed = size
+            .brotli
+            .map_or_else(String::new, |bytes| format!("  {:>10} brotli", kib(bytes)));
+        println!("web: {:44} {:>12}{packed}", asset.name, kib(size.plain));
+    }
+    if mode == Mode::Release {
+        let bytes: usize = sizes
+            .iter()
+            .map(|size| size.brotli.unwrap_or(size.plain))
+            .sum();
+        println!("web: all of it {} as sent", kib(bytes));
+    }
+}
