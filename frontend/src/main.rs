@@ -41,6 +41,7 @@ mod browser;
 mod components;
 mod format;
 mod health;
+mod links;
 mod live;
 mod load;
 mod log;
@@ -52,6 +53,10 @@ mod storage;
 mod words;
 
 fn main() {
+    // A panic ends the program; what it said belongs on the console, `assets/boot.js` tells the person.
+    std::panic::set_hook(Box::new(|panic| {
+        web_sys::console::error_1(&panic.to_string().into())
+    }));
     leptos::mount::mount_to_body(app::Root);
     if let Some(splash) = browser::find("#splash") {
         splash.remove();

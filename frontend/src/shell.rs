@@ -5,7 +5,7 @@ use std::rc::Rc;
 use coxswain_wire::{OVERVIEW_EVENT, Overview};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use leptos_router::hooks::use_location;
+use leptos_router::hooks::{use_location, use_navigate};
 
 use crate::components::button::IconButton;
 use crate::components::icon::{Glyph, Icon, Mark};
@@ -16,7 +16,7 @@ use crate::components::when::when;
 use crate::live::{Link, Stream};
 use crate::paths::{self, Page};
 use crate::state::{App, app};
-use crate::{api, words};
+use crate::{api, links, words};
 
 /// The rail, in order: name, path, icon.
 const NAV: [(&str, &str, Icon); 6] = [
@@ -34,9 +34,10 @@ pub(crate) fn Shell(children: Children) -> impl IntoView {
     let app = app();
     keys::listen(app);
     watch(app);
+    let navigate = use_navigate();
     view! {
         <a class="skip-link" href="#main" rel="external">"Skip to content"</a>
-        <div class="shell">
+        <div class="shell" on:click=move |event| links::follow(&event, &navigate)>
             <Rail/>
             <div class="column">
                 <TopBar/>

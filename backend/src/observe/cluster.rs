@@ -6,7 +6,8 @@ use std::time::Duration;
 use coxswain_k3s::etcd::quorum;
 use coxswain_k3s::kubeconfig::Kubeconfig;
 use coxswain_wire::{
-    Cluster, ClusterLive, EndpointLive, EtcdLive, EtcdMember, Host, MemberRole, NodeLive, WorkloadsLive,
+    Cluster, ClusterLive, EndpointLive, EtcdLive, EtcdMember, Host, MemberRole, NodeLive,
+    WorkloadsLive,
 };
 use futures::future::join_all;
 
@@ -26,27 +27,50 @@ struct Endpoint<'a> {
 }
 
 /// Looks at the API through every way, at nodes, etcd and workloads.
-pub(super) async fn look(services: &Services, cluster: &Cluster, hosts: &[Host]) -> Result<ClusterLive, ServiceError> {
+pub(super) async fn look(
+    services: &Services,
+    cluster: &Cluster,
+    hosts: &[Host],
+) -> Result<ClusterLive, ServiceError> {
     let endpoints = endpoints(cluster, hosts);
     let kube = client(services, cluster, &endpoints).await?;
     let (endpoints, nodes, workloads, etcd) = tokio::join!(
-        join_all(endpoints.iter().map(|e| endpoint(&*services.world, kube.as_ref(), e))),
+        join_all(
+            endpoints
+                .iter()
+                .map(|e| endpoint(&*services.world, kube.as_ref(), e))
+        ),
         nodes(kube.as_ref()),
         workloads(kube.as_ref()),
         etcd(&*services.world, &endpoints),
     );
-    Ok(ClusterLive { observed_at: crate::time::now(), endpoints, nodes, etcd, workloads })
+    Ok(ClusterLive {
+        observed_at: crate::time::now(),
+        endpoints,
+        nodes,
+        etcd,
+        workloads,
+    })
 }
 
 /// Load balancers first: that is the way clients take.
 fn endpoints<'a>(cluster: &Cluster, hosts: &'a [Host]) -> Vec<Endpoint<'a>> {
     let of_role = |wanted: MemberRole| {
-        cluster.members.iter().filter(move |m| m.role == wanted).filter_map(move |member| {
-            let host = hosts.iter().find(|h| h.id == member.host)?;
-            Some(Endpoint { host, role: member.role })
-        })
+        cluster
+            .members
+            .iter()
+            .filter(move |m| m.role == wanted)
+            .filter_map(move |member| {
+                let host = hosts.iter().find(|h| h.id == member.host)?;
+                Some(Endpoint {
+                    host,
+                    role: member.role,
+                })
+            })
     };
-    of_role(MemberRole::LoadBalancer).chain(of_role(MemberRole::Server)).collect()
+    of_role(MemberRole::LoadBalancer)
+        .chain(of_role(MemberRole::Server))
+        .collect()
 }
 
 async fn client(
@@ -54,10 +78,13 @@ async fn client(
     cluster: &Cluster,
     endpoints: &[Endpoint<'_>],
 ) -> Result<Option<Arc<dyn Kube>>, ServiceError> {
-    let Some(secret) = services.book.kubeconfig(cluster.id).await? else { return Ok(None) };
+    let Some(secret) = services.book.kubeconfig(cluster.id).await? else {
+        return Ok(None);
+    };
     let stored = services.secrets.get(secret).await?;
     let text = String::from_utf8_lossy(stored.expose()).into_owned();
-    let config = Kubeconfig::parse(&text).map_err(|e| ServiceError(format!("the stored kubeconfig: {e}")))?;
+    let config = Kubeconfig::parse(&text)
+        .map_err(|e| ServiceError(format!("the stored kubeconfig: {e}")))?;
     let access = KubeAccess {
         endpoints: endpoints
             .iter()
@@ -71,10 +98,19 @@ async fn client(
         client_certificate: config.client_cert_pem().to_vec(),
         client_key: Secret::new(config.client_key_pem()),
     };
-    services.world.kube(&access).await.map(Some).map_err(|e| ServiceError(e.to_string()))
+    services
+        .world
+        .kube(&access)
+        .await
+        .map(Some)
+        .map_err(|e| ServiceError(e.to_string()))
 }
 
-async fn endpoint(world: &dyn World, kube: Option<&Arc<dyn Kube>>, endpoint: &Endpoint<'_>) -> EndpointLive {
+async fn endpoint(
+    world: &dyn World,
+    kube: Option<&Arc<dyn Kube>>,
+    endpoint: &Endpoint<'_>,
+) -> EndpointLive {
     let target = TlsTarget::new(endpoint.host.node_address.clone(), API_PORT);
     let (ready, served) = tokio::join!(
         async {
@@ -86,9 +122,11 @@ async fn endpoint(world: &dyn World, kube: Option<&Arc<dyn Kube>>, endpoint: &En
         ask(world.handshake(&target)),
     );
     let (ready, detail, latency_ms) = match ready {
-        Ok(answer) if answer.ready => {
-            (true, String::new(), Some(u32::try_from(answer.latency.as_millis()).unwrap_or(u32::MAX)))
-        }
+        Ok(answer) if answer.ready => (
+            true,
+            String::new(),
+            Some(u32::try_from(answer.latency.as_millis()).unwrap_or(u32::MAX)),
+        ),
         Ok(answer) => (false, answer.text, None),
         Err(error) => (false, error, None),
     };
@@ -123,7 +161,10 @@ async fn nodes(kube: Option<&Arc<dyn Kube>>) -> Option<Vec<NodeLive>> {
 
 async fn workloads(kube: Option<&Arc<dyn Kube>>) -> Option<WorkloadsLive> {
     let counts = ask(kube?.deployments()).await.ok()?;
-    Some(WorkloadsLive { wanted: counts.wanted, ready: counts.ready })
+    Some(WorkloadsLive {
+        wanted: counts.wanted,
+        ready: counts.ready,
+    })
 }
 
 /// Every server is asked for its own health; the member list is the first that any of them gives.
@@ -134,12 +175,21 @@ async fn etcd(world: &dyn World, endpoints: &[Endpoint<'_>]) -> Option<EtcdLive>
     });
     let looks = join_all(servers.map(|server| async move {
         let look = tokio::time::timeout(ASK_TIMEOUT, EtcdLook::take(world, server.host.id)).await;
-        (server.host.name.as_str(), look.ok().and_then(Result::ok).and_then(Result::ok))
+        (
+            server.host.name.as_str(),
+            look.ok().and_then(Result::ok).and_then(Result::ok),
+        )
     }))
     .await;
     let listed = looks.iter().find_map(|(_, look)| look.as_ref())?;
-    let health = |node: &str| looks.iter().any(|(name, look)| *name == node && look.as_ref().is_some_and(|l| l.healthy));
-    let leader = looks.iter().find_map(|(_, look)| look.as_ref().and_then(|l| l.leader));
+    let health = |node: &str| {
+        looks
+            .iter()
+            .any(|(name, look)| *name == node && look.as_ref().is_some_and(|l| l.healthy))
+    };
+    let leader = looks
+        .iter()
+        .find_map(|(_, look)| look.as_ref().and_then(|l| l.leader));
     let mut members: Vec<EtcdMember> = listed
         .members
         .members
@@ -155,7 +205,11 @@ async fn etcd(world: &dyn World, endpoints: &[Endpoint<'_>]) -> Option<EtcdLive>
     let healthy = members.iter().filter(|m| !m.learner && m.healthy).count();
     let quorum = quorum(listed.members.voters(), healthy);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Some(EtcdLive { members, quorum: count(quorum.needed), tolerates: count(quorum.tolerated) })
+    Some(EtcdLive {
+        members,
+        quorum: count(quorum.needed),
+        tolerates: count(quorum.tolerated),
+    })
 }
 
 async fn ask<T>(question: impl Future<Output = crate::world::Result<T>>) -> Result<T, String> {

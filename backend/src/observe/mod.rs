@@ -78,12 +78,19 @@ impl Drop for Observer {
     }
 }
 
-async fn look(services: &Services, roster: &dyn Roster) -> Result<BTreeMap<ClusterId, ClusterLive>, ServiceError> {
+async fn look(
+    services: &Services,
+    roster: &dyn Roster,
+) -> Result<BTreeMap<ClusterId, ClusterLive>, ServiceError> {
     let hosts = roster.hosts().await?;
-    let running = roster.clusters().await?.into_iter().filter(|c| match c.phase {
-        ClusterPhase::Running => true,
-        ClusterPhase::Planned => false,
-    });
+    let running = roster
+        .clusters()
+        .await?
+        .into_iter()
+        .filter(|c| match c.phase {
+            ClusterPhase::Running => true,
+            ClusterPhase::Planned => false,
+        });
     let seen = stream::iter(running).map(|cluster| {
         let hosts = &hosts;
         async move {
@@ -101,5 +108,9 @@ async fn look(services: &Services, roster: &dyn Roster) -> Result<BTreeMap<Clust
             }
         }
     });
-    Ok(seen.buffer_unordered(SIDE_BY_SIDE).filter_map(|found| async { found }).collect().await)
+    Ok(seen
+        .buffer_unordered(SIDE_BY_SIDE)
+        .filter_map(|found| async { found })
+        .collect()
+        .await)
 }

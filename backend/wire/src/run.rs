@@ -39,7 +39,10 @@ impl RunStatus {
     #[must_use]
     pub fn is_final(self) -> bool {
         match self {
-            RunStatus::Completed | RunStatus::Unwound | RunStatus::Rejected | RunStatus::Abandoned => true,
+            RunStatus::Completed
+            | RunStatus::Unwound
+            | RunStatus::Rejected
+            | RunStatus::Abandoned => true,
             RunStatus::Preflight
             | RunStatus::Waiting
             | RunStatus::Running

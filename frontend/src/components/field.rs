@@ -9,13 +9,14 @@ use super::icon::{Glyph, Icon};
 /// The frame of every input: label above, help and failure below. `input` gets the id to carry and the
 /// ids that describe it.
 pub(crate) fn framed(
+    form: Form,
     name: &str,
     label: String,
     help: String,
     optional: bool,
     input: impl FnOnce(FieldIds) -> AnyView,
 ) -> AnyView {
-    let error = use_context::<Form>().map_or_else(|| Signal::stored(None), |form| form.field(name));
+    let error = form.field(name);
     let id = format!("field-{}", name.replace(['[', ']', '.'], "-"));
     let ids = FieldIds {
         input: id.clone(),
@@ -65,6 +66,7 @@ impl FieldIds {
 /// One line of text.
 #[component]
 pub(crate) fn TextField(
+    form: Form,
     /// The field's name in the API, also in the test id `field-<name>`.
     #[prop(into)]
     name: String,
@@ -92,7 +94,7 @@ pub(crate) fn TextField(
             }
         });
     }
-    framed(&name.clone(), label, help, optional, move |ids| {
+    framed(form, &name.clone(), label, help, optional, move |ids| {
         let invalid = ids.invalid();
         view! {
             <input
@@ -121,6 +123,7 @@ pub(crate) fn TextField(
 /// Several lines of text.
 #[component]
 pub(crate) fn TextArea(
+    form: Form,
     #[prop(into)] name: String,
     #[prop(into)] label: String,
     value: RwSignal<String>,
@@ -132,7 +135,7 @@ pub(crate) fn TextArea(
     #[prop(optional)] mono: bool,
 ) -> impl IntoView {
     let testid = format!("field-{name}");
-    framed(&name.clone(), label, help, optional, move |ids| {
+    framed(form, &name.clone(), label, help, optional, move |ids| {
         let invalid = ids.invalid();
         view! {
             <textarea
@@ -162,6 +165,7 @@ pub(crate) type Entry = (String, String, bool);
 /// One of several.
 #[component]
 pub(crate) fn SelectField(
+    form: Form,
     #[prop(into)] name: String,
     #[prop(into)] label: String,
     value: RwSignal<String>,
@@ -170,7 +174,7 @@ pub(crate) fn SelectField(
     #[prop(optional)] optional: bool,
 ) -> impl IntoView {
     let testid = format!("field-{name}");
-    framed(&name.clone(), label, help, optional, move |ids| {
+    framed(form, &name.clone(), label, help, optional, move |ids| {
         let invalid = ids.invalid();
         view! {
             <span class="select">

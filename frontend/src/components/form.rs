@@ -10,7 +10,7 @@ use super::icon::{Glyph, Icon};
 use crate::api::{Answer, Failure};
 use crate::browser;
 
-/// State of a form; fields find it as context.
+/// State of a form; each of its fields holds it.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     pub(crate) busy: RwSignal<bool>,
@@ -20,15 +20,13 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// A new form, given to all fields below the caller.
-    pub(crate) fn provide() -> Self {
-        let form = Self {
+    /// A new form.
+    pub(crate) fn new() -> Self {
+        Self {
             busy: RwSignal::new(false),
             failure: RwSignal::new(None),
             names: RwSignal::new(Vec::new()),
-        };
-        provide_context(form);
-        form
+        }
     }
 
     /// Says that a field is on screen, and gives what is wrong with it.

@@ -16,5 +16,5 @@ fn boxed(
     draw: Box<dyn Fn() -> AnyView + Send>,
 ) -> AnyView {
     let holds = Memo::new(move |_| holds());
-    (move || holds.get().then(|| draw())).into_any()
+    (move || holds.get().then(&draw)).into_any()
 }

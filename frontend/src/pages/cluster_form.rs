@@ -122,7 +122,7 @@ fn form_view(cluster: Option<Cluster>, hosts: Vec<Host>) -> AnyView {
         }
         .into_any();
     }
-    let form = Form::provide();
+    let form = Form::new();
     let name = RwSignal::new(cluster.as_ref().map(|c| c.name.clone()).unwrap_or_default());
     let endpoint = RwSignal::new(
         cluster
@@ -182,9 +182,9 @@ fn form_view(cluster: Option<Cluster>, hosts: Vec<Host>) -> AnyView {
         <form class="form form-page" novalidate on:submit=submit>
             <section class="panel">
                 <div class="panel-body form-grid">
-                    <TextField name="name" label="Name" value=name autofocus=true mono=true placeholder="prod"
+                    <TextField form name="name" label="Name" value=name autofocus=true mono=true placeholder="prod"
                         help="Unique; becomes the context in the kubeconfig."/>
-                    <TextField name="endpoint" label="API endpoint" value=endpoint optional=true mono=true placeholder="k3s.example.com"
+                    <TextField form name="endpoint" label="API endpoint" value=endpoint optional=true mono=true placeholder="k3s.example.com"
                         help="Name or address clients use for :6443. Left empty: the load balancer's, else the first server's."/>
                 </div>
             </section>

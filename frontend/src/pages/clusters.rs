@@ -148,7 +148,7 @@ fn Card(id: ClusterId) -> impl IntoView {
                 .and_then(|o| o.clusters.iter().find(|c| c.id == id).cloned())
         })
     });
-    move || cluster.get().map(|c| card(c))
+    move || cluster.get().map(card)
 }
 
 fn card(c: Cluster) -> AnyView {

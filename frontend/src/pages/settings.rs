@@ -118,7 +118,7 @@ fn row(user: User, going: RwSignal<Option<(UserId, String)>>) -> AnyView {
 #[component]
 fn AddUser(users: Loaded<Vec<User>>, open: RwSignal<bool>) -> impl IntoView {
     let app = app();
-    let form = Form::provide();
+    let form = Form::new();
     let name = RwSignal::new(String::new());
     let password = RwSignal::new(String::new());
     let role = RwSignal::new("operator".to_owned());
@@ -157,10 +157,10 @@ fn AddUser(users: Loaded<Vec<User>>, open: RwSignal<bool>) -> impl IntoView {
     };
     view! {
         <form class="form" novalidate on:submit=submit>
-            <TextField name="name" label="Name" value=name autofocus=true help="Letters, digits, . - _"/>
-            <TextField name="password" label="First password" value=password kind="password" autocomplete="new-password"
+            <TextField form name="name" label="Name" value=name autofocus=true help="Letters, digits, . - _"/>
+            <TextField form name="password" label="First password" value=password kind="password" autocomplete="new-password"
                 help="At least 12 characters."/>
-            <SelectField name="role" label="Role" value=role entries=Signal::stored(entries)/>
+            <SelectField form name="role" label="Role" value=role entries=Signal::stored(entries)/>
             <FormFailure form/>
             <div class="dialog-actions">
                 <Button on_click=move |_| open.set(false)>"Cancel"</Button>
@@ -177,7 +177,7 @@ fn DeleteUser(
 ) -> impl IntoView {
     let app = app();
     let open = RwSignal::new(false);
-    let form = Form::provide();
+    let form = Form::new();
     Effect::new(move |_| open.set(going.with(Option::is_some)));
     Effect::new(move |_| {
         if !open.get() && going.with_untracked(Option::is_some) {

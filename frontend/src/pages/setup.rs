@@ -35,7 +35,7 @@ fn secret_from_address() -> String {
 #[component]
 pub(crate) fn Setup() -> impl IntoView {
     let app = app();
-    let form = Form::provide();
+    let form = Form::new();
     let secret = RwSignal::new(secret_from_address());
     let given = secret.with_untracked(|s| !s.is_empty());
     let name = RwSignal::new(String::new());
@@ -67,7 +67,7 @@ pub(crate) fn Setup() -> impl IntoView {
                 "Make the first administrator. This page works once, with the secret that the panel printed when it started."
             </p>
             <form class="form" data-testid="setup-form" on:submit=submit>
-                <TextField
+                <TextField form
                     name="secret"
                     label="Set-up secret"
                     value=secret
@@ -75,11 +75,11 @@ pub(crate) fn Setup() -> impl IntoView {
                     autofocus=!given
                     help=if given { "Taken from the link." } else { "In the panel's output, after the # of the set-up link." }
                 />
-                <TextField name="name" label="Name" value=name autocomplete="username" autofocus=given
+                <TextField form name="name" label="Name" value=name autocomplete="username" autofocus=given
                     help="You sign in with it. Letters, digits, . - _"/>
-                <TextField name="password" label="Password" value=password kind="password" autocomplete="new-password"
+                <TextField form name="password" label="Password" value=password kind="password" autocomplete="new-password"
                     help="At least 12 characters."/>
-                <TextField name="repeat" label="Password again" value=repeat kind="password" autocomplete="new-password"/>
+                <TextField form name="repeat" label="Password again" value=repeat kind="password" autocomplete="new-password"/>
                 <FormFailure form/>
                 <Button look=Look::Primary submit=true busy=form.busy testid="setup-submit">"Create administrator"</Button>
             </form>

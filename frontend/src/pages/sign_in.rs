@@ -15,7 +15,7 @@ use crate::state::app;
 #[component]
 pub(crate) fn SignIn() -> impl IntoView {
     let app = app();
-    let form = Form::provide();
+    let form = Form::new();
     let name = RwSignal::new(String::new());
     let password = RwSignal::new(String::new());
     let submit = move |event: SubmitEvent| {
@@ -32,8 +32,8 @@ pub(crate) fn SignIn() -> impl IntoView {
     view! {
         <Outside title="Sign in">
             <form class="form" data-testid="sign-in-form" on:submit=submit>
-                <TextField name="name" label="Name" value=name autocomplete="username" autofocus=true/>
-                <TextField name="password" label="Password" value=password kind="password" autocomplete="current-password"/>
+                <TextField form name="name" label="Name" value=name autocomplete="username" autofocus=true/>
+                <TextField form name="password" label="Password" value=password kind="password" autocomplete="current-password"/>
                 <FormFailure form/>
                 <Button look=Look::Primary submit=true busy=form.busy testid="sign-in-submit">"Sign in"</Button>
             </form>

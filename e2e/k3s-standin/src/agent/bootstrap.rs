@@ -1,10 +1,12 @@
 //! How a node gets its certificates: the password file, and the servers it may ask.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::fsutil::{make_dir, read, write};
 use crate::logging;
@@ -55,6 +57,49 @@ impl Upstream {
                 urls.push(server);
             }
         }
+    }
+}
+
+/// What an agent remembers of the cluster's servers, in k3s's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct KnownServers {
+    /// The URL the agent was told.
+    #[serde(rename = "ServerURL")]
+    pub(crate) server_url: String,
+    /// `host:port` of the servers it has learned of.
+    pub(crate) server_addresses: Vec<String>,
+}
+
+impl KnownServers {
+    fn file(paths: &Paths) -> PathBuf {
+        paths.agent("etc/k3s-agent-load-balancer.json")
+    }
+
+    /// What an earlier run learned through the same URL.
+    pub(crate) fn load(paths: &Paths, url: &str) -> Option<Self> {
+        let known: Self = serde_json::from_str(&read(&Self::file(paths)).ok()?).ok()?;
+        (known.server_url == url).then_some(known)
+    }
+
+    /// Remembers it if it has changed.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn save(&self, paths: &Paths) -> anyhow::Result<()> {
+        if Self::load(paths, &self.server_url).as_ref() == Some(self) {
+            return Ok(());
+        }
+        let text = serde_json::to_string_pretty(self).context("known servers")?;
+        write(&Self::file(paths), 0o600, text)
+    }
+
+    /// URLs of the servers.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.server_addresses
+            .iter()
+            .map(|address| format!("https://{address}"))
+            .collect()
     }
 }
 

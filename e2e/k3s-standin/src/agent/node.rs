@@ -15,8 +15,8 @@ use crate::version::{VERSION, go_arch};
 pub(crate) enum Role {
     /// Server; with its etcd member's name, unless it has no etcd.
     Server(Option<String>),
-    /// Agent.
-    Agent,
+    /// Agent; with the URL it was told.
+    Agent(String),
 }
 
 /// Flags whose values are masked in `k3s.io/node-args`.
@@ -218,11 +218,13 @@ fn status(node: &NodeOptions, previous: &Value) -> Value {
         })
     };
     let machine = system::machine_id();
+    let mut addresses = vec![json!({"address": node.address.to_string(), "type": "InternalIP"})];
+    if let Some(external) = node.external {
+        addresses.push(json!({"address": external.to_string(), "type": "ExternalIP"}));
+    }
+    addresses.push(json!({"address": node.name, "type": "Hostname"}));
     json!({
-        "addresses": [
-            {"address": node.address.to_string(), "type": "InternalIP"},
-            {"address": node.name, "type": "Hostname"},
-        ],
+        "addresses": addresses,
         "allocatable": resources("257025515114"),
         "capacity": resources("264212084Ki"),
         "conditions": healthy_conditions(previous),

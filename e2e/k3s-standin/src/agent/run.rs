@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::api::ApiClient;
-use super::bootstrap::{self, Upstream};
+use super::bootstrap::{self, KnownServers, Upstream};
 use super::node::{self, Role};
 use super::pods::Pods;
 use crate::api::resources;
@@ -42,8 +42,11 @@ pub(crate) async fn run_command(
         crate::version::VERSION,
         crate::version::SHORT_COMMIT
     ));
-    let upstream = Arc::new(Upstream::new(url));
-    run(settings, node, token, upstream, Role::Agent, true).await
+    let upstream = Arc::new(Upstream::new(url.clone()));
+    if let Some(known) = KnownServers::load(&settings.paths, &url) {
+        upstream.learn(known.urls());
+    }
+    run(settings, node, token, upstream, Role::Agent(url), true).await
 }
 
 /// Runs the node's part until the process ends.
@@ -213,9 +216,9 @@ impl Kubelet {
 
     /// An agent goes on through another server when its first one dies.
     async fn learn_servers(&self) -> anyhow::Result<()> {
-        if self.role != Role::Agent {
+        let Role::Agent(url) = &self.role else {
             return Ok(());
-        }
+        };
         let path = resources::endpoints().path(Some("default"), Some("kubernetes"));
         let Some(endpoints) = self.api.get(&path).await? else {
             return Ok(());
@@ -224,10 +227,16 @@ impl Kubelet {
             .as_array()
             .into_iter()
             .flatten();
-        let urls = addresses
-            .filter_map(|address| Some(format!("https://{}:6443", address["ip"].as_str()?)))
+        let mut known: Vec<String> = addresses
+            .filter_map(|address| Some(format!("{}:6443", address["ip"].as_str()?)))
             .collect();
-        self.api.upstream().learn(urls);
+        known.sort();
+        let known = KnownServers {
+            server_url: url.clone(),
+            server_addresses: known,
+        };
+        known.save(&self.settings.paths)?;
+        self.api.upstream().learn(known.urls());
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod get;
 mod jsonpath;
 mod kubeconfig;
 mod print;
+mod yaml;
 
 use std::process::ExitCode;
 

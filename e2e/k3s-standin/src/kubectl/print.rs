@@ -3,7 +3,7 @@
 use serde::Serialize as _;
 use serde_json::{Value, json};
 
-use super::{Complaint, jsonpath};
+use super::{Complaint, jsonpath, yaml};
 use crate::api::resources::Resource;
 use crate::output;
 
@@ -53,7 +53,7 @@ pub(super) fn object(format: &Format, value: &Value) -> Result<(), Complaint> {
         Format::Json => {
             output::line(pretty(value));
         }
-        Format::Yaml => output::text(serde_yaml_ng::to_string(value).unwrap_or_default()),
+        Format::Yaml => output::text(yaml::document(value)),
         Format::JsonPath(template) => {
             let text = jsonpath::render(template, value)
                 .map_err(|error| Complaint::new(format!("error: {error}")))?;

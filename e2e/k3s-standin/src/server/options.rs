@@ -39,6 +39,35 @@ impl Critical {
     }
 }
 
+/// Flags of k3s that change what this program would have to do, and that it does not.
+const UNSUPPORTED: [&str; 9] = [
+    "datastore-endpoint",
+    "cluster-secret",
+    "disable-apiserver",
+    "disable-controller-manager",
+    "disable-etcd",
+    "rootless",
+    "docker",
+    "with-node-id",
+    "advertise-port",
+];
+
+/// Refuses what is not supported instead of ignoring it.
+fn refuse_unsupported(flags: &Flags) -> anyhow::Result<()> {
+    for name in UNSUPPORTED {
+        if flags.value(name).is_some_and(|value| value != "false") {
+            bail!("the stand-in does not support --{name}");
+        }
+    }
+    if flags
+        .value("https-listen-port")
+        .is_some_and(|port| port != "6443")
+    {
+        bail!("the stand-in listens on 6443 only");
+    }
+    Ok(())
+}
+
 /// Options of the node's agent part, shared by `server` and `agent`.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeOptions {
@@ -46,6 +75,8 @@ pub(crate) struct NodeOptions {
     pub(crate) name: String,
     /// Its InternalIP.
     pub(crate) address: IpAddr,
+    /// Its ExternalIP, if any.
+    pub(crate) external: Option<IpAddr>,
     /// Extra labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// Taints as `key=value:effect`.
@@ -69,6 +100,8 @@ pub(crate) struct ServerOptions {
     pub(crate) join: Option<String>,
     /// `--cluster-init`.
     pub(crate) cluster_init: bool,
+    /// Address other members and clients are told.
+    pub(crate) advertise: IpAddr,
     /// `--tls-san` values.
     pub(crate) tls_sans: Vec<String>,
     /// Flags compared at a join.
@@ -146,6 +179,18 @@ impl ServerOptions {
         if join.is_some() && token.is_none() {
             bail!("--token is required to join a cluster");
         }
+        let advertise = match flags.value("advertise-address") {
+            None => node.address,
+            Some(text) => text
+                .parse()
+                .with_context(|| format!("invalid advertise-address: {text}"))?,
+        };
+        let mut settings = settings;
+        if let Some(text) = flags.value("bind-address") {
+            settings.bind = text
+                .parse()
+                .with_context(|| format!("invalid bind-address: {text}"))?;
+        }
         let mode = flags.value("write-kubeconfig-mode").unwrap_or("600");
         Ok(Self {
             kubeconfig: match flags.value("write-kubeconfig") {
@@ -155,6 +200,7 @@ impl ServerOptions {
             kubeconfig_mode: u32::from_str_radix(mode, 8)
                 .with_context(|| format!("invalid --write-kubeconfig-mode {mode}"))?,
             node,
+            advertise,
             token,
             agent_token,
             join,
@@ -182,7 +228,9 @@ impl ServerOptions {
             "127.0.0.1".to_owned(),
             self.settings.loopback.to_string(),
             self.node.address.to_string(),
+            self.advertise.to_string(),
         ]);
+        names.extend(self.node.external.map(|address| address.to_string()));
         names.sort();
         names.dedup();
         names
@@ -204,6 +252,14 @@ impl NodeOptions {
         {
             bail!("the stand-in keeps its data in /var/lib/rancher/k3s only, not in {directory}");
         }
+        refuse_unsupported(flags)?;
+        let external = match flags.list("node-external-ip").first() {
+            None => None,
+            Some(text) => {
+                let address = text.parse();
+                Some(address.with_context(|| format!("invalid node-external-ip: {text}"))?)
+            }
+        };
         let name = match flags.value("node-name") {
             Some(name) => name.to_lowercase(),
             None => system::hostname()?,
@@ -225,6 +281,7 @@ impl NodeOptions {
         Ok(Self {
             name,
             address,
+            external,
             labels,
             taints: flags.list("node-taint"),
             arguments,

@@ -123,7 +123,7 @@ async fn start(options: ServerOptions, running: &mut Option<Running>) -> anyhow:
         store,
         settings: options.settings.clone(),
         node: options.node.name.clone(),
-        address: options.node.address,
+        address: options.advertise,
         cluster_cidr: options.critical.pod_network().to_owned(),
     };
     server.controllers = Some(Controllers::start(setup, serving, fatal.clone()));
@@ -193,7 +193,7 @@ async fn open_api(
     objects::create_defaults(store, options, &ca_pem)
         .await
         .context("apiserver exited")?;
-    supervisor.api_up(Api::new(store.clone(), options.node.address), store.clone());
+    supervisor.api_up(Api::new(store.clone(), options.advertise), store.clone());
     let own = server_config(
         &read(&paths.tls("serving-kube-apiserver.crt"))?,
         &read(&paths.tls("serving-kube-apiserver.key"))?,
@@ -220,7 +220,7 @@ async fn open_api(
     logging::info("Node token is available at /var/lib/rancher/k3s/server/token");
     logging::info(format!(
         "To join node to cluster: k3s agent -s https://{}:6443 -t ${{NODE_TOKEN}}",
-        options.node.address
+        options.advertise
     ));
     logging::info(format!(
         "Wrote kubeconfig {}",

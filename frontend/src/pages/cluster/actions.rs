@@ -80,7 +80,7 @@ fn action(id: ClusterId, workflow: WorkflowInfo, planned: Memo<bool>) -> AnyView
 #[component]
 fn Remove(id: ClusterId, seen: Seen, open: RwSignal<bool>) -> impl IntoView {
     let app = app();
-    let form = Form::provide();
+    let form = Form::new();
     let navigate = use_navigate();
     let remove = move |_| {
         let api = app.api();

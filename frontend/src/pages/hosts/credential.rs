@@ -14,6 +14,7 @@ use crate::state::app;
 /// The picker. A new pair is made at once, so that its public key can be put on the host before the host is saved.
 #[component]
 pub(super) fn CredentialPicker(
+    form: Form,
     data: Data,
     chosen: RwSignal<Option<CredentialId>>,
     user: RwSignal<String>,
@@ -39,7 +40,7 @@ pub(super) fn CredentialPicker(
             <legend>"Key pair"</legend>
             <Segments label="Where the key pair comes from" name="credential-mode" entries=modes value=mode/>
             {move || match mode.get().as_str() {
-                "existing" => view! { <Existing data chosen user/> }.into_any(),
+                "existing" => view! { <Existing form data chosen user/> }.into_any(),
                 paste => view! { <Make data chosen mode paste=paste == "paste"/> }.into_any(),
             }}
             {move || error.get().map(|error| view! { <p class="field-error" role="alert">{error}</p> }.into_any())}
@@ -49,6 +50,7 @@ pub(super) fn CredentialPicker(
 
 #[component]
 fn Existing(
+    form: Form,
     data: Data,
     chosen: RwSignal<Option<CredentialId>>,
     user: RwSignal<String>,
@@ -77,23 +79,23 @@ fn Existing(
             .and_then(|id| credentials.get().into_iter().find(|c| c.id == id))
     };
     view! {
-        <SelectField name="credential" label="Use" value=value entries=entries/>
-        {move || picked().map(|c| public_key(&c, &user.get()))}
+        <SelectField form name="credential" label="Use" value=value entries=entries/>
+        {move || picked().map(|c| public_key(&c, &user.get(), "credential"))}
     }
     .into_any()
 }
 
-/// The public half, ready to be put on the host.
-pub(super) fn public_key(credential: &Credential, user: &str) -> AnyView {
+/// The public half, ready to be put on the host. The test ids are `<testid>-command` and `<testid>-public-key`.
+pub(super) fn public_key(credential: &Credential, user: &str, testid: &str) -> AnyView {
     let key = credential.public_key.trim().to_owned();
     let user = if user.is_empty() { "root" } else { user };
     view! {
         <div class="public-key">
             <p class="hint">"The host must accept this key. Run there, as "<code>{user.to_owned()}</code>":"</p>
-            <Code text=install_command(&key) label="Copy the command" testid="credential-command"/>
+            <Code text=install_command(&key) label="Copy the command" testid=format!("{testid}-command")/>
             <details class="more">
                 <summary>"Public key only"</summary>
-                <Code text=key label="Copy the public key" testid="credential-public-key"/>
+                <Code text=key label="Copy the public key" testid=format!("{testid}-public-key")/>
             </details>
         </div>
     }
@@ -120,7 +122,7 @@ fn Make(
     }));
     let private = RwSignal::new(String::new());
     // A form of its own: its failures are about the key pair, not about the host.
-    let form = Form::provide();
+    let form = Form::new();
     let make = move |_| {
         let body = NewCredential {
             name: name.get_untracked().trim().to_owned(),
@@ -139,10 +141,10 @@ fn Make(
     };
     view! {
         <div class="form">
-            <TextField name="credential-name" label="Name" value=name mono=true
+            <TextField form name="credential-name" label="Name" value=name mono=true
                 help=if paste { "People choose it by this name." } else { "An Ed25519 pair. The private key stays in the panel's vault and has no way out." }/>
             {paste.then(|| view! {
-                <TextArea name="private_key" label="Private key" value=private mono=true rows=5
+                <TextArea form name="private_key" label="Private key" value=private mono=true rows=5
                     placeholder="-----BEGIN OPENSSH PRIVATE KEY-----"
                     help="OpenSSH format, without a passphrase. It goes straight into the vault."/>
             }.into_any())}

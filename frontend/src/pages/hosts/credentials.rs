@@ -46,7 +46,7 @@ fn row(data: Data, credential: Credential) -> AnyView {
                     <span class="quiet">{move || format!("used by {}", format::count(used(), "host"))}</span>
                     <span class="quiet">"made "<Ago at=Signal::stored(credential.created_at)/></span>
                 </summary>
-                {public_key(&credential, "")}
+                {public_key(&credential, "", "listed-credential")}
             </details>
             {move || (used() == 0 && app.may(Permission::Operate)).then(|| view! {
                 <IconButton icon=Icon::Trash label=format!("Delete {name}") on_click=move |_| delete(data, id)/>

@@ -24,7 +24,7 @@ pub(super) fn Detail(data: Data, id: HostId) -> impl IntoView {
 fn shown(data: Data, host: Host) -> AnyView {
     let app = app();
     let id = host.id;
-    let form = Form::provide();
+    let form = Form::new();
     let test = move |_| {
         let api = app.api();
         form.submit(async move { api.test_host(id).await }, move |test| {
@@ -82,7 +82,7 @@ fn shown(data: Data, host: Host) -> AnyView {
 #[component]
 pub(super) fn Delete(data: Data, id: HostId) -> impl IntoView {
     let app = app();
-    let form = Form::provide();
+    let form = Form::new();
     let remove = move |_| {
         let api = app.api();
         form.submit(async move { api.delete_host(id).await }, move |()| {

@@ -77,7 +77,7 @@ fn Keys(data: Data, id: HostId, at: RwSignal<At>) -> impl IntoView {
         let api = app.api();
         async move { api.scan_host(id).await }
     });
-    let form = Form::provide();
+    let form = Form::new();
     let shown = move |keys: Vec<HostKey>| {
         if keys.is_empty() {
             let failure = crate::api::Failure {
@@ -200,7 +200,7 @@ fn TestView(
         let credential = untrack(|| data.credentials.value())?
             .into_iter()
             .find(|c| c.id == host.credential)?;
-        refused.then(|| public_key(&credential, &host.ssh_user))
+        refused.then(|| public_key(&credential, &host.ssh_user, "credential"))
     };
     view! {
         {move || checks(test.get().as_ref())}

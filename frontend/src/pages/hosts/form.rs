@@ -35,7 +35,7 @@ fn fields(data: Data, id: Option<HostId>) -> AnyView {
     let like = old
         .clone()
         .or_else(|| untrack(|| data.hosts.value().and_then(|hosts| hosts.last().cloned())));
-    let form = Form::provide();
+    let form = Form::new();
     let of = |f: fn(&Host) -> String| RwSignal::new(old.as_ref().map(f).unwrap_or_default());
     let name = of(|h| h.name.clone());
     let address = of(|h| h.ssh_address.clone());
@@ -98,18 +98,18 @@ fn fields(data: Data, id: Option<HostId>) -> AnyView {
                 </span></p>
             }.into_any())}
             <div class="form-grid">
-                <TextField name="name" label="Name" value=name autofocus=true mono=true placeholder="node1"
+                <TextField form name="name" label="Name" value=name autofocus=true mono=true placeholder="node1"
                     help="Host name; becomes the Kubernetes node name."/>
-                <TextField name="node_address" label="Node address" value=node mono=true optional=true placeholder="10.0.0.11"
+                <TextField form name="node_address" label="Node address" value=node mono=true optional=true placeholder="10.0.0.11"
                     help="IP address k3s uses between nodes. Left empty: the SSH address."/>
             </div>
             <div class="form-grid form-grid-ssh">
-                <TextField name="ssh_address" label="SSH address" value=address mono=true placeholder="10.0.0.11"
+                <TextField form name="ssh_address" label="SSH address" value=address mono=true placeholder="10.0.0.11"
                     help="DNS name or IP address."/>
-                <TextField name="ssh_port" label="Port" value=port mono=true/>
-                <TextField name="ssh_user" label="User" value=user mono=true help="root, or one with sudo -n."/>
+                <TextField form name="ssh_port" label="Port" value=port mono=true/>
+                <TextField form name="ssh_user" label="User" value=user mono=true help="root, or one with sudo -n."/>
             </div>
-            <CredentialPicker data chosen=credential user/>
+            <CredentialPicker form data chosen=credential user/>
             <FormFailure form/>
             <div class="dialog-actions">
                 <Button on_click=move |_| data.open.set(Open::Nothing)>"Cancel"</Button>

@@ -13,6 +13,7 @@ use crate::pages::hosts::test_look;
 
 /// All fields of a workflow, those with a condition only while it holds.
 pub(super) fn draw(
+    form: Form,
     info: StoredValue<WorkflowInfo>,
     draft: Draft,
     stock: StoredValue<Stock>,
@@ -26,14 +27,14 @@ pub(super) fn draw(
             move || {
                 shown
                     .get()
-                    .then(|| field.with_value(|field| input(field, draft, stock)))
+                    .then(|| field.with_value(|field| input(form, field, draft, stock)))
             }
         })
         .collect_view()
         .into_any()
 }
 
-fn input(field: &Field, draft: Draft, stock: StoredValue<Stock>) -> AnyView {
+fn input(form: Form, field: &Field, draft: Draft, stock: StoredValue<Stock>) -> AnyView {
     let Some(cell) = draft.cell(&field.name) else {
         return ().into_any();
     };
@@ -41,25 +42,25 @@ fn input(field: &Field, draft: Draft, stock: StoredValue<Stock>) -> AnyView {
     let optional = !field.required;
     match (&field.kind, cell) {
         (FieldKind::Bool, Cell::Switch(value)) => view! { <Switch name label value help/> }.into_any(),
-        (FieldKind::Hosts, Cell::Ids(_)) => hosts(field, cell, stock),
+        (FieldKind::Hosts, Cell::Ids(_)) => hosts(form, field, cell, stock),
         (FieldKind::Text { placeholder }, Cell::Text(value)) => {
-            view! { <TextField name label value help optional placeholder=placeholder.clone() mono=true/> }.into_any()
+            view! { <TextField form name label value help optional placeholder=placeholder.clone() mono=true/> }.into_any()
         }
         (FieldKind::TextList { placeholder }, Cell::Text(value)) => {
             let help = if help.is_empty() { "One a line.".to_owned() } else { format!("{help} One a line.") };
-            view! { <TextArea name label value help optional placeholder=placeholder.clone() mono=true/> }.into_any()
+            view! { <TextArea form name label value help optional placeholder=placeholder.clone() mono=true/> }.into_any()
         }
         (FieldKind::Choice { choices }, Cell::Text(value)) => {
             let choices: Vec<Entry> = choices.iter().map(|c| (c.value.clone(), c.label.clone(), true)).collect();
-            select(field, value, optional, choices)
+            select(form, field, value, optional, choices)
         }
         (FieldKind::Cluster, Cell::Text(value)) => {
             let entries = stock.with_value(|s| s.clusters.iter().map(|c| (c.id.to_string(), c.name.clone(), true)).collect());
-            select(field, value, true, entries)
+            select(form, field, value, true, entries)
         }
         (FieldKind::Host, Cell::Text(value)) => {
             let entries = stock.with_value(|s| s.hosts.iter().map(|h| host_entry(h, s)).collect());
-            select(field, value, true, entries)
+            select(form, field, value, true, entries)
         }
         // A draft gives each kind its cell.
         (
@@ -76,6 +77,7 @@ fn input(field: &Field, draft: Draft, stock: StoredValue<Stock>) -> AnyView {
 }
 
 fn select(
+    form: Form,
     field: &Field,
     value: RwSignal<String>,
     may_be_empty: bool,
@@ -89,7 +91,7 @@ fn select(
     }
     entries.extend(choices);
     view! {
-        <SelectField
+        <SelectField form
             name=field.name.clone()
             label=field.label.clone()
             help=field.help.clone()
@@ -120,11 +122,11 @@ fn host_entry(host: &Host, stock: &Stock) -> Entry {
 }
 
 /// Several hosts as a list to tick.
-fn hosts(field: &Field, cell: Cell, stock: StoredValue<Stock>) -> AnyView {
+fn hosts(form: Form, field: &Field, cell: Cell, stock: StoredValue<Stock>) -> AnyView {
     let Cell::Ids(chosen) = cell else {
         return ().into_any();
     };
-    let error = expect_context::<Form>().field(&field.name);
+    let error = form.field(&field.name);
     let note = format!("field-{}-note", field.name);
     let note_id = note.clone();
     let name = field.name.clone();

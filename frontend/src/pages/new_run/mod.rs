@@ -79,15 +79,16 @@ fn choose(stock: &Stock) -> AnyView {
     let cards = stock
         .workflows
         .iter()
-        .cloned()
         .map(|w| {
+            // Owned: children are drawn later.
+            let (title, summary, name) = (w.title.clone(), w.summary.clone(), w.name.clone());
             let href = paths::new_run(&w.name, None);
             let testid = format!("workflow-{}", w.name);
             view! {
                 <a href=href class="workflow-card" data-row="" data-testid=testid>
-                    <span class="workflow-title">{w.title.clone()}</span>
-                    <span class="workflow-summary">{w.summary.clone()}</span>
-                    <span class="workflow-name mono">{w.name.clone()}</span>
+                    <span class="workflow-title">{title}</span>
+                    <span class="workflow-summary">{summary}</span>
+                    <span class="workflow-name mono">{name}</span>
                 </a>
             }
             .into_any()
@@ -105,7 +106,7 @@ fn choose(stock: &Stock) -> AnyView {
 fn Prepare(workflow: WorkflowInfo, stock: StoredValue<Stock>) -> impl IntoView {
     let app = app();
     let plan = RwSignal::new(None::<PlanView>);
-    let form = Form::provide();
+    let form = Form::new();
     let query = use_query_map();
     let draft = untrack(|| query.with(|q| Draft::new(&workflow.fields, |name| q.get(name))));
     let title = workflow.title.clone();
@@ -138,7 +139,7 @@ fn Prepare(workflow: WorkflowInfo, stock: StoredValue<Stock>) -> impl IntoView {
         // Kept while the plan is read, so that going back loses nothing.
         <div class="prepare" hidden=move || on_plan.get()>
             <form class="form" novalidate on:submit=show_plan>
-                <section class="panel"><div class="panel-body">{inputs::draw(info, draft, stock)}</div></section>
+                <section class="panel"><div class="panel-body">{inputs::draw(form, info, draft, stock)}</div></section>
                 <FormFailure form/>
                 <div class="form-actions">
                     <Button look=Look::Primary submit=true busy=form.busy testid="plan-show">"Show plan"</Button>

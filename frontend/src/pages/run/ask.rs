@@ -76,7 +76,7 @@ fn moving(view: &RunView) -> Vec<String> {
 
 #[component]
 fn StopOrKill(run: Run, kill: bool) -> impl IntoView {
-    let form = Form::provide();
+    let form = Form::new();
     let steps = Memo::new(move |_| run.view.with(moving));
     let text = if kill {
         "Running steps that allow it are ended at once and may be left half-done. Steps that must not be interrupted finish first."
@@ -116,7 +116,7 @@ fn StopOrKill(run: Run, kill: bool) -> impl IntoView {
 
 #[component]
 fn Unwind(run: Run) -> impl IntoView {
-    let form = Form::provide();
+    let form = Form::new();
     let plan = load(move || {
         let api = run.app.api();
         async move { api.unwind_plan(run.id).await }
@@ -173,7 +173,7 @@ fn Unwind(run: Run) -> impl IntoView {
 
 #[component]
 fn Abandon(run: Run) -> impl IntoView {
-    let form = Form::provide();
+    let form = Form::new();
     let comment = RwSignal::new(String::new());
     let mut hosts: Vec<(HostId, String)> = Vec::new();
     run.view.with_untracked(|v| {
@@ -230,7 +230,7 @@ fn Abandon(run: Run) -> impl IntoView {
     view! {
         <form class="form" novalidate on:submit=submit>
             <p>"Everything stays as it is now, and the locks are freed. The panel refuses while a job of this run may still be alive on a host."</p>
-            <TextArea name="comment" label="Why" value=comment autofocus=true/>
+            <TextArea form name="comment" label="Why" value=comment autofocus=true/>
             <details class="more">
                 <summary>"A host is dead and cannot be asked"</summary>
                 <p class="hint">"Tick a host only if you know that it is off: no job of this run can be alive there."</p>

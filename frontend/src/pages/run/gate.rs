@@ -195,7 +195,7 @@ fn fact_view(fact: Fact) -> AnyView {
 #[component]
 fn Decide(run: Run, open: Memo<Option<Open>>) -> impl IntoView {
     let app = run.app;
-    let form = Form::provide();
+    let form = Form::new();
     let comment = RwSignal::new(String::new());
     let typed = RwSignal::new(String::new());
     let sha =
@@ -291,9 +291,9 @@ fn Decide(run: Run, open: Memo<Option<Open>>) -> impl IntoView {
                             <Button testid="gate-seen" on_click=move |_| seen.set(sha.get_untracked())>"I have read it"</Button>
                         </div>
                     </div> }.into_any())}
-                <TextArea name="comment" label="Comment" value=comment optional=true rows=2 help="Kept in the audit; needed to reject."/>
+                <TextArea form name="comment" label="Comment" value=comment optional=true rows=2 help="Kept in the audit; needed to reject."/>
                 {move || confirm.get().map(|wanted| view! {
-                    <TextField name="confirm" label=format!("Type {wanted} to approve") value=typed mono=true placeholder=wanted
+                    <TextField form name="confirm" label=format!("Type {wanted} to approve") value=typed mono=true placeholder=wanted
                         help=if own { "You started this run, so it will be marked self-approved." } else { "This gate asks for it." }/>
                 }.into_any())}
                 <FormFailure form/>
