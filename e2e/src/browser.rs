@@ -270,13 +270,14 @@ impl Browser {
         serde_json::from_str(&self.get(path).await?).with_context(|| format!("GET {path}"))
     }
 
-    /// Waits until everything that was to be loaded stands on the page.
+    /// Waits until the signed-in page stands: connected, and nothing of it is still on its way.
     ///
     /// # Errors
     /// It goes on loading.
     pub async fn settled(&self) -> Result<()> {
         let script = "return document.fonts.ready.then(() => \
-             document.readyState === 'complete' && !document.querySelector('.skeleton, #splash'))";
+             document.querySelector('[data-testid=link-state][data-state=live]') !== null && \
+             document.querySelector('main h1') !== null && document.querySelector('.skeleton') === null)";
         until("the page has loaded", SOON, async || {
             let done = self.script(script, Vec::new()).await?;
             Ok((done == Value::Bool(true)).then_some(()))

@@ -37,16 +37,24 @@ impl Environment {
                 web.display()
             );
         }
+        let shots = shots()?;
+        // Pictures of an earlier run would be taken for this one's.
+        for entry in std::fs::read_dir(&shots)? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|end| end == "png") {
+                std::fs::remove_file(&file).with_context(|| file.display().to_string())?;
+            }
+        }
         Ok(Self {
             lab,
             panel,
             web,
-            shots: shots()?,
+            shots,
         })
     }
 }
 
-/// The folder for pictures.
+/// The folder for pictures, made if it is not there.
 ///
 /// # Errors
 /// It cannot be made.

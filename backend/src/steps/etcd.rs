@@ -36,7 +36,7 @@ exit 0
 };
 
 /// `$1` the member's number, decimal. Only for members that never came up: k3s removes the others itself.
-const REMOVE: Script = Script {
+pub(crate) const REMOVE: Script = Script {
     name: "remove-etcd-member",
     text: r#"cd /var/lib/rancher/k3s/server/tls/etcd || exit 1
 body="{\"ID\":\"$1\"}"

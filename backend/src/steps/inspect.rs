@@ -58,17 +58,66 @@ pub(crate) fn remains<'a>(leftovers: &'a [Leftover], kept: &[String]) -> Vec<&'a
         .collect()
 }
 
-/// Paths as a list in words, cut after a few.
+/// Trees whose content is told by its number.
+const TREES: [&str; 4] = [
+    "/var/lib/rancher/k3s",
+    "/etc/rancher",
+    "/usr/local/bin",
+    "/etc/systemd/system",
+];
+
+/// Paths in words: one by one, or a tree with the number of things in it.
 pub(crate) fn paths(leftovers: &[&Leftover]) -> String {
-    const SHOWN: usize = 12;
-    let mut words: Vec<&str> = leftovers
-        .iter()
-        .take(SHOWN)
-        .map(|l| l.path.as_str())
-        .collect();
-    let more = format!("and {} more", leftovers.len().saturating_sub(SHOWN));
-    if leftovers.len() > SHOWN {
-        words.push(&more);
+    let mut words: Vec<String> = Vec::new();
+    for tree in TREES {
+        let inside = |left: &&&Leftover| tree_of(&left.path) == Some(tree);
+        match leftovers.iter().filter(inside).collect::<Vec<_>>()[..] {
+            [] => {}
+            [one] => words.push(one.path.clone()),
+            ref many => words.push(format!("{} things in {tree}", many.len())),
+        }
     }
+    let others = leftovers
+        .iter()
+        .filter(|left| tree_of(&left.path).is_none());
+    words.extend(others.map(|left| left.path.clone()));
     words.join(", ")
+}
+
+fn tree_of(path: &str) -> Option<&'static str> {
+    TREES.into_iter().find(|tree| {
+        path.strip_prefix(tree)
+            .is_some_and(|rest| rest.starts_with('/'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(path: &str, kind: LeftoverKind) -> Leftover {
+        Leftover {
+            path: path.to_owned(),
+            kind,
+        }
+    }
+
+    #[test]
+    fn kept_files_and_empty_places_do_not_remain() {
+        let found = [
+            left("/etc/rancher/k3s/config.yaml", LeftoverKind::File),
+            left("/etc/rancher/k3s/config.yaml.bak", LeftoverKind::File),
+            left("/var/lib/kubelet", LeftoverKind::Mount),
+            left("/var/lib/rancher", LeftoverKind::EmptyDirectory),
+            left("/var/lib/rancher/k3s/server", LeftoverKind::Directory),
+            left("/var/lib/rancher/k3s/data", LeftoverKind::Directory),
+            left("cni0", LeftoverKind::Interface),
+        ];
+        let kept = ["/etc/rancher/k3s/config.yaml".to_owned()];
+        let words = paths(&remains(&found, &kept));
+        assert_eq!(
+            words,
+            "2 things in /var/lib/rancher/k3s, /etc/rancher/k3s/config.yaml.bak, cni0"
+        );
+    }
 }

@@ -110,3 +110,11 @@ pub(crate) async fn fresh_lease(
         sleep(Duration::from_secs(1)).await;
     }
 }
+
+/// What `/readyz?verbose` ends with.
+pub(crate) fn last_line(text: &str) -> &str {
+    text.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no answer")
+}

@@ -62,3 +62,34 @@ fn check<T: DeserializeOwned>(params: &Value) -> Result<(), String> {
         .map(drop)
         .map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use crate::world::Script;
+
+    /// Every script that a step may run is one for any POSIX shell.
+    #[test]
+    fn scripts_are_posix_shell() {
+        let scripts: [Script; 10] = [
+            super::unit::LOOK,
+            super::etcd::LOOK,
+            super::etcd::REMOVE,
+            super::inspect::INSPECT,
+            super::remove_k3s::REMOVE,
+            super::save_snapshot::SAVE,
+            super::save_snapshot::FIND,
+            super::stats::STAT,
+            super::configure_haproxy::TAKE_OVER,
+            super::configure_haproxy::STATE,
+        ];
+        for script in scripts {
+            let checked = Command::new("sh")
+                .args(["-n", "-c", script.text])
+                .output()
+                .unwrap();
+            assert!(checked.status.success(), "{}: {checked:?}", script.name);
+        }
+    }
+}

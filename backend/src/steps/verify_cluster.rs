@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::etcd::EtcdLook;
-use super::kube::{ApiHost, client};
+use super::kube::{ApiHost, client, last_line};
 use super::{Services, check, failure, stats};
 use crate::world::KubeNode;
 
@@ -63,7 +63,8 @@ impl VerifyCluster {
                 Ok(answer) => {
                     return Ok(Some(format!(
                         "the API through {} is not ready: {}",
-                        way.name, answer.text
+                        way.name,
+                        last_line(&answer.text)
                     )));
                 }
                 Err(e) => return Ok(Some(e.to_string())),

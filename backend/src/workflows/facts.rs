@@ -19,7 +19,6 @@ use coxswain_engine::plan::Plan;
 use coxswain_k3s::haproxy::Section;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::Address;
-use coxswain_k3s::preflight::HostFacts;
 use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
 use futures::StreamExt as _;
 use futures::stream;
@@ -96,32 +95,46 @@ pub(super) async fn of_checks(
     checks: &Checks,
 ) -> Vec<Fact> {
     let world = &*context.services.world;
-    let nodes: Vec<&ApiHost> = checks.new_nodes().collect();
-    let looks = nodes
-        .into_iter()
-        .map(|node| async move { (node, inspect(world, node.host).await) })
+    let nodes = checks
+        .new_nodes()
+        .map(|node| of_node(context, node, checks))
         .collect();
-    let looked: Vec<(&ApiHost, Result<HostFacts, WorldError>)> = at_once(looks).await;
-
-    let mut facts = host_names(cluster, &looked);
-    let mut reached = BTreeMap::new();
-    for (node, looked) in &looked {
-        match looked {
-            Err(error) => facts.push(connection(&node.name, error)),
-            Ok(found) => {
-                facts.extend(host::facts(world, node, found).await);
-                facts.extend(ports::facts(node, found, checks));
-                facts.extend(remains::facts(node, found, checks.cleaning));
-                facts.extend(remains::jobs(world, node, context.run).await);
-                reached.insert(node.name.as_str(), *node);
-            }
+    let looked: Vec<(&ApiHost, Option<String>, Vec<Fact>)> = at_once(nodes).await;
+    let names = looked
+        .iter()
+        .filter_map(|(node, name, _)| Some((node.name.as_str(), name.clone()?)));
+    let mut facts = vec![host_names(cluster, names)];
+    let mut answering = Vec::new();
+    for (node, name, found) in looked {
+        facts.extend(found);
+        if name.is_some() {
+            answering.push(node);
         }
     }
-    let answering: Vec<&ApiHost> = reached.into_values().collect();
-    facts.extend(source::facts(world, cluster, &answering, &checks.source).await);
-    facts.extend(balancer::facts(world, checks).await);
-    facts.extend(reach::facts(world, cluster, &answering, checks).await);
+    let of_source = source::facts(world, cluster, &answering, &checks.source).await;
+    let (of_balancers, balancers) = balancer::facts(world, checks).await;
+    let of_ways = reach::facts(world, cluster, &answering, &balancers, checks).await;
+    facts.extend(of_source.into_iter().chain(of_balancers).chain(of_ways));
     facts
+}
+
+/// A node's facts, and its own name for itself if it answers.
+async fn of_node<'a>(
+    context: &PreflightContext,
+    node: &'a ApiHost,
+    checks: &Checks,
+) -> (&'a ApiHost, Option<String>, Vec<Fact>) {
+    let world = &*context.services.world;
+    match inspect(world, node.host).await {
+        Err(error) => (node, None, vec![connection(&node.name, &error)]),
+        Ok(found) => {
+            let mut facts = host::facts(world, node, &found).await;
+            facts.extend(ports::facts(node, &found, checks));
+            facts.extend(remains::facts(node, &found, checks.cleaning));
+            facts.extend(remains::jobs(world, node, context.run).await);
+            (node, Some(found.hostname), facts)
+        }
+    }
 }
 
 /// The results in order, a few under way at a time.
@@ -130,36 +143,35 @@ pub(super) async fn at_once<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> 
 }
 
 /// Node names come from the inventory, but host names that are equal point at cloned machines.
-fn host_names(cluster: &str, looked: &[(&ApiHost, Result<HostFacts, WorldError>)]) -> Vec<Fact> {
-    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (node, found) in looked {
-        if let Ok(found) = found {
-            by_name.entry(&found.hostname).or_default().push(&node.name);
-        }
+fn host_names<'a>(cluster: &str, names: impl Iterator<Item = (&'a str, String)>) -> Fact {
+    let mut by_name: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (node, name) in names {
+        by_name.entry(name).or_default().push(node);
     }
     let doubles: Vec<String> = by_name
         .iter()
         .filter(|(_, nodes)| nodes.len() > 1)
         .map(|(name, nodes)| format!("{} all call themselves {name}", nodes.join(", ")))
         .collect();
-    vec![if doubles.is_empty() {
+    if doubles.is_empty() {
         pass(cluster, "Host names", "each host has its own")
     } else {
-        fail(
-            cluster,
-            "Host names",
-            doubles.join("; "),
-            "Give each host a name of its own: hostnamectl set-hostname.",
-        )
-    }]
+        let advice = "Give each host a name of its own: hostnamectl set-hostname.";
+        fail(cluster, "Host names", doubles.join("; "), advice)
+    }
 }
 
 /// The one fact about a host that cannot be asked.
 pub(super) fn connection(subject: &str, error: &WorldError) -> Fact {
+    unknown(subject, "Connection", error)
+}
+
+/// A fact that could not be collected.
+pub(super) fn unknown(subject: &str, name: &str, error: &WorldError) -> Fact {
     let advice = error
         .advice()
         .unwrap_or_else(|| "Test the connection on the host's page.".to_owned());
-    fail(subject, "Connection", error.to_string(), advice)
+    fail(subject, name, error.to_string(), advice)
 }
 
 /// A fact that binds by its value, or by its verdict alone where the value moves by itself.

@@ -27,6 +27,15 @@ pub(crate) async fn pages(story: &Story, run: &Run) -> Result<()> {
             ("form", story.panel.url("/runs/new?workflow=bootstrap")),
             ("runs", story.panel.url("/runs")),
             ("run", story.panel.url(&format!("/runs/{id}"))),
+            (
+                "run-timeline",
+                story.panel.url(&format!("/runs/{id}?tab=timeline")),
+            ),
+            ("run-plan", story.panel.url(&format!("/runs/{id}?tab=plan"))),
+            (
+                "run-history",
+                story.panel.url(&format!("/runs/{id}?tab=history")),
+            ),
             ("approvals", story.panel.url("/approvals")),
             ("audit", story.panel.url("/audit")),
             ("settings", story.panel.url("/settings")),

@@ -20,11 +20,12 @@ pub(crate) async fn assert(story: &Story, overheard: &Overheard) -> Result<()> {
         ensure!(!text.contains(secret), "the token shows in {place}");
     }
     for server in SERVERS {
-        let script = "cat /etc/systemd/system/k3s.service; ps axww -o args=; stat -c 'mode %a' /etc/systemd/system/k3s.service.env";
+        let script = "cat /etc/systemd/system/k3s.service; ps axww -o args=; journalctl -q --no-pager -o cat; \
+                      stat -c 'mode %a' /etc/systemd/system/k3s.service.env";
         let said = story.lab.ssh(server, script).await?;
         ensure!(
             !said.contains(secret),
-            "the token shows in the unit file or the process list of {server}"
+            "the token shows in unit file, process list or journal of {server}"
         );
         ensure!(
             said.contains("mode 600"),

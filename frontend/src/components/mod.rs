@@ -8,6 +8,7 @@ pub(crate) mod empty;
 pub(crate) mod field;
 pub(crate) mod form;
 pub(crate) mod icon;
+pub(crate) mod keyed;
 pub(crate) mod keys;
 pub(crate) mod palette;
 pub(crate) mod panel;

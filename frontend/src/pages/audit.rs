@@ -7,6 +7,7 @@ use leptos::task::spawn_local;
 use crate::api::Failure;
 use crate::components::button::Button;
 use crate::components::icon::{Glyph, Icon};
+use crate::components::keyed::{Entry, keyed};
 use crate::components::panel::PageHead;
 use crate::components::when::when;
 use crate::load::{Skeleton, problem};
@@ -99,7 +100,9 @@ pub(crate) fn Audit() -> impl IntoView {
                                 </tr>
                             </thead>
                             <tbody>
-                                <For each=move || shown.get() key=|e| e.seq let:entry>{row(&entry)}</For>
+                                {keyed(move || {
+                                    shown.get().into_iter().map(|e| Entry::new(e.seq.unsigned_abs(), move || row(&e))).collect()
+                                })}
                             </tbody>
                         </table>
                     </div>

@@ -8,6 +8,7 @@ use leptos_router::hooks::{use_navigate, use_query_map};
 use crate::components::badge::{Meter, StatusIcon};
 use crate::components::button::{LinkButton, Look};
 use crate::components::icon::{Glyph, Icon};
+use crate::components::keyed::{Entry, keyed};
 use crate::components::panel::PageHead;
 use crate::components::time::{Ago, Elapsed};
 use crate::components::when::when;
@@ -175,9 +176,10 @@ pub(crate) fn RunTable(
     view! {
         {when(move || none.get(), move || view! { <p class="panel-empty">{empty}</p> }.into_any())}
         <ul class="run-list">
-            <For each=move || ids.get() key=|id| *id let:id>
-                <Row id runs/>
-            </For>
+            {keyed(move || {
+                let row = |id: RunId| Entry::new(id.0.unsigned_abs(), move || view! { <Row id runs/> }.into_any());
+                ids.get().into_iter().map(row).collect()
+            })}
         </ul>
     }
     .into_any()

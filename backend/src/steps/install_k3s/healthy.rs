@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Params;
 use crate::steps::Services;
 use crate::steps::etcd::EtcdLook;
-use crate::steps::kube::{fresh_lease, of_server};
+use crate::steps::kube::{fresh_lease, last_line, of_server};
 use crate::steps::unit::UnitLook;
 use crate::world::Kube;
 
@@ -138,11 +138,4 @@ fn version(source: &Source) -> Option<String> {
         }
         | Source::AirGap { .. } => None,
     }
-}
-
-fn last_line(text: &str) -> &str {
-    text.lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("no answer")
 }

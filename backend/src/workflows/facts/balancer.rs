@@ -15,16 +15,22 @@ pub(crate) const VERSION: Script = Script {
     text: "PATH=$PATH:/usr/sbin:/usr/local/sbin\nhaproxy -v 2>/dev/null | head -n 1\nexit 0\n",
 };
 
-/// Facts of every load balancer.
-pub(super) async fn facts(world: &dyn World, checks: &Checks) -> Vec<Fact> {
-    let mut facts = Vec::new();
+/// Facts of every load balancer, and the load balancers that answer.
+pub(super) async fn facts<'a>(
+    world: &dyn World,
+    checks: &'a Checks,
+) -> (Vec<Fact>, Vec<&'a ApiHost>) {
+    let (mut facts, mut answering) = (Vec::new(), Vec::new());
     for lb in &checks.load_balancers {
         match of_one(world, checks, lb).await {
-            Ok(found) => facts.extend(found),
+            Ok(found) => {
+                facts.extend(found);
+                answering.push(lb);
+            }
             Err(error) => facts.push(connection(&lb.name, &error)),
         }
     }
-    facts
+    (facts, answering)
 }
 
 async fn of_one(world: &dyn World, checks: &Checks, lb: &ApiHost) -> Result<Vec<Fact>, WorldError> {

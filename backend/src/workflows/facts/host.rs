@@ -3,7 +3,7 @@
 use coxswain_k3s::preflight::{Architecture, Firewall, HostFacts, SystemdState};
 use coxswain_wire::{Fact, Verdict};
 
-use super::{bound, connection, fail, pass, shown, warn};
+use super::{bound, fail, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::world::World;
 
@@ -132,7 +132,7 @@ fn address(node: &ApiHost, found: &HostFacts) -> Fact {
 
 async fn clock(world: &dyn World, node: &ApiHost) -> Fact {
     match world.clock(node.host).await {
-        Err(error) => connection(&node.name, &error),
+        Err(error) => unknown(&node.name, "Clock", &error),
         Ok(reading) => {
             let doubt = i64::try_from(reading.round_trip.as_millis() / 2).unwrap_or(i64::MAX);
             let offset = reading.offset_ms.saturating_abs().saturating_sub(doubt);

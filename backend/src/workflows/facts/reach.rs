@@ -7,7 +7,7 @@ use coxswain_k3s::names::Address;
 use coxswain_k3s::preflight::{REACH_SCRIPT, Reach, Reachability, parse_reach};
 use coxswain_wire::{Fact, FactKind, Verdict};
 
-use super::{Checks, at_once, connection, fact, fail, pass, warn};
+use super::{Checks, at_once, fact, fail, pass, unknown, warn};
 use crate::steps::ApiHost;
 use crate::world::{RemoteCommand, Script, World};
 
@@ -23,6 +23,9 @@ pub(crate) const RESOLVE: Script = Script {
     text: "getent ahosts \"$1\" | cut -d' ' -f1 | sort -u\nexit 0\n",
 };
 
+/// Name of the fact when nothing could be tried from a host.
+const WAYS: &str = "Ways to other hosts";
+
 /// Between servers.
 const SERVER_PORTS: [u16; 4] = [6443, 2379, 2380, 10250];
 /// Towards an agent.
@@ -35,6 +38,7 @@ pub(super) async fn facts(
     world: &dyn World,
     cluster: &str,
     nodes: &[&ApiHost],
+    balancers: &[&ApiHost],
     checks: &Checks,
 ) -> Vec<Fact> {
     // From new nodes to all, and from what runs already to new nodes.
@@ -42,7 +46,7 @@ pub(super) async fn facts(
         .iter()
         .copied()
         .chain(&checks.peers)
-        .chain(&checks.load_balancers)
+        .chain(balancers.iter().copied())
         .collect();
     let found: Vec<Vec<Fact>> = at_once(
         from.into_iter()
@@ -102,15 +106,10 @@ async fn from_one(world: &dyn World, from: &ApiHost, checks: &Checks) -> Vec<Fac
         .timeout(Duration::from_secs(60));
     let answer = match world.run(from.host, command).await {
         Ok(answer) => answer.text(),
-        Err(error) => return vec![connection(&from.name, &error)],
+        Err(error) => return vec![unknown(&from.name, WAYS, &error)],
     };
     match parse_reach(&answer) {
-        Err(e) => vec![warn(
-            &from.name,
-            "Ways to other hosts",
-            e.to_string(),
-            "Look again.",
-        )],
+        Err(e) => vec![warn(&from.name, WAYS, e.to_string(), "Look again.")],
         Ok(found) => others
             .iter()
             .map(|(to, ports)| way(from, to, ports, &found))
@@ -184,7 +183,7 @@ async fn endpoint(world: &dyn World, cluster: &str, asked: &ApiHost, checks: &Ch
             .map(|lb| lb.address.as_str())
             .collect()
     };
-    let found = match addresses(world, asked, &checks.endpoint).await {
+    let found = match addresses(world, cluster, asked, &checks.endpoint).await {
         Ok(found) => found,
         Err(fact) => return *fact,
     };
@@ -214,6 +213,7 @@ async fn endpoint(world: &dyn World, cluster: &str, asked: &ApiHost, checks: &Ch
 
 async fn addresses(
     world: &dyn World,
+    cluster: &str,
     asked: &ApiHost,
     endpoint: &Address,
 ) -> Result<Vec<String>, Box<Fact>> {
@@ -228,6 +228,6 @@ async fn addresses(
         .await;
     match answer {
         Ok(answer) => Ok(answer.text().lines().map(str::to_owned).collect()),
-        Err(error) => Err(Box::new(connection(&asked.name, &error))),
+        Err(error) => Err(Box::new(unknown(cluster, "Endpoint", &error))),
     }
 }

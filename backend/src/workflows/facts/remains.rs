@@ -1,10 +1,10 @@
 //! What earlier installations and runs left on a host.
 
 use coxswain_k3s::config_yaml::Config;
-use coxswain_k3s::preflight::{DatastoreKind, HostFacts, Leftover};
-use coxswain_wire::{Fact, RunId};
+use coxswain_k3s::preflight::{DatastoreKind, HostFacts, Leftover, LeftoverPlace};
+use coxswain_wire::{Fact, RunId, Verdict};
 
-use super::{connection, fail, pass, shown, warn};
+use super::{bound, fail, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::steps::inspect::{paths, remains};
 use crate::world::{JobStatus, World};
@@ -60,21 +60,25 @@ pub(super) fn facts(node: &ApiHost, found: &HostFacts, cleaning: bool) -> Vec<Fa
         Some(unit) => obstacle("k3s", format!("{} is {}{version}", unit.unit, unit.state)),
         None => pass(name, "k3s", format!("does not run{version}")),
     });
-    let left: Vec<&Leftover> = remains(&found.leftovers, &[])
+    // A clean-up takes everything but what a person wrote.
+    let goes = |left: &Leftover| {
+        if cleaning {
+            left.place() != LeftoverPlace::Config
+        } else {
+            left.in_the_way()
+        }
+    };
+    let (left, stays): (Vec<&Leftover>, Vec<&Leftover>) = remains(&found.leftovers, &[])
         .into_iter()
-        .filter(|l| l.in_the_way())
-        .collect();
-    facts.push(if left.is_empty() {
-        pass(name, "Leftovers", "none in the way")
-    } else {
-        obstacle("Leftovers", paths(&left))
+        .partition(|left| goes(left));
+    facts.push(match (left.is_empty(), cleaning) {
+        (true, _) => pass(name, "Leftovers", "none in the way"),
+        // While the old k3s runs, its files come and go.
+        (false, true) => bound(name, "Leftovers", paths(&left), Verdict::Warn, WILL_GO),
+        (false, false) => fail(name, "Leftovers", paths(&left), CLEAN_UP),
     });
-    let harmless: Vec<&Leftover> = remains(&found.leftovers, &[])
-        .into_iter()
-        .filter(|l| !l.in_the_way())
-        .collect();
-    if !harmless.is_empty() {
-        facts.push(shown(name, "Files that stay", paths(&harmless)));
+    if !stays.is_empty() {
+        facts.push(shown(name, "Files that stay", paths(&stays)));
     }
     facts.extend(configuration(name, found));
     facts
@@ -122,7 +126,7 @@ fn configuration(name: &str, found: &HostFacts) -> Vec<Fact> {
 pub(in crate::workflows) async fn jobs(world: &dyn World, node: &ApiHost, run: RunId) -> Vec<Fact> {
     let jobs = match world.jobs(node.host).await {
         Ok(jobs) => jobs,
-        Err(error) => return vec![connection(&node.name, &error)],
+        Err(error) => return vec![unknown(&node.name, "Jobs of other runs", &error)],
     };
     let (alive, over): (Vec<_>, Vec<_>) = jobs
         .into_iter()

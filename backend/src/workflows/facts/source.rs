@@ -5,7 +5,7 @@ use coxswain_k3s::names::K3sVersion;
 use coxswain_wire::Fact;
 
 use super::super::install_form::is_supported;
-use super::{at_once, connection, fail, pass, shown};
+use super::{at_once, fail, pass, shown, unknown};
 use crate::steps::ApiHost;
 use crate::world::{RemoteCommand, Script, World};
 
@@ -94,7 +94,7 @@ async fn on_host(world: &dyn World, node: &ApiHost, source: &Source) -> Fact {
         Source::Online { installer_url, .. } => {
             let fetch = RemoteCommand::script(FETCH).arg(installer_url.as_str());
             match world.run(node.host, fetch).await {
-                Err(error) => connection(name, &error),
+                Err(error) => unknown(name, "Installer", &error),
                 Ok(answer) if answer.success() => {
                     pass(name, "Installer", format!("{installer_url} can be fetched"))
                 }
@@ -120,7 +120,7 @@ async fn on_host(world: &dyn World, node: &ApiHost, source: &Source) -> Fact {
                 .args(others.map(|p| p.as_str()))
                 .sudo();
             match world.run(node.host, look).await {
-                Err(error) => connection(name, &error),
+                Err(error) => unknown(name, "Files", &error),
                 Ok(answer) => files(name, &answer.text()),
             }
         }

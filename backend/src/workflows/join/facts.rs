@@ -14,7 +14,7 @@ use coxswain_wire::{ClusterId, Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{Checks, FILES, connection, fail, of_checks, pass, shown, warn};
+use super::super::facts::{Checks, FILES, fail, of_checks, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
@@ -291,7 +291,7 @@ async fn flags(context: &PreflightContext, join: &JoinChecks) -> Vec<Fact> {
     let world = &*context.services.world;
     let new = match inspect(world, join.node.host).await {
         Ok(found) => found,
-        Err(error) => return vec![connection(&join.node.name, &error)],
+        Err(error) => return vec![unknown(&join.node.name, NAME, &error)],
     };
     let new = match join
         .install
@@ -314,7 +314,7 @@ async fn flags(context: &PreflightContext, join: &JoinChecks) -> Vec<Fact> {
         let found = match inspect(world, peer.host).await {
             Ok(found) => found,
             Err(error) => {
-                facts.push(connection(&peer.name, &error));
+                facts.push(unknown(&peer.name, NAME, &error));
                 continue;
             }
         };

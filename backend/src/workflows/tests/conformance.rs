@@ -176,12 +176,6 @@ macro_rules! conforms {
                 twice(&$example).await.unwrap();
             }
 
-            #[tokio::test(start_paused = true)]
-            async fn survives_death_at_each_point() {
-                let points = survives(&counted($example), &|kind| kind).await.unwrap();
-                assert!(points > 10, "only {points} points");
-            }
-
             #[test]
             fn plans_as_recorded() {
                 insta::assert_json_snapshot!(stringify!($name), $example.plan());
@@ -197,6 +191,25 @@ conforms! {
     join_agent: join("agent"),
     uninstall_all: uninstall(&[]),
     uninstall_agent: uninstall(&[4]),
+}
+
+macro_rules! survives_death {
+    ($($name:ident: $example:expr),* $(,)?) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $name() {
+            let points = survives(&counted($example), &|kind| kind).await.unwrap();
+            assert!(points > 10, "only {points} points");
+        }
+    )*};
+}
+
+// The bootstrap with a clean-up passes every point of the one without.
+survives_death! {
+    bootstrap_survives_death_at_each_point: bootstrap_after_clean_up(),
+    join_of_a_server_survives_death_at_each_point: join("server"),
+    join_of_an_agent_survives_death_at_each_point: join("agent"),
+    uninstall_survives_death_at_each_point: uninstall(&[]),
+    uninstall_of_an_agent_survives_death_at_each_point: uninstall(&[4]),
 }
 
 /// The checks above see what they are for.

@@ -5,6 +5,7 @@
 //! counts in the end is a real k3s.
 
 mod cluster;
+mod effects;
 mod host;
 mod job;
 mod k3s;
@@ -208,7 +209,7 @@ impl World for FakeWorld {
             if !read.bytes.is_empty() || read.complete(offset) || Instant::now() >= until {
                 return Ok(read);
             }
-            sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_secs(1)).await;
         }
     }
 

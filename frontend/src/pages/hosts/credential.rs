@@ -33,8 +33,7 @@ pub(super) fn CredentialPicker(
         ("paste", "Paste private key"),
     ];
     // The form around asks for this field even while a new pair is being made.
-    let error =
-        use_context::<Form>().map_or_else(|| Signal::stored(None), |form| form.field("credential"));
+    let error = form.field("credential");
     view! {
         <fieldset class="fieldset">
             <legend>"Key pair"</legend>

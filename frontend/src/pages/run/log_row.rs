@@ -24,21 +24,23 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Changes whenever the row must be drawn again.
-    pub(super) fn key(&self) -> (RowId, usize, u32, String, bool, bool, bool) {
+    /// Changes whenever the row must be drawn again (FNV-1a over what it shows).
+    pub(super) fn key(&self) -> u64 {
         let length = match &self.row.kind {
             RowKind::Line { text, .. } => text.len(),
             RowKind::Attempt(_) => 0,
         };
-        (
-            self.id,
-            length,
-            self.lines,
-            self.needle.clone(),
-            self.current,
-            self.marked,
-            self.target.is_some(),
-        )
+        let flags = u64::from(self.current)
+            | u64::from(self.marked) << 1
+            | u64::from(self.target.is_some()) << 2;
+        let words = [self.id, length as u64, u64::from(self.lines), flags];
+        let bytes = self.needle.bytes().map(u64::from);
+        words
+            .into_iter()
+            .chain(bytes)
+            .fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+                (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3)
+            })
     }
 }
 

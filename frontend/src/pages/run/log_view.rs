@@ -13,6 +13,7 @@ use super::log_row::{self, Line};
 use super::viewport::Viewport;
 use crate::components::button::IconButton;
 use crate::components::icon::{Glyph, Icon};
+use crate::components::keyed::{Entry, keyed};
 use crate::components::when::when;
 use crate::{api, browser, format, paths, storage};
 
@@ -153,6 +154,9 @@ pub(super) fn LogView(run: Run) -> impl IntoView {
         (total.get() == 0).then(|| {
             let text = match run.step.get() {
                 Some(_) => "This step has printed nothing.",
+                None if run.view.with(|v| v.summary.status.is_final()) => {
+                    "This run has printed nothing."
+                }
                 None => "No output yet. It appears here as the hosts print it.",
             };
             view! { <p class="log-empty">{text}</p> }.into_any()
@@ -176,9 +180,11 @@ pub(super) fn LogView(run: Run) -> impl IntoView {
                 {empty}
                 <div class="log-space" style:height=move || format!("{}px", sight.get().total_px)>
                     <div class="log-rows" style:transform=move || format!("translateY({}px)", sight.get().offset_px)>
-                        <For each=move || rows.get() key=Line::key let:line>
-                            {log_row::draw(run.id, &line, move |step, number, extend| pick.with_value(|p| p(step, number, extend)))}
-                        </For>
+                        {keyed(move || {
+                            let pick = move |step, number, extend| pick.with_value(|p| p(step, number, extend));
+                            let row = |line: Line| Entry::new(line.key(), move || log_row::draw(run.id, &line, pick));
+                            rows.get().into_iter().map(row).collect()
+                        })}
                     </div>
                 </div>
             </div>

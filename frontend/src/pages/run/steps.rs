@@ -18,7 +18,6 @@ use crate::words::{self, is_moving, is_trouble};
 #[component]
 pub(super) fn Steps(run: Run) -> impl IntoView {
     let stages = run.view.with_untracked(|v| v.plan.stages.clone());
-    let several = stages.len() > 1;
     let navigate = use_navigate();
     let jump = StoredValue::new_local(move |forward: bool| {
         if let Some(step) = next_trouble(run, forward) {
@@ -44,7 +43,7 @@ pub(super) fn Steps(run: Run) -> impl IntoView {
                     <IconButton icon=Icon::Down label="Next step in trouble" key="]" on_click=move |_| jump.with_value(|j| j(true))/> }.into_any())}
             </header>
             <ol class="stage-list">
-                {stages.into_iter().enumerate().map(|(n, s)| stage(run, n, s, several)).collect_view()}
+                {stages.into_iter().enumerate().map(|(n, s)| stage(run, n, s)).collect_view()}
             </ol>
         </section>
     }.into_any()
@@ -67,12 +66,14 @@ fn next_trouble(run: Run, forward: bool) -> Option<StepIndex> {
     }
 }
 
-fn stage(run: Run, n: usize, stage: StageView, several: bool) -> AnyView {
+fn stage(run: Run, n: usize, stage: StageView) -> AnyView {
     let decision = Memo::new(move |_| {
         run.view
             .with(|v| v.stages.get(n).and_then(|s| s.decision.clone()))
     });
     let has_gate = stage.gate.is_some();
+    // The one step says what the stage is.
+    let single = stage.steps.len() == 1;
     let gate = move || {
         if !has_gate {
             return None;
@@ -100,8 +101,8 @@ fn stage(run: Run, n: usize, stage: StageView, several: bool) -> AnyView {
         .map(|s| step_row(run, s))
         .collect_view();
     view! {
-        <li class="stage" data-testid=format!("stage-{n}")>
-            {several.then(|| view! { <h3 class="stage-title">{stage.title}</h3> }.into_any())}
+        <li class="stage" class:stage-single=single data-testid=format!("stage-{n}")>
+            {(!single).then(|| view! { <h3 class="stage-title">{stage.title}</h3> }.into_any())}
             {gate}
             <ol class="step-list">{rows}</ol>
         </li>

@@ -1,0 +1,202 @@
+//! What jobs have done at their end: k3s installed, removed, a snapshot saved.
+
+use std::time::Duration;
+
+use coxswain_wire::HostId;
+use tokio::time::Instant;
+
+use super::State;
+use super::host::below;
+use super::k3s::{Fate, K3s, VERSION, sha256};
+use crate::world::{JobId, JobSpec, Script, Secret};
+
+/// Everything that k3s-uninstall.sh and the removal after it delete.
+const PATHS: [&str; 8] = [
+    "/usr/local/bin",
+    "/etc/systemd/system",
+    "/etc/rancher",
+    "/var/lib/rancher",
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "/run/k3s",
+    "/run/flannel",
+];
+
+impl State {
+    /// A job has run its time: its effect.
+    pub(super) fn end_job(&mut self, host: HostId, id: JobId, at: Instant) {
+        let Some(spec) = self
+            .hosts
+            .get(&host)
+            .and_then(|h| h.jobs.get(&id))
+            .map(|job| job.spec.clone())
+        else {
+            return;
+        };
+        let result = match spec.script.name {
+            "install-k3s-online" | "install-k3s-air-gap" => self.install(host, &spec, at),
+            "remove-k3s" => self.remove(host, &spec),
+            "save-snapshot" => self.save_snapshot(host, &spec),
+            _ => Ok(()),
+        };
+        if let Some(job) = self.hosts.get_mut(&host).and_then(|h| h.jobs.get_mut(&id)) {
+            match result {
+                Ok(()) => job.exit(at, 0, ""),
+                Err(why) => job.exit(at, 1, &format!("{why}\n")),
+            }
+        }
+    }
+
+    /// k3s is there and up, as if it had been installed long ago. Joiners join the first cluster there is.
+    pub(super) fn set_up(&mut self, id: HostId, unit: &str, words: &str) -> Result<(), String> {
+        let script = Script {
+            name: "install-k3s-online",
+            text: "",
+        };
+        let mut spec = JobSpec::new(script, Duration::ZERO)
+            .arg(unit)
+            .arg("/run/coxswain/set-up")
+            .arg("/nowhere");
+        spec = spec.env("INSTALL_K3S_EXEC", words);
+        if let Some(cluster) = self.clusters.values().next() {
+            let token = format!("K10{}::server:{}", sha256(&cluster.ca), cluster.password);
+            spec = spec.secret_env("K3S_TOKEN", Secret::new(token));
+        }
+        let now = Instant::now();
+        self.install(id, &spec, now)?;
+        match self
+            .hosts
+            .get_mut(&id)
+            .and_then(|h| h.k3s.as_mut())
+            .map(|k3s| &mut k3s.fate)
+        {
+            Some(Fate::Starts { up_at }) => *up_at = now,
+            Some(Fate::Fails { message, .. }) => return Err(message.clone()),
+            Some(Fate::Up { .. } | Fate::Stopped) | None => return Err("did not start".to_owned()),
+        }
+        self.come_up(id);
+        Ok(())
+    }
+
+    fn install(&mut self, id: HostId, spec: &JobSpec, at: Instant) -> Result<(), String> {
+        let (invocation, cluster) = (self.unique(), self.unique());
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let [unit, mark, keep] = spec
+            .args
+            .get(..3)
+            .and_then(|a| <[String; 3]>::try_from(a.to_vec()).ok())
+            .ok_or("arguments")?;
+        let env = |name: &str| {
+            spec.env
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())
+        };
+        let words: Vec<String> = env("INSTALL_K3S_EXEC")
+            .ok_or("INSTALL_K3S_EXEC")?
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        let token = spec.secret_env.iter().find(|(key, _)| key == "K3S_TOKEN");
+        let token = token.map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned());
+
+        let unit_file = format!("/etc/systemd/system/{unit}");
+        let binary = "/usr/local/bin/k3s";
+        if let (Some(old), false) = (
+            host.files.get(binary).cloned(),
+            host.files.contains_key(&unit_file),
+        ) {
+            host.files.insert(format!("{keep}{binary}"), old);
+        }
+        let quoted: String = words
+            .iter()
+            .skip(1)
+            .map(|word| format!("\t'{word}' \\\n"))
+            .collect();
+        let text = format!(
+            "[Service]\nType=notify\nExecStart=/usr/local/bin/k3s \\\n    {} \\\n{quoted}\n",
+            words[0]
+        );
+        let env_text = if token.is_some() {
+            "K3S_TOKEN=set\n"
+        } else {
+            ""
+        };
+        let script = if unit == "k3s-agent.service" {
+            "k3s-agent-uninstall.sh"
+        } else {
+            "k3s-uninstall.sh"
+        };
+        for (path, text) in [
+            (binary.to_owned(), format!("k3s {VERSION}")),
+            (
+                "/usr/local/bin/k3s-killall.sh".to_owned(),
+                "#!/bin/sh".to_owned(),
+            ),
+            (format!("/usr/local/bin/{script}"), "#!/bin/sh".to_owned()),
+            (format!("{unit_file}.env"), env_text.to_owned()),
+            (unit_file, text),
+            (mark, "cursor".to_owned()),
+        ] {
+            host.files.insert(path, text);
+        }
+        let has_data = host.k3s.as_ref().map(|k3s| k3s.cluster).filter(|_| {
+            host.files
+                .contains_key("/var/lib/rancher/k3s/server/db/etcd/member/snap/db")
+        });
+        let k3s = K3s {
+            unit,
+            words,
+            token,
+            cluster: has_data.unwrap_or(cluster),
+            invocation,
+            fate: Fate::Stopped,
+        };
+        host.k3s = Some(k3s);
+        self.start(id, at, has_data.is_some());
+        Ok(())
+    }
+
+    fn remove(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let (keep, paths) = spec.args.split_first().ok_or("arguments")?;
+        let stays = |file: &str| {
+            paths.iter().any(|path| below(file, path))
+                || !PATHS.iter().any(|path| below(file, path))
+        };
+        host.files.retain(|file, _| stays(file));
+        for path in paths {
+            if let Some(old) = host.files.remove(&format!("{keep}{path}")) {
+                host.files.insert(path.clone(), old);
+            }
+        }
+        host.remove_below(&[keep]);
+        host.k3s = None;
+        // With the last database the cluster is gone.
+        let hosts = &self.hosts;
+        self.clusters.retain(|number, _| {
+            hosts.values().any(|h| {
+                h.k3s
+                    .as_ref()
+                    .is_some_and(|k3s| !k3s.agent() && k3s.cluster == *number)
+            })
+        });
+        Ok(())
+    }
+
+    fn save_snapshot(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
+        if self.api_on(id).is_none() {
+            return Err(
+                "level=fatal msg=\"failed to register CRDs: connection refused\"".to_owned(),
+            );
+        }
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let name = spec.args.first().ok_or("arguments")?;
+        let path = format!(
+            "/var/lib/rancher/k3s/server/db/snapshots/{name}-{}-1795326133",
+            host.name
+        );
+        host.files.insert(path, "etcd".to_owned());
+        Ok(())
+    }
+}
