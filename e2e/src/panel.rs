@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ const START: Duration = Duration::from_secs(60);
 pub struct Panel {
     program: PathBuf,
     web: PathBuf,
-    data: TempDir,
+    /// Holds the data folder and the log.
+    folder: TempDir,
     port: u16,
-    log: PathBuf,
     child: Option<Child>,
 }
 
@@ -34,16 +34,13 @@ impl Panel {
     /// # Errors
     /// It ends or does not listen in time; its log is in the error.
     pub async fn start(environment: &Environment) -> Result<Self> {
-        let data = tempfile::Builder::new().prefix("coxswain-e2e-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("coxswain-e2e-").tempdir()?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let log = environment.shots.join("panel.log");
-        std::fs::write(&log, "")?;
         let mut panel = Self {
             program: environment.panel.clone(),
             web: environment.web.clone(),
-            data,
+            folder,
             port,
-            log,
             child: None,
         };
         panel.launch().await?;
@@ -56,7 +53,10 @@ impl Panel {
     /// It still runs, or does not come up.
     pub async fn launch(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "the panel runs already");
-        let log = OpenOptions::new().append(true).open(&self.log)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file())?;
         let child = Command::new(&self.program)
             .arg("serve")
             .arg("--data-dir")
@@ -72,16 +72,20 @@ impl Panel {
             .with_context(|| self.program.display().to_string())?;
         self.child = Some(child);
         let port = self.port;
-        until("the panel listens", START, async || {
+        let ended = until("the panel listens", START, async || {
             if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().transpose()) {
-                bail!("the panel ended: {}\n{}", status?, self.log_tail()?);
+                return Ok(Some(Some(status?)));
             }
-            Ok(tokio::net::TcpStream::connect(("127.0.0.1", port))
+            let listens = tokio::net::TcpStream::connect(("127.0.0.1", port))
                 .await
-                .ok()
-                .map(drop))
+                .is_ok();
+            Ok(listens.then_some(None))
         })
-        .await
+        .await?;
+        if let Some(status) = ended {
+            bail!("the panel ended: {status}\n{}", self.log_tail()?);
+        }
+        Ok(())
     }
 
     /// Ends it as a power cut would: SIGKILL, nothing is told before.
@@ -123,8 +127,12 @@ impl Panel {
 
     /// The folder with its database.
     #[must_use]
-    pub fn data(&self) -> &Path {
-        self.data.path()
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("panel.log")
     }
 
     /// All it has printed, over all starts.
@@ -132,7 +140,7 @@ impl Panel {
     /// # Errors
     /// The file cannot be read.
     pub fn log(&self) -> Result<String> {
-        Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
+        Ok(String::from_utf8_lossy(&std::fs::read(self.log_file())?).into_owned())
     }
 
     /// Runs the program on the same data, e.g. `audit verify`.

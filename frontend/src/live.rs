@@ -4,12 +4,17 @@
 //! A short loss is mended by the browser itself, which sends `Last-Event-ID`. When the browser has
 //! given up (an HTTP status that is no success), a new source is opened here; it replays from the start, so
 //! every receiver drops what it already has by its own cursor (run sequence, chunk number).
+//!
+//! A tab that nobody sees rests: a browser opens six connections to a host over HTTP/1.1, so a handful of
+//! tabs, or pages kept for going back, would leave none for requests.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::TimeoutHandle;
+use leptos::leptos_dom::helpers::{
+    TimeoutHandle, WindowListenerHandle, window_event_listener_untyped,
+};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
@@ -39,6 +44,7 @@ pub(crate) type Receiver = (&'static str, Rc<dyn Fn(&str)>);
 /// An open stream; closed when dropped.
 pub(crate) struct Stream {
     inner: Rc<Inner>,
+    visibility: Option<WindowListenerHandle>,
 }
 
 struct Inner {
@@ -81,16 +87,40 @@ impl Stream {
             closed: Cell::new(false),
         });
         connect(&inner);
-        Self { inner }
+        let weak = Rc::downgrade(&inner);
+        let visibility = window_event_listener_untyped("visibilitychange", move |_| {
+            if let Some(inner) = weak.upgrade() {
+                if document().hidden() {
+                    inner.rest();
+                } else if inner.source.borrow().is_none() {
+                    inner.rest();
+                    connect(&inner);
+                }
+            }
+        });
+        Self {
+            inner,
+            visibility: Some(visibility),
+        }
+    }
+}
+
+impl Inner {
+    /// Closes the source and opens none until somebody asks.
+    fn rest(&self) {
+        self.source.take();
+        if let Some(pause) = self.pause.take() {
+            pause.clear();
+        }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         self.inner.closed.set(true);
-        self.inner.source.take();
-        if let Some(pause) = self.inner.pause.take() {
-            pause.clear();
+        self.inner.rest();
+        if let Some(visibility) = self.visibility.take() {
+            visibility.remove();
         }
     }
 }

@@ -10,27 +10,38 @@
 //!
 //! - set-up and sign-in: `setup-form`, `field-secret`, `field-name`, `field-password`, `field-repeat`,
 //!   `setup-submit`; `sign-in-form`, `sign-in-submit`; `sign-out`
-//! - shell: `nav-clusters`, `nav-runs`, `nav-approvals`, `nav-hosts`, `nav-audit`, `nav-settings`, `link-state`
-//!   (attribute `data-state`: `connecting`, `live`, `retrying`), `link-banner`, `palette-open`, `palette`,
-//!   `palette-query`, `key-sheet`, `theme-toggle`
-//! - hosts: `host-add`, `host-dialog`, `host-save`, `host-row-<name>` (attributes `data-enrolment`, `data-test`),
-//!   `host-open-<name>`, `enrol-dialog`, `host-scan`, `host-fingerprint`, `host-scan-confirm`, `host-test`,
-//!   `host-check-<stage>` (attribute `data-state`: `ok`, `failed`, `open`), `host-done`, `host-edit`, `host-delete`,
-//!   `host-delete-confirm`; credentials: `credential-mode-existing`, `credential-mode-generate`, `credential-mode-paste`,
-//!   `credential-create`, `credential-public-key`, `credential-command`
-//! - clusters: `cluster-new`, `cluster-card-<name>`, `cluster-create`, `member-role-<host name>`, `cluster-control-plane`,
-//!   `cluster-applications`, `cluster-quorum`, `cluster-certificate`, `cluster-nodes`, `cluster-etcd`,
-//!   `cluster-action-<workflow>`, `cluster-edit`, `cluster-delete`
-//! - new run: `workflow-<name>`, `plan-show`, `plan-view`, `plan-sha256`, `run-start`; hosts of a field:
-//!   `choice-<field>-<host name>`
-//! - run: `run-status` (attribute `data-state`: the stored word), `run-notice`, `run-<command>` for each of pause, resume,
-//!   stop, kill, retry, unwind, abandon, `run-confirm`; `gate`, `gate-comment` (`field-comment` inside), `field-confirm`,
-//!   `gate-approve`, `gate-reject`, `gate-refresh`; `stage-<index>`, `step-<index>` (attribute `data-state`: the stored
-//!   word), `tab-progress`, `tab-plan`, `tab-history`, `history`
-//! - log: `log`, `log-line` (attributes `data-step`, `data-line`), `log-all`, `log-follow`, `log-wrap`, `log-search`,
-//!   `log-copy`, `log-download`, `log-new-lines`, `log-count` (attribute `data-count`: rows of the choice)
-//! - runs, approvals, audit, settings: `run-row-<id>`, `approval-<id>`, `audit-intact`, `audit-row`, `audit-older`,
-//!   `user-add`, `user-save`, `user-row-<name>`, `user-delete-<name>`
+//! - shell: `nav-clusters`, `nav-runs`, `nav-approvals`, `nav-hosts`, `nav-audit`, `nav-settings`,
+//!   `link-state` (`data-state`: `connecting`, `live`, `retrying`), `link-banner`, `palette-open`,
+//!   `palette`, `palette-query`, `key-sheet`, `theme-toggle`
+//! - hosts: `host-add`, `host-dialog`, `field-name`, `field-ssh_address`, `field-ssh_port`,
+//!   `field-ssh_user`, `field-node_address`, `host-save`; `host-row-<name>` (`data-enrolment`:
+//!   `unconfirmed`, `pinned`; `data-test`: `none`, `passed`, `failed`), `host-open-<name>`; `host-fingerprint`,
+//!   `host-scan` (again), `host-scan-confirm`, `host-check-<stage>` (`data-state`: `ok`, `failed`, `open`),
+//!   `host-test` (again), `host-done` (only after the test has passed), `host-edit`, `host-delete`,
+//!   `host-delete-confirm`
+//! - key pairs in the host's form: `credential-mode-existing`, `-generate`, `-paste`,
+//!   `field-credential-name`, `field-private_key`, `credential-create`, `field-credential`,
+//!   `credential-command`, `credential-public-key` (inside a folded part)
+//! - clusters: `cluster-new`, `cluster-card-<name>`, `field-name`, `field-endpoint`,
+//!   `member-role-<host name>` (a select: ``, `server`, `agent`, `load_balancer`), `cluster-create` (also saves);
+//!   `cluster-phase`, `cluster-control-plane`, `cluster-applications`, `cluster-quorum`,
+//!   `cluster-certificate`, `cluster-nodes` (rows: `data-node`, `data-ready`), `cluster-etcd` (rows:
+//!   `data-member`, `data-healthy`), `cluster-certificates`, `cluster-action-<workflow>`, `cluster-edit`,
+//!   `cluster-delete`
+//! - new run: `run-new`, `workflow-<name>`, `field-<input>`, `choice-<input>-<host name>`, `plan-show`,
+//!   `plan-view`, `plan-sha256`, `run-start`
+//! - run: `run-status` (`data-state`: the stored word), `run-notice`, `run-<command>` for pause, resume, stop,
+//!   kill, retry, unwind, abandon, `run-dialog`, `run-confirm`, `dead-<host name>`; `gate`, `gate-form`,
+//!   `field-comment`, `field-confirm`, `gate-approve`, `gate-reject`, `gate-refresh`, `gate-seen` (evidence
+//!   changed while it was read); `stage-<index>`, `step-<index>` (`data-state`: the stored word); `tab-progress`,
+//!   `tab-timeline`, `tab-plan`, `tab-history`, `history`
+//! - log: `log`, `log-line` (`data-step`, `data-line`; only lines in sight exist), `log-count` (`data-count`:
+//!   rows of the choice), `log-all`, `log-follow`, `log-wrap`, `log-search`, `log-copy`, `log-download`,
+//!   `log-new-lines`
+//! - lists: `run-row-<id>` (`data-state`), `filter-status`, `filter-workflow`, `filter-cluster`,
+//!   `approval-<id>`, `audit-intact` (`data-state`: `intact`, `broken`), `audit-row` (`data-action`),
+//!   `audit-older`, `user-add`, `user-dialog`, `field-role`, `user-save`, `user-row-<name>`,
+//!   `user-delete-<name>`
 //! - everywhere: `form-failure`, `dialog-confirm`
 
 #![expect(unreachable_pub, reason = "the component macro writes `pub` itself")]

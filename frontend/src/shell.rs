@@ -36,7 +36,7 @@ pub(crate) fn Shell(children: Children) -> impl IntoView {
     watch(app);
     let navigate = use_navigate();
     view! {
-        <a class="skip-link" href="#main" rel="external">"Skip to content"</a>
+        <nav aria-label="Skip"><a class="skip-link" href="#main" rel="external">"Skip to content"</a></nav>
         <div class="shell" on:click=move |event| links::follow(&event, &navigate)>
             <Rail/>
             <div class="column">
@@ -111,7 +111,7 @@ fn Rail() -> impl IntoView {
         });
     };
     view! {
-        <aside class="rail">
+        <aside class="rail" aria-label="Coxswain">
             <a href=paths::CLUSTERS class="brand" aria-label="Coxswain, clusters">
                 <Mark/>
                 <span class="brand-name">"Coxswain"</span>
@@ -208,7 +208,7 @@ fn LinkBanner() -> impl IntoView {
         {when(move || lost.get(), move || view! {
             <div class="link-banner" role="alert" data-testid="link-banner">
                 <Glyph icon=Icon::Spinner/>
-                <span>"Disconnected from the panel, retrying"</span>
+                <span>"Disconnected from the panel, retrying. "</span>
                 <span class="link-tries">{move || format!("try {}", tries())}</span>
                 <span class="link-note">"What you see may be out of date. Runs go on without this page."</span>
             </div>

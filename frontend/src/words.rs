@@ -213,17 +213,78 @@ pub(crate) const CONNECTION_STAGES: [ConnectionStage; 5] = [
     ConnectionStage::Sudo,
 ];
 
-pub(crate) fn command(kind: CommandKind) -> (&'static str, Icon) {
+/// How a command is shown.
+pub(crate) struct CommandWords {
+    /// Stored word, for tests.
+    pub(crate) key: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) icon: Icon,
+    /// What it does and what it leaves behind.
+    pub(crate) help: &'static str,
+}
+
+pub(crate) fn command(kind: CommandKind) -> CommandWords {
+    let words = |key, name, icon, help| CommandWords {
+        key,
+        name,
+        icon,
+        help,
+    };
     match kind {
-        CommandKind::Approve => ("Approve", Icon::Check),
-        CommandKind::Reject => ("Reject", Icon::Cross),
-        CommandKind::Refresh => ("Collect again", Icon::Retry),
-        CommandKind::Pause => ("Pause", Icon::Pause),
-        CommandKind::Resume => ("Resume", Icon::Play),
-        CommandKind::Stop => ("Stop", Icon::Stop),
-        CommandKind::Kill => ("Kill now", Icon::Bolt),
-        CommandKind::Retry => ("Retry", Icon::Retry),
-        CommandKind::Unwind => ("Unwind", Icon::Undo),
-        CommandKind::Abandon => ("Abandon", Icon::Flag),
+        CommandKind::Approve => words("approve", "Approve", Icon::Check, "Go on past the gate"),
+        CommandKind::Reject => words(
+            "reject",
+            "Reject",
+            Icon::Cross,
+            "Turn the run down; it ends",
+        ),
+        CommandKind::Refresh => words(
+            "refresh",
+            "Collect again",
+            Icon::Retry,
+            "Look at the hosts again; nothing is changed",
+        ),
+        CommandKind::Pause => words(
+            "pause",
+            "Pause",
+            Icon::Pause,
+            "Start nothing new; running steps finish, locks stay",
+        ),
+        CommandKind::Resume => words(
+            "resume",
+            "Resume",
+            Icon::Play,
+            "Go on, after the evidence was checked again",
+        ),
+        CommandKind::Stop => words(
+            "stop",
+            "Stop",
+            Icon::Stop,
+            "Stop when the running steps have finished",
+        ),
+        CommandKind::Kill => words(
+            "kill",
+            "Kill now",
+            Icon::Bolt,
+            "End running steps at once; they may be left half-done",
+        ),
+        CommandKind::Retry => words(
+            "retry",
+            "Retry",
+            Icon::Retry,
+            "Go on: what failed or stopped gets a new attempt",
+        ),
+        CommandKind::Unwind => words(
+            "unwind",
+            "Unwind",
+            Icon::Undo,
+            "Undo what was done, in reverse order, after a look at the plan",
+        ),
+        CommandKind::Abandon => words(
+            "abandon",
+            "Abandon",
+            Icon::Flag,
+            "Leave everything as it is and free the locks",
+        ),
     }
 }

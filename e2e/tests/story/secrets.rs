@@ -41,7 +41,7 @@ pub(crate) async fn assert(story: &Story, overheard: &Overheard) -> Result<()> {
         !story.panel.log()?.contains(secret),
         "the token shows in the panel's log"
     );
-    for file in files(story.panel.data())? {
+    for file in files(&story.panel.data())? {
         let content = std::fs::read(&file)?;
         let found = content
             .windows(secret.len())

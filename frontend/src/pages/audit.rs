@@ -86,7 +86,7 @@ pub(crate) fn Audit() -> impl IntoView {
         {move || (intact.get().is_none() && failure.with(Option::is_none)).then(|| view! { <Skeleton/> }.into_any())}
         {when(move || intact.get().is_some(), move || view! { <section class="panel panel-flush">
                 <div class="panel-body">
-                    <div class="table-wrap">
+                    <div class="table-wrap" tabindex="0" role="group" aria-label="Table">
                         <table class="table table-audit">
                             <thead>
                                 <tr>

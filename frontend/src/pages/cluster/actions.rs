@@ -39,7 +39,7 @@ pub(super) fn Actions(id: ClusterId, seen: Seen) -> impl IntoView {
             .collect_view()
     });
     view! {
-        <aside class="cluster-side">
+        <aside class="cluster-side" aria-label="Procedures">
             <Panel title="Procedures" flush=true>
                 {when(move || !app.may(Permission::Operate), || view! {
                     <p class="panel-empty">"An operator may start procedures on this cluster."</p>

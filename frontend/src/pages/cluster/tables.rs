@@ -174,7 +174,7 @@ fn sans(endpoints: &[EndpointLive]) -> AnyView {
 /// A table with a heading row; scrolls sideways where it is too wide.
 pub(crate) fn table(heads: &[&'static str], rows: Vec<AnyView>) -> AnyView {
     view! {
-        <div class="table-wrap">
+        <div class="table-wrap" tabindex="0" role="group" aria-label="Table">
             <table class="table">
                 <thead><tr>{heads.iter().map(|head| view! { <th scope="col">{*head}</th> }.into_any()).collect_view()}</tr></thead>
                 <tbody>{rows}</tbody>

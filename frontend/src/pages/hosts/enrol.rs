@@ -175,7 +175,7 @@ pub(super) fn checks(test: Option<&ConnectionTest>) -> AnyView {
             </li>
         }.into_any()
     });
-    view! { <ol class="checks" role="status">{rows.collect_view()}</ol> }.into_any()
+    view! { <div role="status"><ol class="checks">{rows.collect_view()}</ol></div> }.into_any()
 }
 
 #[component]

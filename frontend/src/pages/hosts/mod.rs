@@ -185,7 +185,7 @@ fn list(hosts: Vec<Host>, data: Data) -> AnyView {
     let rows = hosts.into_iter().map(|host| row(host, data)).collect_view();
     view! {
         <Panel title="Inventory" flush=true>
-            <div class="table-wrap">
+            <div class="table-wrap" tabindex="0" role="group" aria-label="Table">
                 <table class="table table-rows">
                     <thead>
                         <tr>

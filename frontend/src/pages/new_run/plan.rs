@@ -53,11 +53,11 @@ fn stage(n: usize, stage: &StageView, open: Option<u32>) -> AnyView {
     view! {
         <li class="plan-stage">
             {stage.gate.as_ref().map(gate)}
-            <h3 class="plan-stage-title">
+            <h2 class="plan-stage-title">
                 <span class="plan-stage-number">{n + 1}</span>
                 {stage.title.clone()}
                 <span class="quiet">{format::count(stage.steps.len(), "step")}</span>
-            </h3>
+            </h2>
             <ul class="plan-steps">{stage.steps.iter().map(|s| step(s, open)).collect_view()}</ul>
         </li>
     }

@@ -27,7 +27,7 @@ pub(super) fn Ask(run: Run) -> impl IntoView {
         Some(CommandKind::Kill) => "Kill now?".into(),
         Some(CommandKind::Unwind) => "Undo what was done?".into(),
         Some(CommandKind::Abandon) => "Give this run up?".into(),
-        Some(kind) => words::command(kind).0.into(),
+        Some(kind) => words::command(kind).name.into(),
         None => String::new(),
     });
     view! {

@@ -9,7 +9,7 @@ use crate::components::button::{Button, Look};
 use crate::components::time::{Ago, Elapsed};
 use crate::components::when::when;
 use crate::paths;
-use crate::words;
+use crate::words::{self, CommandWords};
 
 /// True where the notice panel offers the ways out instead of the head.
 pub(super) fn wants_decision(status: RunStatus) -> bool {
@@ -77,7 +77,12 @@ pub(super) fn Head(run: Run) -> impl IntoView {
 #[component]
 pub(super) fn Steer(run: Run, kind: CommandKind) -> impl IntoView {
     let offered = Memo::new(move |_| run.offers(kind));
-    let (name, icon) = words::command(kind);
+    let CommandWords {
+        key,
+        name,
+        icon,
+        help,
+    } = words::command(kind);
     let look = match kind {
         CommandKind::Resume | CommandKind::Retry | CommandKind::Approve => Look::Primary,
         CommandKind::Kill | CommandKind::Abandon => Look::Danger,
@@ -99,11 +104,12 @@ pub(super) fn Steer(run: Run, kind: CommandKind) -> impl IntoView {
         | CommandKind::Approve
         | CommandKind::Reject => run.asking.set(Some(kind)),
     };
-    let testid = format!(
-        "run-{}",
-        name.split(' ').next().unwrap_or(name).to_lowercase()
-    );
+    let testid = if kind == CommandKind::Refresh {
+        "gate-refresh".to_owned()
+    } else {
+        format!("run-{key}")
+    };
     view! {
-        {when(move || offered.get(), move || view! { <Button look icon testid=testid.clone() on_click=press>{name}</Button> }.into_any())}
+        {when(move || offered.get(), move || view! { <Button look icon testid=testid.clone() title=help on_click=press>{name}</Button> }.into_any())}
     }.into_any()
 }
