@@ -6,9 +6,11 @@ use std::pin::Pin;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use super::icon::{Glyph, Icon};
+use super::callout::callout;
+use super::icon::Icon;
 use crate::api::{Answer, Failure};
 use crate::browser;
+use crate::words::Tone;
 
 /// State of a form; each of its fields holds it.
 #[derive(Clone, Copy)]
@@ -119,7 +121,8 @@ fn focus_wrong_field() {
 pub(crate) fn FormFailure(form: Form) -> impl IntoView {
     view! {
         <div role="alert" data-testid="form-failure">
-            {move || form.rest().map(|text| view! { <p class="callout tone-bad"><Glyph icon=Icon::Warn/><span>{text}</span></p> }.into_any())}
+            {move || form.rest().map(|text| callout(Tone::Bad, Icon::Warn, text))}
         </div>
-    }.into_any()
+    }
+    .into_any()
 }

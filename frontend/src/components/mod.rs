@@ -2,6 +2,7 @@
 
 pub(crate) mod badge;
 pub(crate) mod button;
+pub(crate) mod callout;
 pub(crate) mod code;
 pub(crate) mod dialog;
 pub(crate) mod empty;

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::api::Failure;
+use crate::components::badge::Badge;
 use crate::components::button::Button;
 use crate::components::icon::{Glyph, Icon};
 use crate::components::keyed::{Entry, keyed};
@@ -12,6 +13,7 @@ use crate::components::panel::PageHead;
 use crate::components::when::when;
 use crate::load::{Skeleton, problem};
 use crate::state::app;
+use crate::words::Tone;
 use crate::{format, paths};
 
 /// The audit page.
@@ -64,11 +66,14 @@ pub(crate) fn Audit() -> impl IntoView {
         })
     });
     let chain = move || {
-        intact.get().map(|holds| if holds {
-        view! { <span class="badge tone-good" data-testid="audit-intact" data-state="intact"><Glyph icon=Icon::Check/><span>"Chain intact"</span></span> }.into_any()
-    } else {
-        view! { <span class="badge tone-bad" data-testid="audit-intact" data-state="broken"><Glyph icon=Icon::Warn/><span>"Chain broken: entries were changed"</span></span> }.into_any()
-    })
+        intact.get().map(|holds| {
+            let (look, state) = if holds {
+                (("Chain intact", Tone::Good, Icon::Check), "intact")
+            } else {
+                (("Chain broken: entries were changed", Tone::Bad, Icon::Warn), "broken")
+            };
+            view! { <Badge look=Signal::stored(look) state=Signal::stored(state) testid="audit-intact"/> }.into_any()
+        })
     };
     view! {
         <PageHead title="Audit" intro="Every entry holds the hash of the one before. The whole chain was recomputed for this page.">
@@ -77,41 +82,49 @@ pub(crate) fn Audit() -> impl IntoView {
         <div class="filters" role="search">
             <span class="search">
                 <Glyph icon=Icon::Search/>
-                <input class="input" type="search" placeholder="Person, action or subject" aria-label="Filter the loaded entries" data-search="" bind:value=filter/>
+                <input class="input" type="search" placeholder="Person, action or subject"
+                    aria-label="Filter the loaded entries" data-search="" bind:value=filter/>
                 <kbd>"/"</kbd>
             </span>
             <Button icon=Icon::Retry busy=busy on_click=move |_| fetch(None)>"Refresh"</Button>
         </div>
         {move || failure.get().map(|f| problem(f, move || fetch(None)))}
         {move || (intact.get().is_none() && failure.with(Option::is_none)).then(|| view! { <Skeleton/> }.into_any())}
-        {when(move || intact.get().is_some(), move || view! { <section class="panel panel-flush">
-                <div class="panel-body">
-                    <div class="table-wrap" tabindex="0" role="group" aria-label="Table">
-                        <table class="table table-audit">
-                            <thead>
-                                <tr>
-                                    <th scope="col" class="right">"#"</th>
-                                    <th scope="col">"Time (UTC)"</th>
-                                    <th scope="col">"Who"</th>
-                                    <th scope="col">"Action"</th>
-                                    <th scope="col">"Subject"</th>
-                                    <th scope="col">"Detail"</th>
-                                    <th scope="col">"Hash"</th>
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {keyed(move || {
-                                    shown.get().into_iter().map(|e| Entry::new(e.seq.unsigned_abs(), move || row(&e))).collect()
-                                })}
-                            </tbody>
-                        </table>
-                    </div>
-                    {when(move || shown.with(Vec::is_empty), move || view! { <p class="panel-empty">"No loaded entry fits."</p> }.into_any())}
+        {when(move || intact.get().is_some(), move || view! { <Entries shown/> }.into_any())}
+        {when(move || next.get().is_some(), move || view! {
+            <div class="load-more">
+                <Button busy=busy testid="audit-older" on_click=move |_| fetch(next.get_untracked())>"Load older"</Button>
+            </div>
+        }.into_any())}
+    }.into_any()
+}
+
+#[component]
+fn Entries(shown: Memo<Vec<AuditEntry>>) -> impl IntoView {
+    let rows = move || {
+        shown
+            .get()
+            .into_iter()
+            .map(|e| Entry::new(e.seq.unsigned_abs(), move || row(&e)))
+            .collect()
+    };
+    let heads = ["Time (UTC)", "Who", "Action", "Subject", "Detail", "Hash"]
+        .map(|head| view! { <th scope="col">{head}</th> }.into_any());
+    view! {
+        <section class="panel panel-flush">
+            <div class="panel-body">
+                <div class="table-wrap" tabindex="0" role="group" aria-label="Table">
+                    <table class="table table-audit">
+                        <thead><tr><th scope="col" class="right">"#"</th>{heads.into_iter().collect_view()}</tr></thead>
+                        <tbody>{keyed(rows)}</tbody>
+                    </table>
                 </div>
-            </section>
-            {when(move || next.get().is_some(), move || view! { <div class="load-more">
-                    <Button busy=busy testid="audit-older" on_click=move |_| fetch(next.get_untracked())>"Load older"</Button>
-                </div> }.into_any())} }.into_any())}
+                {when(
+                    move || shown.with(Vec::is_empty),
+                    || view! { <p class="panel-empty">"No loaded entry fits."</p> }.into_any(),
+                )}
+            </div>
+        </section>
     }.into_any()
 }
 

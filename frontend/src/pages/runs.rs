@@ -15,7 +15,7 @@ use crate::components::when::when;
 use crate::load::load;
 use crate::paths;
 use crate::state::app;
-use crate::words::{self, Tone};
+use crate::words;
 
 /// The runs page.
 #[component]
@@ -218,7 +218,7 @@ fn Row(id: RunId, runs: Signal<Vec<RunSummary>>) -> impl IntoView {
                 </span>
                 <span class=move || format!("run-row-status toned tone-{}", look.get().1.class())>{move || look.get().0}</span>
                 <span class="run-row-progress">
-                    <Meter parts=steps tone=Signal::derive(move || if look.get().1 == Tone::Quiet { Tone::Quiet } else { look.get().1 }) label="Steps done"/>
+                    <Meter parts=steps tone=Signal::derive(move || look.get().1) label="Steps done"/>
                     <span class="num">{move || format!("{}/{}", steps.get().0, steps.get().1)}</span>
                 </span>
                 <span class="run-row-time">

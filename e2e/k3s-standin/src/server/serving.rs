@@ -191,7 +191,12 @@ impl ServingCertificate {
             return Ok(());
         };
         let next = match &local {
-            None => remote.clone(),
+            // Nobody has asked us yet: a first certificate has all our own names, here as in `want`.
+            None => {
+                let own = self.factory.own().iter().cloned().collect();
+                let added = self.factory.add(Some(&remote), &own, &self.allowed())?;
+                added.unwrap_or_else(|| remote.clone())
+            }
             Some(local) if local.version == remote.version => local.clone(),
             Some(local) => {
                 let allowed = self.allowed();

@@ -7,11 +7,17 @@ use leptos::prelude::*;
 use super::credential::CredentialPicker;
 use super::{Data, Open};
 use crate::components::button::{Button, Look};
+use crate::components::callout::callout;
 use crate::components::field::TextField;
 use crate::components::form::{Form, FormFailure};
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::Icon;
 use crate::load::Skeleton;
 use crate::state::app;
+use crate::words::Tone;
+
+/// Said when a pinned host is changed.
+const ANOTHER_MACHINE: &str =
+    "Another address or port may be another machine: its fingerprint must be confirmed again.";
 
 /// The form; leads on to the fingerprints.
 #[component]
@@ -92,11 +98,7 @@ fn fields(data: Data, id: Option<HostId>) -> AnyView {
     let pinned = old.is_some_and(|h| !matches!(h.enrolment, coxswain_wire::Enrolment::Unconfirmed));
     view! {
         <form class="form" novalidate on:submit=submit>
-            {pinned.then(|| view! {
-                <p class="callout tone-warn"><Glyph icon=Icon::Info/><span>
-                    "Another address or port may be another machine: its fingerprint must be confirmed again."
-                </span></p>
-            }.into_any())}
+            {pinned.then(|| callout(Tone::Warn, Icon::Info, ANOTHER_MACHINE))}
             <div class="form-grid">
                 <TextField form name="name" label="Name" value=name autofocus=true mono=true placeholder="node1"
                     help="Host name; becomes the Kubernetes node name."/>

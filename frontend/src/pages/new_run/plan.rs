@@ -3,9 +3,11 @@
 use coxswain_wire::{GateView, PlanView, StageView, StepView};
 use leptos::prelude::*;
 
+use crate::components::callout::callout;
 use crate::components::code::{Code, CopyButton};
 use crate::components::icon::{Glyph, Icon};
 use crate::format;
+use crate::words::Tone;
 
 /// Draws a plan; with a step that one is open.
 pub(crate) fn draw(plan: &PlanView, open: Option<u32>) -> AnyView {
@@ -23,7 +25,7 @@ pub(crate) fn draw(plan: &PlanView, open: Option<u32>) -> AnyView {
     let warnings = plan
         .warnings
         .iter()
-        .map(|w| view! { <p class="callout tone-warn"><Glyph icon=Icon::Warn/><span>{w.clone()}</span></p> }.into_any())
+        .map(|w| callout(Tone::Warn, Icon::Warn, w))
         .collect_view();
     view! {
         <div class="plan" data-testid="plan-view">
@@ -113,7 +115,7 @@ fn step(step: &StepView, open: Option<u32>) -> AnyView {
                     <span class="plan-step-target mono">{step.target.clone()}</span>
                 </summary>
                 <div class="plan-step-body">
-                    {step.forecast.clone().map(|f| view! { <p class="callout tone-warn"><Glyph icon=Icon::Warn/><span>{f}</span></p> }.into_any())}
+                    {step.forecast.clone().map(|f| callout(Tone::Warn, Icon::Warn, f))}
                     {commands}
                     {undo}
                     <p class="plan-meta">

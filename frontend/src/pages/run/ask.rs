@@ -6,12 +6,13 @@ use leptos::prelude::*;
 
 use super::Run;
 use crate::components::button::{Button, Look};
+use crate::components::callout::callout;
 use crate::components::dialog::Dialog;
 use crate::components::field::TextArea;
 use crate::components::form::{Form, FormFailure};
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::Icon;
 use crate::load::load;
-use crate::words::{self, is_moving};
+use crate::words::{self, Tone, is_moving};
 
 #[component]
 pub(super) fn Ask(run: Run) -> impl IntoView {
@@ -137,7 +138,10 @@ fn Unwind(run: Run) -> impl IntoView {
                 view! {
                     <li class="unwind-step">
                         <span class="num quiet">{step.index}</span>
-                        <span class="stack"><span class="strong">{step.undo.clone()}</span><span class="quiet">{format!("undoes: {name}")}</span></span>
+                        <span class="stack">
+                            <span class="strong">{step.undo.clone()}</span>
+                            <span class="quiet">{format!("undoes: {name}")}</span>
+                        </span>
                         <span class="mono quiet">{target}</span>
                     </li>
                 }.into_any()
@@ -145,11 +149,7 @@ fn Unwind(run: Run) -> impl IntoView {
             .collect_view();
         let stop = plan.stops_at.map(|index| {
             let (name, target) = title(index);
-            view! {
-                <p class="callout tone-warn"><Glyph icon=Icon::Warn/><span>
-                    {format!("Stops at step {index}, {name} on {target}: it cannot be undone. Everything before it stays.")}
-                </span></p>
-            }.into_any()
+            callout(Tone::Warn, Icon::Warn, format!("Stops at step {index}, {name} on {target}: it cannot be undone. Everything before it stays."))
         });
         let hash = plan.sha256.clone();
         view! {
@@ -229,7 +229,10 @@ fn Abandon(run: Run) -> impl IntoView {
         .collect_view();
     view! {
         <form class="form" novalidate on:submit=submit>
-            <p>"Everything stays as it is now, and the locks are freed. The panel refuses while a job of this run may still be alive on a host."</p>
+            <p>
+                "Everything stays as it is now, and the locks are freed. The panel refuses while a job of this run may still
+                be alive on a host."
+            </p>
             <TextArea form name="comment" label="Why" value=comment autofocus=true/>
             <details class="more">
                 <summary>"A host is dead and cannot be asked"</summary>

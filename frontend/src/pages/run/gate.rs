@@ -8,12 +8,13 @@ use leptos::prelude::*;
 use super::Run;
 use super::head::Steer;
 use crate::components::button::{Button, Look};
+use crate::components::callout::callout;
 use crate::components::field::{TextArea, TextField};
 use crate::components::form::{Form, FormFailure};
 use crate::components::icon::{Glyph, Icon};
 use crate::components::time::Ago;
 use crate::components::when::when;
-use crate::words;
+use crate::words::{self, Tone};
 
 /// What is decided now.
 #[derive(Clone, PartialEq)]
@@ -191,6 +192,15 @@ fn fact_view(fact: Fact) -> AnyView {
     .into_any()
 }
 
+fn in_the_way(facts: usize) -> String {
+    let count = if facts == 1 {
+        "One fact stands".to_owned()
+    } else {
+        format!("{facts} facts stand")
+    };
+    format!("{count} in the way. Mend it on the host, then collect again.")
+}
+
 /// Approve or reject, by those who may.
 #[component]
 fn Decide(run: Run, open: Memo<Option<Open>>) -> impl IntoView {
@@ -275,23 +285,18 @@ fn Decide(run: Run, open: Memo<Option<Open>>) -> impl IntoView {
                 event.prevent_default();
                 approve();
             }>
-                {move || match blocked.get() {
-                    Some(n) if n > 0 => Some(view! {
-                        <p class="callout tone-bad"><Glyph icon=Icon::Cross/><span>
-                            {if n == 1 { "One fact stands in the way.".to_owned() } else { format!("{n} facts stand in the way.") }}
-                            " Mend it on the host, then collect again."
-                        </span></p>
-                    }.into_any()),
-                    Some(_) | None => None,
-                }}
-                {when(move || changed.get(), move || view! { <div class="callout tone-warn">
+                {move || blocked.get().filter(|n| *n > 0).map(|n| callout(Tone::Bad, Icon::Cross, in_the_way(n)))}
+                {when(move || changed.get(), move || view! {
+                    <div class="callout tone-warn">
                         <Glyph icon=Icon::Warn/>
                         <div>
                             <p>"The evidence changed while you were here. Read it again."</p>
                             <Button testid="gate-seen" on_click=move |_| seen.set(sha.get_untracked())>"I have read it"</Button>
                         </div>
-                    </div> }.into_any())}
-                <TextArea form name="comment" label="Comment" value=comment optional=true rows=2 help="Kept in the audit; needed to reject."/>
+                    </div>
+                }.into_any())}
+                <TextArea form name="comment" label="Comment" value=comment optional=true rows=2
+                    help="Kept in the audit; needed to reject."/>
                 {move || confirm.get().map(|wanted| view! {
                     <TextField form name="confirm" label=format!("Type {wanted} to approve") value=typed mono=true placeholder=wanted
                         help=if own { "You started this run, so it will be marked self-approved." } else { "This gate asks for it." }/>

@@ -188,13 +188,15 @@ pub(super) fn LogView(run: Run) -> impl IntoView {
                     </div>
                 </div>
             </div>
-            {when(move || !port.follow.get() && (unseen.get() > 0), move || view! { <button class="log-pill" type="button" data-testid="log-new-lines" on:click=move |_| {
+            {when(move || !port.follow.get() && unseen.get() > 0, move || view! {
+                <button class="log-pill" type="button" data-testid="log-new-lines" on:click=move |_| {
                     port.follow.set(true);
                     port.to_end();
                 }>
                     <Glyph icon=Icon::Down/>
                     {move || format::count(unseen.get(), "new line")}
-                </button> }.into_any())}
+                </button>
+            }.into_any())}
         </section>
     }.into_any()
 }

@@ -39,14 +39,19 @@ pub(super) fn Steps(run: Run) -> impl IntoView {
         <section class="steps" aria-label="Steps">
             <header class="steps-head">
                 <h2>"Steps"</h2>
-                {when(move || trouble.get(), move || view! { <IconButton icon=Icon::Up label="Previous step in trouble" key="[" on_click=move |_| jump.with_value(|j| j(false))/>
-                    <IconButton icon=Icon::Down label="Next step in trouble" key="]" on_click=move |_| jump.with_value(|j| j(true))/> }.into_any())}
+                {when(move || trouble.get(), move || view! {
+                    <IconButton icon=Icon::Up label="Previous step in trouble" key="["
+                        on_click=move |_| jump.with_value(|j| j(false))/>
+                    <IconButton icon=Icon::Down label="Next step in trouble" key="]"
+                        on_click=move |_| jump.with_value(|j| j(true))/>
+                }.into_any())}
             </header>
             <ol class="stage-list">
                 {stages.into_iter().enumerate().map(|(n, s)| stage(run, n, s)).collect_view()}
             </ol>
         </section>
-    }.into_any()
+    }
+    .into_any()
 }
 
 /// The step in trouble after or before the chosen one, going round.
