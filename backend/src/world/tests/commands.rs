@@ -246,12 +246,15 @@ async fn a_lost_connection_is_named_and_opened_again() {
         .run(HOST, RemoteCommand::program("true"))
         .await
         .unwrap();
+    // No other process sleeps for just so long.
+    let long = format!("20.{:09}", std::process::id());
     let cut = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        until_running(&format!("sleep\0{long}\0")).await;
         sshd.cut_connections();
     };
     let (during, ()) = tokio::join!(
-        t.world.run(HOST, RemoteCommand::program("sleep").arg("20")),
+        t.world
+            .run(HOST, RemoteCommand::program("sleep").arg(long.clone())),
         cut
     );
     assert!(
@@ -274,4 +277,22 @@ async fn clock_and_boot_id() {
     assert!(clock.offset_ms.abs() < 1000, "{clock:?}");
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert_eq!(t.world.boot_id(HOST).await.unwrap(), boot.trim());
+}
+
+/// Waits until a process has this command line, words ended by NUL.
+async fn until_running(command_line: &str) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(15);
+    let runs = || {
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .any(|process| {
+                let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+                line == command_line.as_bytes()
+            })
+    };
+    while !runs() {
+        assert!(tokio::time::Instant::now() < end, "never ran");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
