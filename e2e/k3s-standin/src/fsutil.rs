@@ -27,6 +27,28 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("chmod {}", path.display()))
 }
 
+/// Copies a directory with all below it and the modes.
+///
+/// # Errors
+/// What the file system says, with the path.
+pub(crate) fn copy_dir(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(from)
+        .with_context(|| format!("stat {}", from.display()))?
+        .permissions()
+        .mode();
+    make_dir(to, mode & 0o7777)?;
+    for entry in fs::read_dir(from).with_context(|| format!("open {}", from.display()))? {
+        let path = entry?.path();
+        let copy = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_dir(&path, &copy)?;
+        } else {
+            fs::copy(&path, &copy).with_context(|| format!("copy {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file atomically with exactly `mode`.
 ///
 /// # Errors

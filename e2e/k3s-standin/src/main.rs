@@ -3,6 +3,7 @@
 
 mod agent;
 mod api;
+mod certificate;
 mod cli;
 mod controllers;
 mod etcd;

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::logging::rfc3339_now;
 use crate::server::options::NodeOptions;
 use crate::system;
-use crate::version::{VERSION, go_arch};
+use crate::version::{go_arch, release};
 
 /// Which part of the cluster a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,8 +233,8 @@ fn status(node: &NodeOptions, previous: &Value) -> Value {
         "nodeInfo": {
             "architecture": go_arch(), "bootID": system::boot_id(),
             "containerRuntimeVersion": "containerd://1.6.20",
-            "kernelVersion": system::kernel(), "kubeProxyVersion": VERSION,
-            "kubeletVersion": VERSION, "machineID": machine, "operatingSystem": "linux",
+            "kernelVersion": system::kernel(), "kubeProxyVersion": release().name,
+            "kubeletVersion": release().name, "machineID": machine, "operatingSystem": "linux",
             "osImage": system::os_image(), "systemUUID": machine,
         },
     })

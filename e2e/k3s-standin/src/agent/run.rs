@@ -18,6 +18,7 @@ use crate::server::options::NodeOptions;
 use crate::server::serving::server_config;
 use crate::settings::Settings;
 use crate::token::Token;
+use crate::version::release;
 use crate::{logging, notify};
 
 /// The Lease is renewed this often.
@@ -39,8 +40,8 @@ pub(crate) async fn run_command(
 ) -> anyhow::Result<()> {
     logging::info(format!(
         "Starting k3s agent {} ({})",
-        crate::version::VERSION,
-        crate::version::SHORT_COMMIT
+        release().name,
+        release().short_commit()
     ));
     let upstream = Arc::new(Upstream::new(url.clone()));
     if let Some(known) = KnownServers::load(&settings.paths, &url) {

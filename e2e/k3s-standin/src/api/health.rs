@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::query::Query;
 use super::status::raw_response;
 use crate::net::body::AnyBody;
-use crate::version::{API_GO_VERSION, BUILD_DATE, COMMIT, VERSION, go_arch};
+use crate::version::{API_GO_VERSION, BUILD_DATE, go_arch, release};
 
 /// The checks of `/readyz?verbose`, in the recorded order (transcript 04).
 const READYZ_CHECKS: [&str; 24] = [
@@ -96,9 +96,10 @@ pub(super) fn answer(path: &str, query: &Query, etcd_ok: bool) -> Option<Respons
 
 /// `/version`, in Go's field order and indentation.
 pub(super) fn version() -> String {
-    let (major, minor) = ("1", "22");
+    let release = release();
+    let (major, minor, version, commit) = ("1", release.minor, &release.name, &release.commit);
     format!(
-        "{{\n  \"major\": \"{major}\",\n  \"minor\": \"{minor}\",\n  \"gitVersion\": \"{VERSION}\",\n  \"gitCommit\": \"{COMMIT}\",\n  \
+        "{{\n  \"major\": \"{major}\",\n  \"minor\": \"{minor}\",\n  \"gitVersion\": \"{version}\",\n  \"gitCommit\": \"{commit}\",\n  \
          \"gitTreeState\": \"clean\",\n  \"buildDate\": \"{BUILD_DATE}\",\n  \"goVersion\": \"{API_GO_VERSION}\",\n  \
          \"compiler\": \"gc\",\n  \"platform\": \"linux/{}\"\n}}",
         go_arch()

@@ -1,16 +1,17 @@
 //! Help texts in urfave/cli's layout.
 
 use super::flags::{Flag, Kind};
-use crate::version::{SHORT_COMMIT, VERSION};
+use crate::version::release;
 
 /// Commands of `k3s` with their one-line descriptions.
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("server", "Run management server"),
     ("agent", "Run node agent"),
     ("kubectl", "Run kubectl"),
     ("crictl", "Run crictl"),
     ("ctr", "Run ctr"),
     ("etcd-snapshot", "Trigger an immediate etcd snapshot"),
+    ("certificate", "Certificates management"),
     (
         "help, h",
         "Shows a list of commands or help for one command",
@@ -19,17 +20,43 @@ const COMMANDS: [(&str, &str); 7] = [
 
 /// What `k3s --help` prints.
 pub(crate) fn root() -> String {
+    let (version, commit) = (&release().name, release().short_commit());
     let commands: String = COMMANDS
         .iter()
         .map(|(name, usage)| format!("   {name:<15}{usage}\n"))
         .collect();
     format!(
         "NAME:\n   k3s - Kubernetes, but small and simple\n\nUSAGE:\n   k3s [global options] command [command options] [arguments...]\n\n\
-         VERSION:\n   {VERSION} ({SHORT_COMMIT})\n\nCOMMANDS:\n{commands}\nGLOBAL OPTIONS:\n   \
+         VERSION:\n   {version} ({commit})\n\nCOMMANDS:\n{commands}\nGLOBAL OPTIONS:\n   \
          --debug                     (logging) Turn on debug logs [$K3S_DEBUG]\n   \
          --data-dir value, -d value  (data) Folder to hold state default /var/lib/rancher/k3s or ${{HOME}}/.rancher/k3s if not root\n   \
          --help, -h                  show help\n   \
          --version, -v               print the version\n"
+    )
+}
+
+/// What a subcommand of `certificate` is for.
+pub(crate) fn certificate_usage(verb: &str) -> &'static str {
+    match verb {
+        "check" => "Check k3s component certificates on disk",
+        _ => "Certificate rotation",
+    }
+}
+
+/// What `k3s certificate --help` prints.
+pub(crate) fn certificate() -> String {
+    let verbs: &[&str] = if release().checks_certificates() {
+        &["check", "rotate"]
+    } else {
+        &["rotate"]
+    };
+    let commands: String = verbs
+        .iter()
+        .map(|verb| format!("   {verb:<10}{}\n", certificate_usage(verb)))
+        .collect();
+    format!(
+        "NAME:\n   k3s certificate - Certificates management\n\nUSAGE:\n   k3s certificate command [command options] [arguments...]\n\n\
+         COMMANDS:\n{commands}\nOPTIONS:\n   --help, -h  show help\n"
     )
 }
 

@@ -17,14 +17,19 @@ use crate::output;
 use crate::server::options::{NodeOptions, ServerOptions, secret};
 use crate::settings::Settings;
 use crate::token::Token;
-use crate::version::{GO_VERSION, SHORT_COMMIT, VERSION};
+use crate::version::{self, GO_VERSION, release};
 use flags::{Flag, Flags};
 
+/// Word by which the lab has copies of this program made that are other releases.
+const RELEASE_COPY: &str = "standin-release";
 /// Exit status for a word that is no command, as urfave/cli gives it.
 const NO_HELP_TOPIC: u8 = 3;
 
 /// Runs the program under the name it was called by.
 pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
+    if let Err(error) = version::find_out() {
+        return finish(Err(error));
+    }
     let called = arguments.first().map(Path::new).and_then(Path::file_name);
     let called = called
         .map(|name| name.to_string_lossy().into_owned())
@@ -56,7 +61,9 @@ fn k3s(arguments: &[String]) -> ExitCode {
         "crictl" | "ctr" => no_runtime(first),
         "--version" | "-v" => {
             output::line(format!(
-                "k3s version {VERSION} ({SHORT_COMMIT})\ngo version {GO_VERSION}"
+                "k3s version {} ({})\ngo version {GO_VERSION}",
+                release().name,
+                release().short_commit()
             ));
             ExitCode::SUCCESS
         }
@@ -71,10 +78,8 @@ fn k3s(arguments: &[String]) -> ExitCode {
             }
             ExitCode::FAILURE
         }
-        "certificate" => {
-            let word = rest.first().map_or("", String::as_str);
-            no_help_topic(word)
-        }
+        "certificate" => crate::certificate::main(rest),
+        RELEASE_COPY => finish(version::write_copy(rest)),
         other if other.starts_with('-') => {
             let message = format!("flag provided but not defined: {}", single_dash(other));
             output::line(format!("Incorrect Usage: {message}\n"));

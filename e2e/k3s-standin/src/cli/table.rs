@@ -1,6 +1,8 @@
-//! The flags of `server`, `agent` and `etcd-snapshot` as v1.22.4 knows them. Later flags are refused, as there.
+//! The flags of `server`, `agent` and `etcd-snapshot` as v1.22.4 knows them, and the few
+//! of later releases that matter here. What a release does not have is refused, as there.
 
 use super::flags::{Flag, Kind};
+use crate::version::release;
 use Kind::{List, Number, Switch, Value};
 
 const fn flag(name: &'static str, kind: Kind, usage: &'static str) -> Flag {
@@ -439,9 +441,53 @@ const SNAPSHOT: [Flag; 9] = [
     flag("node-name", Value, "(agent/node) Node name").env(&["K3S_NODE_NAME"]),
 ];
 
+const CERTIFICATE: [Flag; 6] = [
+    flag("debug", Switch, "(logging) Turn on debug logs").env(&["K3S_DEBUG"]),
+    flag("config", Value, "(config) Load configuration from FILE")
+        .short("c")
+        .env(&["K3S_CONFIG_FILE"]),
+    flag("log", Value, "(logging) Log to file").short("l"),
+    flag(
+        "alsologtostderr",
+        Switch,
+        "(logging) Log to standard error as well as file (if set)",
+    ),
+    flag("data-dir", Value, "(data) Folder to hold state").short("d"),
+    flag(
+        "service",
+        List,
+        "List of services to rotate certificates for. Options include (admin, api-server, controller-manager, scheduler, k3s-controller, k3s-server, cloud-controller, etcd, auth-proxy, kubelet, kube-proxy)",
+    )
+    .short("s"),
+];
+
+const OUTPUT: Flag = flag(
+    "output",
+    Value,
+    "Format output. Options: text, table, json, yaml (default: \"text\")",
+)
+.short("o");
+
+const SAN_SECURITY: Flag = flag(
+    "tls-san-security",
+    Switch,
+    "(listener) Protect the server TLS cert by refusing to add Subject Alternative Names not associated with the kubernetes apiserver service, server nodes, or values of the tls-san option",
+);
+
 /// Flags of `k3s server`.
 pub(crate) fn server() -> Vec<Flag> {
-    [&COMMON[..], &SERVER, &NODE].concat()
+    let mut flags = [&COMMON[..], &SERVER, &NODE].concat();
+    flags.extend(release().san_security().map(|_| SAN_SECURITY));
+    flags
+}
+
+/// Flags of `k3s certificate <verb>`.
+pub(crate) fn certificate(verb: &str) -> Vec<Flag> {
+    let mut flags = CERTIFICATE.to_vec();
+    if verb == "check" && release().formats_certificates() {
+        flags.push(OUTPUT);
+    }
+    flags
 }
 
 /// Flags of `k3s agent`.

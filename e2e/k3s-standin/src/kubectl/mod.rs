@@ -20,7 +20,7 @@ use client::Kube;
 use crate::cli::runtime;
 use crate::output;
 use crate::settings::Settings;
-use crate::version::{API_GO_VERSION, BUILD_DATE, COMMIT, VERSION, go_arch};
+use crate::version::{API_GO_VERSION, BUILD_DATE, go_arch, release};
 
 /// A failure as kubectl prints it on stderr, with exit status 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +84,10 @@ async fn command(settings: &Settings, verb: &str, args: &Args) -> Outcome {
 }
 
 fn client_version() -> String {
+    let release = release();
+    let (minor, version, commit) = (release.minor, &release.name, &release.commit);
     format!(
-        "Client Version: version.Info{{Major:\"1\", Minor:\"22\", GitVersion:\"{VERSION}\", GitCommit:\"{COMMIT}\", GitTreeState:\"clean\", BuildDate:\"{BUILD_DATE}\", GoVersion:\"{API_GO_VERSION}\", Compiler:\"gc\", Platform:\"linux/{}\"}}",
+        "Client Version: version.Info{{Major:\"1\", Minor:\"{minor}\", GitVersion:\"{version}\", GitCommit:\"{commit}\", GitTreeState:\"clean\", BuildDate:\"{BUILD_DATE}\", GoVersion:\"{API_GO_VERSION}\", Compiler:\"gc\", Platform:\"linux/{}\"}}",
         go_arch()
     )
 }
@@ -95,7 +97,8 @@ async fn version(kube: &Kube, args: &Args) -> Outcome {
     let field = |name: &str| server[name].as_str().unwrap_or_default().to_owned();
     if args.switch("short") {
         output::line(format!(
-            "Client Version: {VERSION}\nServer Version: {}",
+            "Client Version: {}\nServer Version: {}",
+            release().name,
             field("gitVersion")
         ));
         return Ok(());

@@ -6,7 +6,7 @@ use rustls_pki_types::pem::PemObject as _;
 use sha1::{Digest as _, Sha1};
 #[cfg(test)]
 use x509_parser::prelude::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Name};
 
 /// All certificates of a PEM text.
 ///
@@ -49,6 +49,61 @@ pub(crate) fn subject(der: &[u8]) -> anyhow::Result<(String, Vec<String>)> {
         .filter_map(|value| value.as_str().ok().map(str::to_owned))
         .collect();
     Ok((common, groups))
+}
+
+/// What `certificate check` tells of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Detail {
+    /// Common name.
+    pub(crate) subject: String,
+    /// Common name of its CA.
+    pub(crate) issuer: String,
+    /// `ClientAuth`, `ServerAuth`, `CertSign`.
+    pub(crate) usages: Vec<&'static str>,
+    /// Unix seconds.
+    pub(crate) not_before: i64,
+    /// Unix seconds.
+    pub(crate) not_after: i64,
+}
+
+/// All certificates of a PEM text.
+///
+/// # Errors
+/// When one does not parse.
+pub(crate) fn details(pem: &str) -> anyhow::Result<Vec<Detail>> {
+    der_chain(pem)?.iter().map(|der| detail(der)).collect()
+}
+
+fn detail(der: &[u8]) -> anyhow::Result<Detail> {
+    let (_, certificate) = X509Certificate::from_der(der).context("certificate")?;
+    let mut usages = Vec::new();
+    if certificate.is_ca() {
+        usages.push("CertSign");
+    }
+    if let Some(extended) = certificate.extended_key_usage().context("usages")? {
+        for (set, word) in [
+            (extended.value.server_auth, "ServerAuth"),
+            (extended.value.client_auth, "ClientAuth"),
+        ] {
+            if set {
+                usages.push(word);
+            }
+        }
+    }
+    let common = |name: &X509Name<'_>| {
+        let mut names = name.iter_common_name();
+        names
+            .find_map(|value| value.as_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Ok(Detail {
+        subject: common(certificate.subject()),
+        issuer: common(certificate.issuer()),
+        usages,
+        not_before: certificate.validity().not_before.timestamp(),
+        not_after: certificate.validity().not_after.timestamp(),
+    })
 }
 
 /// Subject alternative names of the first certificate, as text, in order.

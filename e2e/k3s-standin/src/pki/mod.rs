@@ -9,4 +9,4 @@ pub(crate) use authority::{Authority, LeafSpec, Usage};
 pub(crate) use ec_key::Key;
 #[cfg(test)]
 pub(crate) use inspect::certificate_names;
-pub(crate) use inspect::{der_chain, sha1_fingerprint, subject};
+pub(crate) use inspect::{Detail, der_chain, details, sha1_fingerprint, subject};

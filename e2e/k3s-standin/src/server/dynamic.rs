@@ -99,17 +99,31 @@ pub(crate) struct Factory {
     authority: Authority,
     /// Names that are always allowed.
     own: Vec<String>,
+    /// Whether only allowed names are learned.
+    strict: bool,
 }
 
 impl Factory {
     /// A factory for a server with these names of its own.
-    pub(crate) fn new(authority: Authority, own: Vec<String>) -> Self {
-        Self { authority, own }
+    pub(crate) fn new(authority: Authority, own: Vec<String>, strict: bool) -> Self {
+        Self {
+            authority,
+            own,
+            strict,
+        }
     }
 
     /// This server's own names.
     pub(crate) fn own(&self) -> &[String] {
         &self.own
+    }
+
+    /// A certificate with the same names and a new key.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub(crate) fn renew(&self, old: &Serving) -> anyhow::Result<Serving> {
+        self.issue(None, &old.names())
     }
 
     /// Adds `names` as far as they are allowed. `None` when nothing has to change.
@@ -124,7 +138,7 @@ impl Factory {
     ) -> anyhow::Result<Option<Serving>> {
         let allowed: BTreeSet<String> = names
             .iter()
-            .filter(|name| self.own.contains(name) || cluster.contains(*name))
+            .filter(|name| !self.strict || self.own.contains(name) || cluster.contains(*name))
             .cloned()
             .collect();
         let present = base.map(Serving::names).unwrap_or_default();
@@ -206,7 +220,7 @@ mod tests {
 
     fn factory(ca: &(String, String), own: &[&str]) -> Factory {
         let own = own.iter().map(|name| (*name).to_owned()).collect();
-        Factory::new(Authority::load(&ca.0, &ca.1).unwrap(), own)
+        Factory::new(Authority::load(&ca.0, &ca.1).unwrap(), own, true)
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {
@@ -265,6 +279,25 @@ mod tests {
         let (result, changed) = other.merge(&stored, &kept, &set(&["n1", "n2"])).unwrap();
         assert!(changed);
         assert_eq!(result.fingerprint(), stored.fingerprint());
+    }
+
+    #[test]
+    fn learns_any_name_where_nothing_forbids_it_and_renews_the_key() {
+        let ca = ca();
+        let own = vec!["n1".to_owned()];
+        let factory = Factory::new(Authority::load(&ca.0, &ca.1).unwrap(), own, false);
+        let first = factory
+            .add(None, &set(&["n1"]), &set(&[]))
+            .unwrap()
+            .unwrap();
+        let second = factory
+            .add(Some(&first), &set(&["evil.lab"]), &set(&[]))
+            .unwrap()
+            .unwrap();
+        assert_eq!(second.names(), set(&["evil.lab", "n1"]));
+        let renewed = factory.renew(&second).unwrap();
+        assert_eq!(renewed.names(), second.names());
+        assert_ne!(renewed.key, second.key);
     }
 
     #[test]

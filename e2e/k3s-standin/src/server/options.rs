@@ -12,6 +12,7 @@ use crate::cli::flags::Flags;
 use crate::settings::Settings;
 use crate::system;
 use crate::token::{Token, hex};
+use crate::version::release;
 
 /// Flags that must be equal on all servers (facts B.5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +105,8 @@ pub(crate) struct ServerOptions {
     pub(crate) advertise: IpAddr,
     /// `--tls-san` values.
     pub(crate) tls_sans: Vec<String>,
+    /// Whether only names of the cluster and of `--tls-san` get into the certificate of :6443.
+    pub(crate) san_security: bool,
     /// Flags compared at a join.
     pub(crate) critical: Critical,
     /// Run no kubelet here.
@@ -206,6 +209,11 @@ impl ServerOptions {
             join,
             cluster_init: flags.switch("cluster-init"),
             tls_sans: flags.list("tls-san"),
+            san_security: match flags.value("tls-san-security") {
+                Some(_) => flags.switch("tls-san-security"),
+                // Releases without the flag did not learn names of strangers as recorded.
+                None => release().san_security().unwrap_or(true),
+            },
             critical,
             disable_agent: flags.switch("disable-agent"),
             service_ip,

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::dynamic::{Factory, Serving};
@@ -19,7 +21,7 @@ use crate::pki;
 use crate::{api::resources, logging};
 
 /// The Secret is looked at this often even if no change was announced.
-const RESYNC: std::time::Duration = std::time::Duration::from_secs(5);
+const RESYNC: Duration = Duration::from_secs(5);
 /// Name of the Secret.
 const SECRET: &str = "k3s-serving";
 
@@ -40,28 +42,64 @@ struct State {
     config: Option<Arc<ServerConfig>>,
     /// The current certificate was issued here and is not stored yet.
     unsaved: bool,
+    /// Until then a certificate renewed by `certificate rotate` is shown; then the Secret wins.
+    renewed_until: Option<Instant>,
+    /// The Secret as an object, which changes when it is deleted and made again.
+    uid: Option<String>,
+    /// Fingerprint in a Secret that was made again, which this server does not follow before it changes.
+    ignored: Option<String>,
+}
+
+/// What a server makes of the Secret.
+enum Follows {
+    /// Nothing for now.
+    Not,
+    /// Merges its own certificate with it.
+    Still,
+    /// Takes it over and forgets its own.
+    Anew,
 }
 
 impl ServingCertificate {
-    /// Starts from the file a former start left, if there is one.
-    pub(crate) fn load(factory: Factory, file: PathBuf, client_ca: String) -> Self {
-        let current = std::fs::read_to_string(&file)
+    /// Starts from the file a former start left, if there is one; `renewed` is how long a certificate of the same
+    /// names is shown instead, after `certificate rotate`.
+    ///
+    /// # Errors
+    /// When signing or writing fails.
+    pub(crate) fn load(
+        factory: Factory,
+        file: PathBuf,
+        client_ca: String,
+        renewed: Option<Duration>,
+    ) -> anyhow::Result<Self> {
+        let mut current = std::fs::read_to_string(&file)
             .ok()
             .and_then(|text| serde_json::from_str(&text).ok())
             .as_ref()
             .and_then(Serving::from_secret);
-        Self {
+        if let (Some(old), Some(_)) = (&current, renewed) {
+            let renewed = factory.renew(old)?;
+            write(&file, 0o644, renewed.to_secret(None).to_string())?;
+            current = Some(renewed);
+        }
+        Ok(Self {
             factory,
             file,
             client_ca,
             state: Mutex::new(State {
+                renewed_until: current
+                    .as_ref()
+                    .and(renewed)
+                    .map(|shown| Instant::now() + shown),
                 current,
                 config: None,
                 unsaved: false,
+                uid: None,
+                ignored: None,
             }),
             cluster: RwLock::default(),
             changed: Notify::new(),
-        }
+        })
     }
 
     /// Replaces the names and addresses of the cluster's servers.
@@ -174,15 +212,19 @@ impl ServingCertificate {
     /// One round of k3s's storage rule: local merged with stored, stored merged with the result, result stored.
     async fn synchronise(&self, store: &Store) -> anyhow::Result<()> {
         let secrets = resources::secrets();
-        let (local, unsaved) = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            (state.current.clone(), state.unsaved)
+        let (local, unsaved, known) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.renewed_until.is_some_and(|end| Instant::now() < end) {
+                return Ok(());
+            }
+            state.renewed_until = None;
+            (state.current.clone(), state.unsaved, state.uid.is_some())
         };
         let stored = store.get(secrets, Some("kube-system"), SECRET).await?;
         let Some(object) = stored else {
             return match local {
                 // Deleted while we ran: nothing changes before a restart (transcript 15).
-                Some(local) if local.version.is_some() && !unsaved => Ok(()),
+                Some(_) if known && !unsaved => Ok(()),
                 Some(local) => self.create(store, &local).await,
                 None => Ok(()),
             };
@@ -190,8 +232,15 @@ impl ServingCertificate {
         let Some(remote) = Serving::from_secret(&object) else {
             return Ok(());
         };
-        let next = match &local {
-            // Nobody has asked us yet: a first certificate has all our own names, here as in `want`.
+        let fingerprint = local.as_ref().map(Serving::fingerprint);
+        let merged = match self.follows(&object, remote.fingerprint(), fingerprint, unsaved) {
+            Follows::Not => return Ok(()),
+            Follows::Anew => None,
+            Follows::Still => local.as_ref(),
+        };
+        let next = match merged {
+            // Nobody has asked us yet, or ours is of no account: a first certificate has all our own names, here as in
+            // `want`.
             None => {
                 let own = self.factory.own().iter().cloned().collect();
                 let added = self.factory.add(Some(&remote), &own, &self.allowed())?;
@@ -222,6 +271,29 @@ impl ServingCertificate {
         self.adopt(&mut state, next)
     }
 
+    /// Whether this server takes part in what the Secret says. One that was deleted and made again is left alone
+    /// until a further server changes it (transcript 15: on the way old and new are served).
+    fn follows(&self, object: &Value, remote: &str, local: Option<&str>, unsaved: bool) -> Follows {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
+        let another = state.uid.is_some() && state.uid != uid;
+        let waits = match &state.ignored {
+            None => another && local != Some(remote) && !unsaved,
+            Some(ignored) => ignored == remote && !unsaved,
+        };
+        let waited = state.ignored.is_some();
+        state.ignored = waits.then(|| remote.to_owned());
+        if waits {
+            return Follows::Not;
+        }
+        state.uid = uid;
+        if waited && !unsaved {
+            Follows::Anew
+        } else {
+            Follows::Still
+        }
+    }
+
     async fn create(&self, store: &Store, local: &Serving) -> anyhow::Result<()> {
         let (count, names) = local.logged();
         logging::info(format!(
@@ -235,6 +307,7 @@ impl ServingCertificate {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 if state.current.as_ref() == Some(local) {
                     state.unsaved = false;
+                    state.uid = object["metadata"]["uid"].as_str().map(str::to_owned);
                     state.current = Serving::from_secret(&object);
                     write(&self.file, 0o644, object.to_string())?;
                 }
@@ -249,7 +322,7 @@ impl ServingCertificate {
     async fn update(
         &self,
         store: &Store,
-        object: &serde_json::Value,
+        object: &Value,
         next: Serving,
     ) -> anyhow::Result<Serving> {
         let (count, names) = next.logged();

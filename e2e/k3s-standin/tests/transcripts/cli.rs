@@ -92,3 +92,66 @@ fn config_files_are_read_and_flags_win() {
     let (_, err) = text(&cluster.run(1, &["server", "--server", "http://flag"]));
     assert!(err.contains("http://flag"), "{err}");
 }
+
+/// A copy of the program that is another release.
+fn copy(cluster: &Cluster, release: &str) -> std::process::Command {
+    let file = cluster.file(1, "/k3s");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let written = cluster.run(1, &["standin-release", release, file.to_str().unwrap()]);
+    assert!(written.status.success(), "{written:?}");
+    let mut command = std::process::Command::new(file);
+    command.env("K3S_STANDIN_ROOT", cluster.root(1));
+    command
+}
+
+#[test]
+fn copies_are_other_releases() {
+    let cluster = Cluster::new();
+    let output = copy(&cluster, "v1.23.17+k3s1")
+        .arg("--version")
+        .output()
+        .unwrap();
+    assert!(
+        text(&output).0.starts_with("k3s version v1.23.17+k3s1 ("),
+        "{output:?}"
+    );
+    let output = copy(&cluster, "v1.23.17+k3s1")
+        .args(["certificate", "check"])
+        .output();
+    assert_eq!(output.unwrap().status.code(), Some(3));
+    // A copy of a copy carries one name.
+    let mut second = copy(&cluster, "v1.33.4+k3s1");
+    let output = second.arg("--version").output().unwrap();
+    assert!(text(&output).0.starts_with("k3s version v1.33.4+k3s1 ("));
+    let refused = cluster.run(1, &["standin-release", "latest", "/nowhere"]);
+    assert_eq!(refused.status.code(), Some(1));
+
+    // Facts B.1: a release that has it checks files; the JSON is what the documentation shows.
+    let tls = cluster.file(1, "/var/lib/rancher/k3s/server/tls");
+    std::fs::create_dir_all(&tls).unwrap();
+    let mut check = copy(&cluster, "v1.33.4+k3s1");
+    let output = check
+        .args(["certificate", "check", "--output", "json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output).0, "{\"Certificates\":[]}\n");
+    let mut check = copy(&cluster, "v1.33.4+k3s1");
+    let output = check
+        .args(["certificate", "check", "-o", "xml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    // And an agent's certificates are its own there.
+    std::fs::remove_dir_all(cluster.file(1, "/var/lib/rancher/k3s/server")).unwrap();
+    std::fs::create_dir_all(cluster.file(1, "/var/lib/rancher/k3s/agent")).unwrap();
+    let mut rotate = copy(&cluster, "v1.33.4+k3s1");
+    let output = rotate.args(["certificate", "rotate"]).output().unwrap();
+    let log = text(&output).1;
+    assert!(output.status.success(), "{log}");
+    assert!(
+        log.contains("Agent detected, rotating agent certificates"),
+        "{log}"
+    );
+    assert!(log.contains("to /var/lib/rancher/k3s/agent/tls-"), "{log}");
+}

@@ -5,6 +5,7 @@
 
 mod address;
 mod api;
+mod certificates;
 mod cli;
 mod cluster;
 mod files;

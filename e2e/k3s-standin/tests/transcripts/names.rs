@@ -10,6 +10,10 @@ fn serials(cluster: &Cluster) -> BTreeSet<String> {
     (1..=3).map(|n| cluster.certificate(n).serial).collect()
 }
 
+fn served_by(cluster: &Cluster, n: u8) -> Vec<String> {
+    vec![cluster.certificate(n).serial]
+}
+
 fn everywhere(cluster: &Cluster, name: &str) -> bool {
     serials(cluster).len() == 1 && cluster.certificate(3).names.contains(&name.to_owned())
 }
@@ -146,12 +150,30 @@ fn removal(cluster: &mut Cluster, wanted: &[String]) {
         before,
         "deleting the Secret alone changes nothing"
     );
+    let gone = |cluster: &Cluster, n: u8| {
+        let names = cluster.certificate(n).names;
+        !names.contains(&"new.cluster.lab".to_owned())
+    };
     for n in 1..=3 {
         cluster.stop(n);
         std::fs::remove_file(cluster.file(n, "/var/lib/rancher/k3s/server/tls/dynamic-cert.json"))
             .unwrap();
         cluster.start(n, None, &RECORDED_FLAGS);
         cluster.wait_for_nodes(n, &["node1", "node2", "node3"]);
+        match n {
+            // On the way old and new are served.
+            1 => {
+                assert!(gone(cluster, 1) && !gone(cluster, 2) && !gone(cluster, 3));
+                assert_eq!(
+                    served_by(cluster, 2),
+                    before.iter().cloned().collect::<Vec<_>>()
+                );
+            }
+            2 => eventually("the last one follows without a restart", || {
+                serials(cluster).len() == 1 && gone(cluster, 3)
+            }),
+            _ => {}
+        }
     }
     eventually("one certificate without the names", || {
         serials(cluster).len() == 1 && cluster.certificate(1).names == wanted
