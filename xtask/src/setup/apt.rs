@@ -11,8 +11,12 @@ use crate::cmd::{Cmd, cmd};
 
 /// Asks a package's scripts not to start anything.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-/// etcd is here for its program; masked before it is installed, it never runs as a service.
-const ETCD_UNIT: &str = "/etc/systemd/system/etcd.service";
+/// Packages that are here for their program, with their services: masked before they are installed, these never
+/// run.
+const MASKED: [(&str, &str); 2] = [
+    ("etcd-server", "etcd.service"),
+    ("openssh-server", "ssh.service"),
+];
 
 /// Installs packages; one that ends in `?` only where this release has it.
 ///
@@ -30,11 +34,8 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         }
     }
     println!("set-up: apt-get install {}", wanted.join(" "));
-    if wanted.contains(&"etcd-server") && !Path::new(ETCD_UNIT).exists() {
-        fs::create_dir_all("/etc/systemd/system")?;
-        if fs::symlink_metadata(ETCD_UNIT).is_err() {
-            symlink("/dev/null", ETCD_UNIT)?;
-        }
+    for (_, unit) in MASKED.iter().filter(|(package, _)| wanted.contains(package)) {
+        mask(unit)?;
     }
     let _policy = Policy::set()?;
     apt_get()
@@ -42,6 +43,17 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         .args(wanted)
         .timeout(1800)
         .quiet()
+}
+
+/// Keeps a service from ever being started, unless somebody has made a unit of that name already.
+fn mask(unit: &str) -> Result<()> {
+    let folder = Path::new("/etc/systemd/system");
+    let file = folder.join(unit);
+    if fs::symlink_metadata(&file).is_err() {
+        fs::create_dir_all(folder)?;
+        symlink("/dev/null", file)?;
+    }
+    Ok(())
 }
 
 /// The version that apt would install, if it knows the package.

@@ -29,7 +29,7 @@ enum Install {
     Own(fn() -> Result<()>),
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need {
         name: "C compiler",
         check: || on_path("cc"),
@@ -39,6 +39,12 @@ const NEEDS: [Need; 14] = [
         name: "SSH client",
         check: || on_path("ssh") && on_path("ssh-agent"),
         install: Install::Apt(&["openssh-client"]),
+    },
+    // The panel's tests of SSH run a server of their own.
+    Need {
+        name: "SSH server's program",
+        check: || fs::metadata("/usr/sbin/sshd").is_ok(),
+        install: Install::Apt(&["openssh-server"]),
     },
     // docker-cli is part of docker.io up to Debian 12 and a package of its own since.
     Need {
