@@ -167,14 +167,6 @@ impl ConfigureHaproxy {
             .map(Some)
             .map_err(|e| StepFailure::fatal(e.to_string()))
     }
-
-    fn memo(context: &StepContext) -> Result<Memo, StepFailure> {
-        serde_json::from_value(context.memo.clone()).map_err(|e| {
-            StepFailure::fatal(format!(
-                "what was noted before the step does not decode: {e}"
-            ))
-        })
-    }
 }
 
 #[async_trait]
@@ -263,7 +255,7 @@ impl StepKind for ConfigureHaproxy {
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
-        let memo = Self::memo(context)?;
+        let memo = super::memo::<Memo>(context)?;
         let now = self.read(&params).await?;
         let wanted = self
             .reverted(&params, &memo, now.as_deref().unwrap_or_default())
@@ -283,7 +275,7 @@ impl StepKind for ConfigureHaproxy {
 
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
-        let memo = Self::memo(context)?;
+        let memo = super::memo::<Memo>(context)?;
         let now = self.read(&params).await?.unwrap_or_default();
         let after = (!memo.active).then_some("stop");
         match self.reverted(&params, &memo, &now).await? {

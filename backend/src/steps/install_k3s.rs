@@ -1,7 +1,7 @@
 //! Step kind `install_k3s`: a server or an agent, from a bare host until it is healthy.
 
-mod healthy;
 mod script;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use coxswain_k3s::preflight::LeftoverPlace;
 use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::inspect::{inspect, paths, remains};
 use super::jobs::{self, Job, host};
 use super::kube::ApiHost;
 use super::unit::{self, UnitLook};
-use super::{Services, check, failure, leave, remove_k3s};
-use crate::world::{JobStatus, RemoteCommand};
+use super::{Services, check, failure, leave, remove_k3s, restart};
+use crate::world::JobStatus;
 
 /// Stored name.
 pub const KIND: &str = "install_k3s";
@@ -64,11 +64,7 @@ impl InstallK3s {
         if context.memo.is_null() {
             return Ok(Memo::default());
         }
-        serde_json::from_value(context.memo.clone()).map_err(|e| {
-            StepFailure::fatal(format!(
-                "what was noted before the step does not decode: {e}"
-            ))
-        })
+        super::memo(context)
     }
 
     /// What may be known only after our own effect: the installer's end, and fatal signs in the journal
@@ -102,7 +98,7 @@ impl StepKind for InstallK3s {
 
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
-        let mark = context.applied.then(|| script::mark(context));
+        let mark = context.applied.then(|| restart::mark(context));
         let unit = params.request.role.unit();
         let look = UnitLook::take(&*self.0.world, host(context)?, unit, mark.as_deref()).await?;
         let job = if context.applied {
@@ -123,7 +119,7 @@ impl StepKind for InstallK3s {
         } else if context.attempt > 0 && look.invocation == memo.invocation {
             format!("{unit} has not been started again")
         } else {
-            match healthy::healthy(&self.0, &params, &look, context.deadline).await? {
+            match wanted::healthy(&self.0, &params, &look, context.deadline).await? {
                 Ok(seen) => {
                     let version = Output::Value {
                         value: Value::from(seen.version),
@@ -194,7 +190,7 @@ impl StepKind for InstallK3s {
             .map_err(|e| StepFailure::fatal(e.to_string()))?;
         let mut spec = script::spec(&params.request.source, INSTALLER)
             .arg(params.request.role.unit())
-            .arg(script::mark(context))
+            .arg(restart::mark(context))
             .arg(remove_k3s::keep_dir(context));
         spec.args.extend(install.args);
         spec.env = install.env;
@@ -213,17 +209,8 @@ impl StepKind for InstallK3s {
             .await
     }
 
-    /// The effect is not over with the installer: k3s is coming up. A probe right after the job's end
-    /// would see nothing yet, and the installer would be run a second time.
     async fn reattach(&self, context: &StepContext) -> Result<Attached, StepFailure> {
-        let job = Job::of(&*self.0.world, context)?;
-        let attached = job.reattach(context).await?;
-        if context.applied && job.status().await? == (JobStatus::Exited { code: 0 }) {
-            while let Ok(Probe::NotDone { .. }) = self.probe(context).await {
-                sleep(Duration::from_secs(1)).await;
-            }
-        }
-        Ok(attached)
+        restart::settle(self, &*self.0.world, context).await
     }
 
     async fn interrupt(&self, context: &StepContext) -> Result<(), StepFailure> {
@@ -231,16 +218,7 @@ impl StepKind for InstallK3s {
     }
 
     async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
-        let job = Job::of(&*self.0.world, context)?;
-        let mark = RemoteCommand::script(script::FORGET)
-            .arg(script::mark(context))
-            .sudo();
-        self.0
-            .world
-            .run(host(context)?, mark)
-            .await
-            .map_err(failure::world)?;
-        job.remove().await
+        restart::forget(&*self.0.world, context).await
     }
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {

@@ -10,23 +10,27 @@ pub mod leave_cluster;
 pub mod read_token;
 pub mod record_cluster;
 pub mod remove_k3s;
+pub mod restart_k3s;
 pub mod save_snapshot;
 pub mod services;
 pub mod verify_cluster;
 
 pub(crate) mod etcd;
 mod failure;
+pub(crate) mod healthy;
 pub(crate) mod inspect;
 mod jobs;
 pub(crate) mod kube;
 mod leave;
+pub(crate) mod quorum;
+pub(crate) mod restart;
 mod sections;
 mod stats;
 pub(crate) mod unit;
 
 use std::sync::Arc;
 
-use coxswain_engine::step::{Registry, StepKind};
+use coxswain_engine::step::{Registry, StepContext, StepFailure, StepKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -45,6 +49,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
+        Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
     ]
@@ -63,6 +68,15 @@ fn check<T: DeserializeOwned>(params: &Value) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
+/// What [`StepKind::prepare`] stored.
+fn memo<T: DeserializeOwned>(context: &StepContext) -> Result<T, StepFailure> {
+    serde_json::from_value(context.memo.clone()).map_err(|e| {
+        StepFailure::fatal(format!(
+            "what was noted before the step does not decode: {e}"
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -72,12 +86,13 @@ mod tests {
     /// Every script that a step may run is one for any POSIX shell.
     #[test]
     fn scripts_are_posix_shell() {
-        let scripts: [Script; 10] = [
+        let scripts: [Script; 11] = [
             super::unit::LOOK,
             super::etcd::LOOK,
             super::etcd::REMOVE,
             super::inspect::INSPECT,
             super::remove_k3s::REMOVE,
+            super::restart::RESTART,
             super::save_snapshot::SAVE,
             super::save_snapshot::FIND,
             super::stats::STAT,

@@ -8,8 +8,8 @@ use coxswain_engine::state::RunState;
 use coxswain_k3s::install::{InstallRequest, Role, Source};
 use coxswain_k3s::names::San;
 use coxswain_wire::{
-    Choice, ClusterPhase, Fact, FieldKind, FieldValue, HostId, Inputs, Member, MemberRole,
-    StageIndex, WorkflowInfo,
+    Choice, Fact, FieldKind, FieldValue, HostId, Inputs, Member, MemberRole, StageIndex,
+    WorkflowInfo,
 };
 
 use super::draft::{Draft, json, step};
@@ -102,7 +102,7 @@ impl Workflow for Join {
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
-    let nodes = Nodes::read(form, "cluster", inventory);
+    let nodes = Nodes::read_running(form, "cluster", inventory);
     let host = form.id("host").map(HostId);
     let joining = host.and_then(|host| node(form, "host", inventory, host));
     let server = form.text("role") == Some("server");
@@ -110,12 +110,6 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let sans = sans(form);
     let args = args(form, "args", !server);
     let (nodes, joining) = (nodes?, joining?);
-    if nodes.cluster.phase != ClusterPhase::Running {
-        form.refuse(
-            "cluster",
-            format!("{} does not run yet: bootstrap it first.", nodes.name),
-        );
-    }
     let role = if server {
         MemberRole::Server
     } else {

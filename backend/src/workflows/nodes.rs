@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use coxswain_k3s::haproxy::{Backend, Section};
 use coxswain_k3s::names::{Address, ClusterName, NodeName, San, ServerUrl};
-use coxswain_wire::{Cluster, ClusterId, Enrolment, Host, HostId, MemberRole};
+use coxswain_wire::{Cluster, ClusterId, ClusterPhase, Enrolment, Host, HostId, MemberRole};
 
 use super::Inventory;
+use super::facts::living::Living;
 use super::form::Form;
 use crate::steps::ApiHost;
+use crate::steps::restart::{NodeRole, Target};
 
 /// A checked host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,63 @@ impl Nodes {
         }
         whole &= found.distinct(form, field);
         whole.then_some(found)
+    }
+
+    /// The same, of a cluster that runs: anything else is noted against the input.
+    pub(super) fn read_running(
+        form: &mut Form,
+        field: &str,
+        inventory: &Inventory,
+    ) -> Option<Self> {
+        let nodes = Self::read(form, field, inventory)?;
+        match nodes.cluster.phase {
+            ClusterPhase::Running if !nodes.servers.is_empty() => Some(nodes),
+            ClusterPhase::Running => {
+                form.refuse(field, format!("{} has no server.", nodes.name));
+                None
+            }
+            ClusterPhase::Planned => {
+                form.refuse(
+                    field,
+                    format!("{} does not run yet: bootstrap it first.", nodes.name),
+                );
+                None
+            }
+        }
+    }
+
+    /// The cluster as evidence looks at it.
+    #[expect(dead_code, reason = "for the workflows that change a living cluster")]
+    pub(super) fn living(&self) -> Living {
+        Living {
+            servers: self.servers.iter().map(Node::api).collect(),
+            agents: self.agents.iter().map(Node::api).collect(),
+        }
+    }
+
+    /// One of the cluster's servers or agents as something to restart. A load balancer is none.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the workflows that restart nodes")
+    )]
+    pub(super) fn target(&self, node: &Node) -> Option<Target> {
+        let others = |role: NodeRole| Target {
+            node: node.api(),
+            role,
+            servers: self
+                .servers
+                .iter()
+                .filter(|s| s.host != node.host)
+                .map(Node::api)
+                .collect(),
+        };
+        if self.servers.contains(node) {
+            Some(others(NodeRole::Server))
+        } else if self.agents.contains(node) {
+            Some(others(NodeRole::Agent))
+        } else {
+            None
+        }
     }
 
     /// Node names and addresses tell nodes apart.

@@ -1,7 +1,7 @@
 //! Steps that several workflows plan, with their commands as a person would type them.
 
 use coxswain_engine::plan::{Param, Step};
-use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::etcd::{Forecast, quorum};
 use coxswain_k3s::haproxy::CONFIG_FILE;
 use coxswain_k3s::install::{InstallRequest, Source};
 use coxswain_k3s::names::{NodeName, San};
@@ -10,9 +10,10 @@ use coxswain_wire::SecretId;
 
 use super::draft::step;
 use super::nodes::{Node, Nodes};
+use crate::steps::restart::{NodeRole, Target};
 use crate::steps::{
-    configure_haproxy, fetch_kubeconfig, install_k3s, read_token, remove_k3s, save_snapshot,
-    verify_cluster,
+    configure_haproxy, fetch_kubeconfig, install_k3s, read_token, remove_k3s, restart_k3s,
+    save_snapshot, verify_cluster,
 };
 
 /// Directories that a removal empties.
@@ -255,6 +256,54 @@ pub(super) fn snapshot(server: &Node) -> Step {
             .to_owned(),
     ];
     planned
+}
+
+/// Restarts k3s on one node. Not interruptible: it would be left stopped.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for the workflows that restart nodes")
+)]
+pub(super) fn restart(target: &Target, forecast: Option<String>) -> Step {
+    let name = &target.node.name;
+    let mut planned = step(
+        restart_k3s::KIND,
+        format!("Restart k3s on {name} and see it healthy"),
+        name,
+        target,
+    );
+    planned.host = Some(target.node.host);
+    planned.commands = restart_commands(target);
+    planned.interruptible = false;
+    planned.deadline_s = restart_k3s::DEADLINE_S;
+    planned.forecast = forecast;
+    planned
+}
+
+/// A restart, as a person would type it.
+pub(super) fn restart_commands(target: &Target) -> Vec<String> {
+    let unit = target.role.unit();
+    vec![
+        "systemctl daemon-reload".to_owned(),
+        format!("systemctl stop {unit}"),
+        format!("systemctl start --no-block {unit}"),
+    ]
+}
+
+/// What it does to the quorum that one of the servers is down for a while, all others being healthy. An
+/// agent has no vote.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for the workflows that restart nodes")
+)]
+pub(super) fn forecast(nodes: &Nodes, target: &Target) -> Option<String> {
+    match target.role {
+        NodeRole::Agent => None,
+        NodeRole::Server => {
+            let all = nodes.servers.len();
+            let down = Forecast::taking_down(quorum(all, all), 1);
+            Some(format!("etcd {down}"))
+        }
+    }
 }
 
 /// What one more member does to the quorum of `before` healthy ones.

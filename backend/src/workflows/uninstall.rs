@@ -8,7 +8,7 @@ use coxswain_wire::{Fact, FactKind, FieldKind, HostId, Inputs, StageIndex, Verdi
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json, step};
-use super::facts::{at_once, connection, fail, jobs, pass, warn};
+use super::facts::{at_once, checks_of, connection, jobs, pass, warn};
 use super::form::Form;
 use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
@@ -87,19 +87,9 @@ impl Workflow for Uninstall {
         stage: StageIndex,
         _state: &RunState,
     ) -> Vec<Fact> {
-        let gate = plan
-            .stages
-            .get(stage as usize)
-            .and_then(|s| s.gate.as_ref());
-        match gate.map(|g| serde_json::from_value::<Checks>(g.preflight.clone())) {
-            Some(Ok(checks)) => facts(context, &plan.cluster_name, &checks).await,
-            Some(Err(e)) => vec![fail(
-                &plan.cluster_name,
-                "Plan",
-                format!("what to check does not decode: {e}"),
-                "Start a new run.",
-            )],
-            None => Vec::new(),
+        match checks_of::<Checks>(plan, stage) {
+            Ok(checks) => facts(context, &plan.cluster_name, &checks).await,
+            Err(facts) => facts,
         }
     }
 }

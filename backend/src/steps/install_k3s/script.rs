@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use coxswain_engine::step::StepContext;
 use coxswain_k3s::install::{AIR_GAP_SCRIPT, ONLINE_SCRIPT, Source};
 
 use crate::world::{JobSpec, Script};
@@ -38,12 +37,6 @@ static ONLINE: LazyLock<Script> = LazyLock::new(|| wrapped("install-k3s-online",
 /// The installer from files on the host.
 static AIR_GAP: LazyLock<Script> = LazyLock::new(|| wrapped("install-k3s-air-gap", AIR_GAP_SCRIPT));
 
-/// `$1` a file to forget.
-pub(super) const FORGET: Script = Script {
-    name: "forget-mark",
-    text: "rm -f -- \"$1\"\n",
-};
-
 /// Built once, from constants alone.
 fn wrapped(name: &'static str, installer: &str) -> Script {
     let text = format!("{BEFORE}{installer}{AFTER}");
@@ -60,14 +53,6 @@ pub(super) fn spec(source: &Source, runtime_max: Duration) -> JobSpec {
         Source::AirGap { .. } => *AIR_GAP,
     };
     JobSpec::new(script, runtime_max)
-}
-
-/// The file with the journal's cursor at the start of the attempt's k3s. Gone after a boot.
-pub(super) fn mark(context: &StepContext) -> String {
-    format!(
-        "/run/coxswain/journal-{}-{}-{}",
-        context.run, context.step, context.attempt
-    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! When a node counts as healthy (design, "Healthy again"): not when its Node reads Ready, which is stale
-//! for 40 s, but when k3s, API server, etcd member and lease are seen alive.
+//! What an installed node must be like before the step is done.
 
 use coxswain_engine::step::StepFailure;
 use coxswain_k3s::install::{Release, Role, Source};
@@ -7,18 +6,8 @@ use tokio::time::Instant;
 
 use super::Params;
 use crate::steps::Services;
-use crate::steps::etcd::EtcdLook;
-use crate::steps::kube::{fresh_lease, last_line, of_server};
+use crate::steps::healthy::{self, Healthy, Part, Wanted};
 use crate::steps::unit::UnitLook;
-use crate::world::Kube;
-
-/// A healthy node.
-pub(super) struct Healthy {
-    /// What was seen.
-    pub(super) words: String,
-    /// Version of its kubelet.
-    pub(super) version: String,
-}
 
 /// Looks at a node whose unit is active. `Err` inside: what is missing.
 pub(super) async fn healthy(
@@ -30,41 +19,21 @@ pub(super) async fn healthy(
     if let Err(why) = same_arguments(params, look)? {
         return Ok(Err(why));
     }
-    let world = &*services.world;
-    match (&params.request.role, &params.via) {
-        (Role::FirstServer | Role::JoinServer { .. }, via) => {
-            let Some(kube) = of_server(world, &params.node).await? else {
-                return Ok(Err("k3s has not written its kubeconfig yet".to_owned()));
-            };
-            match kube.readyz(&params.node.name).await {
-                Ok(answer) if answer.ready => {}
-                Ok(answer) => {
-                    return Ok(Err(format!(
-                        "the API server is not ready: {}",
-                        last_line(&answer.text)
-                    )));
-                }
-                Err(e) => return Ok(Err(e.to_string())),
-            }
-            if let Err(why) = member(EtcdLook::take(world, params.node.host).await?, params, true) {
-                return Ok(Err(why));
-            }
-            // The same cluster, seen from the other side: a server of another one would satisfy the rest.
-            if let Some(via) = via
-                && let Err(why) = member(EtcdLook::take(world, via.host).await?, params, false)
-            {
-                return Ok(Err(format!("seen from {}: {why}", via.name)));
-            }
-            Ok(node(&*kube, params, deadline).await)
-        }
-        (Role::Agent { .. }, Some(via)) => match of_server(world, via).await? {
-            Some(kube) => Ok(node(&*kube, params, deadline).await),
-            None => Ok(Err(format!("{} has no kubeconfig", via.name))),
-        },
+    let part = match (&params.request.role, &params.via) {
+        (Role::FirstServer | Role::JoinServer { .. }, via) => Part::Server { via: via.as_ref() },
+        (Role::Agent { .. }, Some(via)) => Part::Agent { via },
         (Role::Agent { .. }, None) => {
-            Err(StepFailure::fatal("the step names no server for the agent"))
+            return Err(StepFailure::fatal("the step names no server for the agent"));
         }
-    }
+    };
+    let version = version(&params.request.source);
+    let wanted = Wanted {
+        node: &params.node,
+        part,
+        version: version.as_deref(),
+        deadline,
+    };
+    healthy::healthy(&*services.world, wanted).await
 }
 
 /// k3s runs with the arguments that this step gives it: another installation does not count.
@@ -77,51 +46,6 @@ fn same_arguments(params: &Params, look: &UnitLook) -> Result<Result<(), String>
         Ok(())
     } else {
         Err("k3s runs with other arguments".to_owned())
-    })
-}
-
-fn member(look: Result<EtcdLook, String>, params: &Params, itself: bool) -> Result<(), String> {
-    let etcd = look?;
-    if itself && !etcd.healthy {
-        return Err("etcd is not healthy".to_owned());
-    }
-    if etcd.votes(&params.node.name) {
-        Ok(())
-    } else {
-        Err(format!("{} is not a voting etcd member", params.node.name))
-    }
-}
-
-async fn node(kube: &dyn Kube, params: &Params, deadline: Instant) -> Result<Healthy, String> {
-    let name = &params.node.name;
-    let nodes = kube.nodes().await.map_err(|e| e.to_string())?;
-    let node = nodes
-        .into_iter()
-        .find(|n| n.name == *name)
-        .ok_or_else(|| format!("{name} is not registered"))?;
-    if !node.ready {
-        return Err(format!("{name} is not Ready"));
-    }
-    if let Some(wanted) = version(&params.request.source)
-        && node.version != wanted
-    {
-        return Err(format!("{name} runs {} instead of {wanted}", node.version));
-    }
-    fresh_lease(kube, name, deadline).await?;
-    let words = match params.request.role {
-        Role::FirstServer | Role::JoinServer { .. } => format!(
-            "{name} is healthy: k3s {} active, API ready, etcd member {} votes, lease renewed twice",
-            node.version,
-            node.etcd_member_name.as_deref().unwrap_or(name)
-        ),
-        Role::Agent { .. } => format!(
-            "{name} is healthy: k3s {} Ready, lease renewed twice",
-            node.version
-        ),
-    };
-    Ok(Healthy {
-        words,
-        version: node.version,
     })
 }
 

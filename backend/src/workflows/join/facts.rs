@@ -14,7 +14,7 @@ use coxswain_wire::{ClusterId, Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{Checks, FILES, fail, of_checks, pass, shown, unknown, warn};
+use super::super::facts::{Checks, FILES, checks_of, fail, of_checks, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
@@ -42,21 +42,9 @@ pub(super) async fn collect(
     plan: &Plan,
     stage: StageIndex,
 ) -> Vec<Fact> {
-    let gate = plan
-        .stages
-        .get(stage as usize)
-        .and_then(|s| s.gate.as_ref());
-    let join = match gate.map(|g| serde_json::from_value::<JoinChecks>(g.preflight.clone())) {
-        Some(Ok(join)) => join,
-        Some(Err(e)) => {
-            return vec![fail(
-                &plan.cluster_name,
-                "Plan",
-                format!("what to check does not decode: {e}"),
-                "Start a new run.",
-            )];
-        }
-        None => return Vec::new(),
+    let join = match checks_of::<JoinChecks>(plan, stage) {
+        Ok(join) => join,
+        Err(facts) => return facts,
     };
     let mut facts = of_checks(context, &plan.cluster_name, &join.checks).await;
     facts.extend(of_cluster(context, &plan.cluster_name, &join).await);

@@ -4,4 +4,5 @@ mod conformance;
 mod evidence;
 mod forms;
 mod lab;
+mod restart;
 mod run;

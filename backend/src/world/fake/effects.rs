@@ -37,6 +37,7 @@ impl State {
             "install-k3s-online" | "install-k3s-air-gap" => self.install(host, &spec, at),
             "remove-k3s" => self.remove(host, &spec),
             "save-snapshot" => self.save_snapshot(host, &spec),
+            "restart-k3s" => self.restart(host, &spec, at),
             _ => Ok(()),
         };
         if let Some(job) = self.hosts.get_mut(&host).and_then(|h| h.jobs.get_mut(&id)) {
@@ -140,10 +141,11 @@ impl State {
         ] {
             host.files.insert(path, text);
         }
-        let has_data = host.k3s.as_ref().map(|k3s| k3s.cluster).filter(|_| {
-            host.files
-                .contains_key("/var/lib/rancher/k3s/server/db/etcd/member/snap/db")
-        });
+        let has_data = host
+            .k3s
+            .as_ref()
+            .map(|k3s| k3s.cluster)
+            .filter(|_| host.has_database());
         let k3s = K3s {
             unit,
             words,
@@ -154,6 +156,19 @@ impl State {
         };
         host.k3s = Some(k3s);
         self.start(id, at, has_data.is_some());
+        Ok(())
+    }
+
+    fn restart(&mut self, id: HostId, spec: &JobSpec, at: Instant) -> Result<(), String> {
+        let invocation = self.unique();
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let [unit, mark] = <[String; 2]>::try_from(spec.args.clone()).map_err(|_| "arguments")?;
+        let has_data = host.has_database();
+        let k3s = host.k3s.as_mut().filter(|k3s| k3s.unit == unit);
+        let k3s = k3s.ok_or_else(|| format!("Failed to stop {unit}: Unit {unit} not loaded."))?;
+        k3s.invocation = invocation;
+        host.files.insert(mark, "cursor".to_owned());
+        self.start(id, at, has_data);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use coxswain_wire::HostId;
 use tokio::time::Instant;
 
 use super::job::Job;
-use super::k3s::K3s;
+use super::k3s::{Fate, K3s};
 use crate::world::{JobId, Result, UnreachableKind, WorldError};
 
 /// All machines.
@@ -142,6 +142,19 @@ impl FakeHost {
             kind: UnreachableKind::TimedOut,
             detail: "no answer within 10 s".to_owned(),
         })
+    }
+
+    /// k3s is stopped.
+    pub(super) fn stop_k3s(&mut self) {
+        if let Some(k3s) = &mut self.k3s {
+            k3s.fate = Fate::Stopped;
+        }
+    }
+
+    /// An etcd database is on disk.
+    pub(super) fn has_database(&self) -> bool {
+        self.files
+            .contains_key("/var/lib/rancher/k3s/server/db/etcd/member/snap/db")
     }
 
     pub(super) fn started(&self, script: &str) -> usize {

@@ -86,6 +86,14 @@ impl FakeWorld {
             .expect("the test sets up what can run");
     }
 
+    /// Stops k3s on a host, as `systemctl stop` does.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn stop_k3s(&self, host: HostId) {
+        self.change(host, FakeHost::stop_k3s);
+    }
+
     /// Lets HAProxy on a host run with a cluster's section.
     ///
     /// # Panics

@@ -1,0 +1,246 @@
+//! The evidence about a cluster that lives: every server and agent at work, etcd whole, nodes Ready, one
+//! version. What changes a living cluster starts from here. Reads only; hosts are asked side by side.
+
+use std::collections::BTreeSet;
+
+use coxswain_k3s::etcd::quorum;
+use coxswain_wire::Fact;
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::{at_once, connection, fail, jobs, pass, warn};
+use crate::steps::ApiHost;
+use crate::steps::etcd::EtcdLook;
+use crate::steps::kube::of_server;
+use crate::steps::restart::NodeRole;
+use crate::steps::unit::UnitLook;
+use crate::world::KubeNode;
+
+const MEMBERS: &str =
+    "All members must be healthy before this run takes one of them down, or changes them.";
+
+/// A cluster as the inventory has it; stored in the plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::workflows) struct Living {
+    /// All servers.
+    pub(in crate::workflows) servers: Vec<ApiHost>,
+    /// All agents.
+    pub(in crate::workflows) agents: Vec<ApiHost>,
+}
+
+/// What one server says.
+struct Seen<'a> {
+    node: &'a ApiHost,
+    etcd: Option<EtcdLook>,
+    facts: Vec<Fact>,
+}
+
+/// The facts: of each host, then of the cluster.
+pub(in crate::workflows) async fn facts(
+    context: &PreflightContext,
+    cluster: &str,
+    living: &Living,
+) -> Vec<Fact> {
+    let servers: Vec<Seen<'_>> = at_once(
+        living
+            .servers
+            .iter()
+            .map(|s| of_server_host(context, s))
+            .collect(),
+    )
+    .await;
+    let agents: Vec<Vec<Fact>> = at_once(
+        living
+            .agents
+            .iter()
+            .map(|a| of_host(context, a, NodeRole::Agent))
+            .collect(),
+    )
+    .await;
+    let of_etcd = etcd(cluster, living, &servers);
+    let mut facts: Vec<Fact> = servers
+        .into_iter()
+        .flat_map(|seen| seen.facts)
+        .chain(agents.into_iter().flatten())
+        .collect();
+    facts.extend(of_etcd);
+    facts.extend(nodes(context, cluster, living).await);
+    facts
+}
+
+async fn of_server_host<'a>(context: &PreflightContext, node: &'a ApiHost) -> Seen<'a> {
+    let mut facts = of_host(context, node, NodeRole::Server).await;
+    let etcd = match EtcdLook::take(&*context.services.world, node.host).await {
+        Ok(Ok(look)) => Some(look),
+        Ok(Err(why)) => {
+            facts.push(fail(&node.name, "etcd", why, MEMBERS));
+            None
+        }
+        // The connection's own fact says so already.
+        Err(_) => None,
+    };
+    if let Some(look) = &etcd {
+        facts.push(if !look.healthy {
+            fail(&node.name, "etcd", "the member is not healthy", MEMBERS)
+        } else if look.votes(&node.name) {
+            pass(&node.name, "etcd", "the member is healthy and votes")
+        } else {
+            fail(
+                &node.name,
+                "etcd",
+                "the member does not vote yet",
+                "Wait until it has caught up.",
+            )
+        });
+    }
+    Seen { node, etcd, facts }
+}
+
+/// Connection, unit, and jobs of ours.
+async fn of_host(context: &PreflightContext, node: &ApiHost, role: NodeRole) -> Vec<Fact> {
+    let world = &*context.services.world;
+    let (name, unit) = (node.name.as_str(), role.unit());
+    let look = match world.boot_id(node.host).await {
+        Ok(_) => UnitLook::take(world, node.host, unit, None).await,
+        Err(error) => return vec![connection(name, &error)],
+    };
+    let mut facts = vec![pass(name, "Connection", "signed in over SSH, root by sudo")];
+    let advice = format!("Look at its journal: journalctl -u {unit}.");
+    facts.push(match look {
+        Err(failure) => fail(name, "k3s", failure.into_error().message, advice),
+        Ok(look) if look.active() => pass(name, "k3s", format!("{unit} is active")),
+        Ok(look) if look.loaded => fail(name, "k3s", format!("{unit} is {}", look.state), advice),
+        Ok(_) => fail(
+            name,
+            "k3s",
+            format!("{unit} is not installed"),
+            "Correct the host's role in the inventory, or join it first.",
+        ),
+    });
+    facts.extend(jobs(world, node, context.run).await);
+    facts
+}
+
+/// Members and quorum, each server asked for itself.
+fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
+    const NAME: &str = "etcd";
+    let Some(listed) = servers.iter().find_map(|s| s.etcd.as_ref()) else {
+        let advice = "Quorum may be lost: the cluster's page has the recovery guide.";
+        return vec![fail(cluster, NAME, "no server gives a member list", advice)];
+    };
+    let wanted: BTreeSet<&str> = living.servers.iter().map(|s| s.name.as_str()).collect();
+    let members: BTreeSet<&str> = listed
+        .members
+        .members
+        .iter()
+        .map(|m| m.node_name())
+        .collect();
+    let names = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
+    let mut facts = vec![if wanted == members {
+        pass(cluster, "Members", names(&members))
+    } else {
+        fail(
+            cluster,
+            "Members",
+            format!(
+                "etcd has {}; the inventory has the servers {}",
+                names(&members),
+                names(&wanted)
+            ),
+            "Bring the inventory and the cluster together first.",
+        )
+    }];
+    let healthy = servers
+        .iter()
+        .filter(|s| {
+            s.etcd
+                .as_ref()
+                .is_some_and(|e| e.healthy && e.votes(&s.node.name))
+        })
+        .count();
+    let now = quorum(listed.members.voters(), healthy);
+    let value = format!(
+        "{} of {} members healthy, {} needed",
+        now.healthy, now.members, now.needed
+    );
+    facts.push(if now.healthy == now.members {
+        pass(cluster, NAME, value)
+    } else {
+        fail(cluster, NAME, value, MEMBERS)
+    });
+    facts
+}
+
+/// What the API says of the nodes.
+async fn nodes(context: &PreflightContext, cluster: &str, living: &Living) -> Vec<Fact> {
+    match listed(context, living).await {
+        Err(why) => vec![fail(cluster, "API", why, "Check that the cluster runs.")],
+        Ok(nodes) => of_nodes(cluster, living, &nodes),
+    }
+}
+
+/// The nodes, from the first server whose API answers.
+async fn listed(context: &PreflightContext, living: &Living) -> Result<Vec<KubeNode>, String> {
+    let mut whys = Vec::new();
+    for server in &living.servers {
+        match of_server(&*context.services.world, server).await {
+            Ok(Some(kube)) => match kube.nodes().await {
+                Ok(nodes) => return Ok(nodes),
+                Err(e) => whys.push(e.to_string()),
+            },
+            Ok(None) => whys.push(format!("{} has no kubeconfig", server.name)),
+            Err(failure) => whys.push(failure.into_error().message),
+        }
+    }
+    Err(whys.join("; "))
+}
+
+fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
+    let known = || living.servers.iter().chain(&living.agents);
+    let mut facts: Vec<Fact> = known()
+        .map(|host| match nodes.iter().find(|n| n.name == host.name) {
+            None => fail(
+                &host.name,
+                "Node",
+                "the cluster has no node of this name",
+                "Correct the host's name in the inventory, or join it first.",
+            ),
+            Some(node) if !node.ready => fail(
+                &host.name,
+                "Node",
+                "not Ready",
+                "Bring this node back first.",
+            ),
+            Some(node) if node.cordoned => warn(
+                &host.name,
+                "Node",
+                "Ready, cordoned",
+                "Somebody keeps new pods off it; this run leaves that as it is.",
+            ),
+            Some(_) => pass(&host.name, "Node", "Ready"),
+        })
+        .collect();
+    let strangers: Vec<&str> = nodes
+        .iter()
+        .map(|n| n.name.as_str())
+        .filter(|name| !known().any(|host| host.name == *name))
+        .collect();
+    if !strangers.is_empty() {
+        facts.push(warn(
+            cluster,
+            "Nodes",
+            format!("not in the inventory: {}", strangers.join(", ")),
+            "This run does not touch them. Enroll them if they should belong to the cluster.",
+        ));
+    }
+    let versions: BTreeSet<&str> = nodes.iter().map(|n| n.version.as_str()).collect();
+    let listed = versions.iter().copied().collect::<Vec<_>>().join(", ");
+    facts.push(if versions.len() < 2 {
+        pass(cluster, "Version", listed)
+    } else {
+        let advice = "An upgrade may be half done: finish it soon.";
+        warn(cluster, "Version", listed, advice)
+    });
+    facts
+}
