@@ -93,6 +93,18 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("open {}", path.display()))
 }
 
+/// Removes a file; whether it was there.
+///
+/// # Errors
+/// What the file system says, with the path.
+pub(crate) fn remove_if_there(path: &Path) -> anyhow::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("remove {}", path.display())),
+    }
+}
+
 /// Whether a directory exists and holds something.
 pub(crate) fn has_entries(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     /// The etcd program (`K3S_STANDIN_ETCD`).
     pub(crate) etcd: PathBuf,
+    /// etcd's own client (`K3S_STANDIN_ETCDCTL`), which makes a database out of a snapshot.
+    pub(crate) etcdctl: PathBuf,
 }
 
 impl Settings {
@@ -52,6 +54,8 @@ impl Settings {
             loopback: override_loopback.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             bind: override_loopback.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             etcd: var("K3S_STANDIN_ETCD").map_or_else(|| PathBuf::from("etcd"), PathBuf::from),
+            etcdctl: var("K3S_STANDIN_ETCDCTL")
+                .map_or_else(|| PathBuf::from("etcdctl"), PathBuf::from),
         })
     }
 

@@ -115,6 +115,11 @@ impl Release {
         self.has(&[(29, 13), (30, 9), (31, 5), (32, 1)])
     }
 
+    /// `--cluster-reset` together with `--server` is refused.
+    pub(crate) fn refuses_reset_with_server(&self) -> bool {
+        self.has(&[(25, 15), (26, 10), (27, 7), (28, 3)])
+    }
+
     /// `--tls-san-security` exists, and its default. Without it names of strangers were never learned as recorded.
     pub(crate) fn san_security(&self) -> Option<bool> {
         let exists = self.has(&[(24, 17), (25, 14), (26, 9), (27, 6), (28, 0)]);

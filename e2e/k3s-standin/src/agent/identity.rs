@@ -6,8 +6,8 @@ use rand::Rng as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::api::resources;
 use crate::api::store::{Store, StoreError};
+use crate::api::{DeleteOptions, delete, resources};
 use crate::fsutil::read;
 use crate::paths::Paths;
 use crate::pki::{Key, LeafSpec, Usage, files};
@@ -48,6 +48,19 @@ pub(crate) async fn check(store: &Store, node: &str, password: &str) -> Result<b
             Err(StoreError::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Forgets a node's password, so that the next one it brings counts.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn forget(store: &Store, node: &str) -> Result<(), StoreError> {
+    let (secrets, namespace) = (resources::secrets(), Some("kube-system"));
+    let options = DeleteOptions::default();
+    match delete(store, secrets, namespace, &secret_name(node), &options).await {
+        Ok(_) | Err(StoreError::NotFound) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

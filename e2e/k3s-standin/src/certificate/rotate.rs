@@ -2,14 +2,13 @@
 //! runs meanwhile makes no difference.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
 use super::services::{self, Chosen, LISTENER, Service};
 use crate::cli::flags::Flags;
-use crate::fsutil::{copy_dir, make_dir, write};
+use crate::fsutil::{copy_dir, make_dir, remove_if_there, write};
 use crate::logging;
 use crate::paths::Paths;
 use crate::settings::Settings;
@@ -90,11 +89,7 @@ fn remove(paths: &Paths, service: &Service, newer: bool) -> anyhow::Result<()> {
         logging::info("Rotating dynamic listener certificate");
     }
     for file in service.files(paths) {
-        match fs::remove_file(&file) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("remove {}", file.display())),
-        }
+        remove_if_there(&file)?;
     }
     Ok(())
 }
@@ -104,9 +99,5 @@ fn remove(paths: &Paths, service: &Service, newer: bool) -> anyhow::Result<()> {
 /// # Errors
 /// What the file system says.
 pub(crate) fn take_trigger(paths: &Paths) -> anyhow::Result<bool> {
-    match fs::remove_file(paths.tls(TRIGGER)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).context("remove the trigger of certificate rotate"),
-    }
+    remove_if_there(&paths.tls(TRIGGER))
 }

@@ -15,6 +15,7 @@ use crate::etcd::process as etcd_process;
 use crate::logging;
 use crate::output;
 use crate::server::options::{NodeOptions, ServerOptions, secret};
+use crate::server::reset::Panicked;
 use crate::settings::Settings;
 use crate::token::Token;
 use crate::version::{self, GO_VERSION, release};
@@ -24,6 +25,9 @@ use flags::{Flag, Flags};
 const RELEASE_COPY: &str = "standin-release";
 /// Exit status for a word that is no command, as urfave/cli gives it.
 const NO_HELP_TOPIC: u8 = 3;
+
+/// Exit status of a Go program that panics.
+const PANIC: u8 = 2;
 
 /// Runs the program under the name it was called by.
 pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
@@ -145,6 +149,10 @@ fn command(
 pub(crate) fn finish(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Panicked>() => {
+            logging::raw(&error.to_string());
+            ExitCode::from(PANIC)
+        }
         Err(error) => {
             logging::fatal(format!("{error:#}"));
             ExitCode::FAILURE

@@ -154,7 +154,7 @@ const COMMON: [Flag; 7] = [
     flag("data-dir", Value, "(data) Folder to hold state default /var/lib/rancher/k3s or ${HOME}/.rancher/k3s if not root").short("d"),
 ];
 
-const SERVER: [Flag; 54] = [
+const SERVER: [Flag; 56] = [
     flag("bind-address", Value, "(listener) k3s bind address"),
     flag("https-listen-port", Number, "(listener) HTTPS listen port"),
     flag(
@@ -359,6 +359,17 @@ const SERVER: [Flag; 54] = [
         "(cluster) Initialize a new cluster using embedded Etcd",
     )
     .env(&["K3S_CLUSTER_INIT"]),
+    flag(
+        "cluster-reset",
+        Switch,
+        "(cluster) Forget all peers and become sole member of a new cluster",
+    )
+    .env(&["K3S_CLUSTER_RESET"]),
+    flag(
+        "cluster-reset-restore-path",
+        Value,
+        "(db) Path to snapshot file to be restored",
+    ),
     flag(
         "secrets-encryption",
         Switch,

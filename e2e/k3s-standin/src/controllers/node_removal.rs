@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::objects;
 use super::world::World;
-use crate::agent::identity::secret_name;
+use crate::agent::identity::forget;
 use crate::api::resources;
 use crate::api::store::{Store, StoreError, deleting};
 use crate::api::{DeleteOptions, delete};
@@ -24,7 +24,7 @@ pub(super) async fn look(store: &Store, world: &World) -> Result<(), StoreError>
         if has_finalizer(node, ETCD) && !remove_member(store, node).await? {
             continue;
         }
-        remove_password(store, objects::name(node)).await?;
+        forget(store, objects::name(node)).await?;
         let released = store
             .modify(resources::nodes(), None, objects::name(node), |node| {
                 let finalizers = node["metadata"]["finalizers"].as_array_mut();
@@ -98,21 +98,5 @@ async fn remove_member(store: &Store, node: &Value) -> Result<bool, StoreError> 
             logging::error(format!("Failed to remove {name} from etcd: {error}"));
             Ok(false)
         }
-    }
-}
-
-async fn remove_password(store: &Store, node: &str) -> Result<(), StoreError> {
-    let (secrets, namespace) = (resources::secrets(), Some("kube-system"));
-    match delete(
-        store,
-        secrets,
-        namespace,
-        &secret_name(node),
-        &DeleteOptions::default(),
-    )
-    .await
-    {
-        Ok(_) | Err(StoreError::NotFound) => Ok(()),
-        Err(error) => Err(error),
     }
 }

@@ -70,6 +70,17 @@ impl Etcd {
             .map(drop)
     }
 
+    /// Gives a member another peer address.
+    ///
+    /// # Errors
+    /// etcd's refusal or no answer.
+    pub(crate) async fn update_member(&self, id: &str, peer_url: &str) -> Result<(), EtcdError> {
+        let request = json!({"ID": id, "peerURLs": [peer_url]});
+        self.call("/v3/cluster/member/update", &request)
+            .await
+            .map(drop)
+    }
+
     /// Removes a member.
     ///
     /// # Errors

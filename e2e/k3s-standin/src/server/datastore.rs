@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::options::ServerOptions;
 use crate::etcd::Etcd;
 use crate::etcd::process::{Process, Spec};
-use crate::fsutil::{has_entries, make_dir, read, write};
+use crate::fsutil::{has_entries, make_dir, read, remove_if_there, write};
 use crate::logging;
 use crate::token::hex;
 
@@ -37,6 +37,8 @@ pub(crate) enum Plan {
     Join(String),
     /// Goes on with what is on disk.
     Continue,
+    /// Makes a cluster of one member out of what is on disk.
+    Reset,
     /// No etcd to the outside: what k3s does with SQLite.
     Single,
 }
@@ -105,6 +107,28 @@ pub(crate) fn member_name(options: &ServerOptions) -> anyhow::Result<String> {
     Ok(name)
 }
 
+/// Makes up a new member name, as a reset does.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn renew_member_name(options: &ServerOptions) -> anyhow::Result<()> {
+    remove_if_there(&options.settings.paths.etcd_dir().join("name"))?;
+    member_name(options).map(drop)
+}
+
+/// Gives etcd's directory the mode it has under k3s.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn close_directory(options: &ServerOptions) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(
+        options.settings.paths.etcd_dir(),
+        fs::Permissions::from_mode(0o700),
+    )
+    .context("mode of etcd's directory")
+}
+
 /// Forgets the member name, as k3s does when another member has this node's name.
 ///
 /// # Errors
@@ -136,7 +160,7 @@ pub(crate) fn start(options: &ServerOptions, plan: &Plan) -> anyhow::Result<(Pro
             crate::fsutil::write_new(&paths.server("db/state.db"), 0o644, header)?;
             (paths.server("db/kine/config"), 2399)
         }
-        Plan::NewCluster | Plan::Join(_) | Plan::Continue => {
+        Plan::NewCluster | Plan::Join(_) | Plan::Continue | Plan::Reset => {
             (paths.etcd_dir().join("config"), 2379)
         }
     };
@@ -190,7 +214,7 @@ fn configuration(options: &ServerOptions, plan: &Plan) -> anyhow::Result<Value> 
     };
     let own = format!("{name}={peer}");
     let (state, cluster) = match plan {
-        Plan::NewCluster | Plan::Single => ("new", own),
+        Plan::NewCluster | Plan::Single | Plan::Reset => ("new", own),
         Plan::Join(members) => ("existing", members.clone()),
         Plan::Continue => ("existing", own),
     };
@@ -203,6 +227,7 @@ fn configuration(options: &ServerOptions, plan: &Plan) -> anyhow::Result<Value> 
         "initial-advertise-peer-urls": peer,
         "initial-cluster": cluster,
         "initial-cluster-state": state,
+        "force-new-cluster": *plan == Plan::Reset,
         "client-transport-security": tls("server-client", "server-ca"),
         "peer-transport-security": tls("peer-server-client", "peer-ca"),
         // k3s's values.

@@ -1,5 +1,6 @@
 //! Accepting HTTPS connections: on :6443 with the re-issuing certificate, on the API server's own port with a fixed one.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +54,18 @@ pub(crate) async fn serve(
     port: Port,
     supervisor: Option<Arc<Supervisor>>,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listen tcp {address}: bind"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let host = match address.ip() {
+            ip if ip.is_unspecified() => String::new(),
+            ip => ip.to_string(),
+        };
+        let why = if error.kind() == ErrorKind::AddrInUse {
+            "address already in use".to_owned()
+        } else {
+            error.to_string()
+        };
+        anyhow::anyhow!("listen tcp {host}:{}: bind: {why}", address.port())
+    })?;
     tokio::spawn(async move {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {

@@ -86,6 +86,47 @@ pub(crate) struct NodeOptions {
     pub(crate) arguments: Vec<String>,
 }
 
+/// What `--cluster-reset` is to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// The database on disk.
+    Members,
+    /// This snapshot.
+    Restore(PathBuf),
+}
+
+impl Reset {
+    fn new(settings: &Settings, flags: &Flags) -> anyhow::Result<Option<Self>> {
+        match (
+            flags.switch("cluster-reset"),
+            flags.value("cluster-reset-restore-path"),
+        ) {
+            (false, None) => return Ok(None),
+            (false, Some(_)) => bail!(
+                "invalid flag use; --cluster-reset required with --cluster-reset-restore-path"
+            ),
+            (true, _) => {}
+        }
+        if release().refuses_reset_with_server() && flags.value("server").is_some() {
+            bail!(
+                "cannot perform cluster-reset while server URL is set - remove server from configuration before resetting"
+            );
+        }
+        let Some(file) = flags.value("cluster-reset-restore-path") else {
+            return Ok(Some(Self::Members));
+        };
+        let token = settings.paths.server("token");
+        if flags.value("token").is_none() && flags.value("token-file").is_none() && !token.exists()
+        {
+            bail!(
+                "{} does not exist, please pass --token to complete the restoration",
+                settings.paths.shown(&token)
+            );
+        }
+        Ok(Some(Self::Restore(settings.paths.at(file))))
+    }
+}
+
 /// Everything a server was told.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerOptions {
@@ -101,6 +142,8 @@ pub(crate) struct ServerOptions {
     pub(crate) join: Option<String>,
     /// `--cluster-init`.
     pub(crate) cluster_init: bool,
+    /// `--cluster-reset`, if given.
+    pub(crate) reset: Option<Reset>,
     /// Address other members and clients are told.
     pub(crate) advertise: IpAddr,
     /// `--tls-san` values.
@@ -208,6 +251,7 @@ impl ServerOptions {
             agent_token,
             join,
             cluster_init: flags.switch("cluster-init"),
+            reset: Reset::new(&settings, flags)?,
             tls_sans: flags.list("tls-san"),
             san_security: match flags.value("tls-san-security") {
                 Some(_) => flags.switch("tls-san-security"),

@@ -45,15 +45,10 @@ pub(super) async fn prepare(options: &ServerOptions) -> anyhow::Result<Prepared>
     if datastore::on_disk(options) == OnDisk::Tombstone {
         datastore::bury(options)?;
     }
-    let stored = read(&paths.server("token")).ok();
-    let stored = stored
-        .and_then(|text| Token::parse(&text).ok())
-        .map(|token| token.password);
-    let given = options.token.as_ref().map(|token| token.password.clone());
     let found = datastore::on_disk(options);
     let (start, password) = match (found, &options.join) {
         (OnDisk::Etcd | OnDisk::Sqlite, _) => {
-            let password = known_password(stored, given)?;
+            let password = password(options, found)?;
             let start = if found == OnDisk::Etcd {
                 logging::info("Managed etcd cluster bootstrap already complete and initialized");
                 Start::Continue
@@ -80,17 +75,41 @@ pub(super) async fn prepare(options: &ServerOptions) -> anyhow::Result<Prepared>
             } else {
                 Start::Single
             };
-            (
-                start,
-                given.or(stored).unwrap_or_else(Token::random_password),
-            )
+            (start, password(options, found)?)
         }
     };
+    open_files(options, &password)?;
+    Ok(Prepared { start, password })
+}
+
+/// Lays down what of a server's files is missing.
+///
+/// # Errors
+/// When signing or writing fails.
+pub(super) fn open_files(options: &ServerOptions, password: &str) -> anyhow::Result<()> {
+    let paths = &options.settings.paths;
     files::create_shared(paths)?;
     files::issue_leaves(paths, &leaf_inputs(options))?;
-    write_token(paths, &password)?;
-    write_credentials(paths, &password)?;
-    Ok(Prepared { start, password })
+    write_token(paths, password)?;
+    write_credentials(paths, password)
+}
+
+/// The server token's password: of the database on disk, as given, or new.
+///
+/// # Errors
+/// When there is a database and the given token is not its, or none is known.
+pub(super) fn password(options: &ServerOptions, found: OnDisk) -> anyhow::Result<String> {
+    let stored = read(&options.settings.paths.server("token")).ok();
+    let stored = stored
+        .and_then(|text| Token::parse(&text).ok())
+        .map(|token| token.password);
+    let given = options.token.as_ref().map(|token| token.password.clone());
+    match found {
+        OnDisk::Etcd | OnDisk::Sqlite => known_password(stored, given),
+        OnDisk::None | OnDisk::Tombstone => {
+            Ok(given.or(stored).unwrap_or_else(Token::random_password))
+        }
+    }
 }
 
 /// The token of an existing database, which a given one must equal (facts B.5).
@@ -104,7 +123,7 @@ fn known_password(stored: Option<String>, given: Option<String>) -> anyhow::Resu
     }
 }
 
-fn leaf_inputs(options: &ServerOptions) -> LeafInputs {
+pub(super) fn leaf_inputs(options: &ServerOptions) -> LeafInputs {
     LeafInputs {
         node: options.node.name.clone(),
         address: options.node.address,
@@ -115,7 +134,10 @@ fn leaf_inputs(options: &ServerOptions) -> LeafInputs {
 }
 
 /// Certificates of another cluster's CA are worthless.
-fn remove_leaves(paths: &Paths) -> anyhow::Result<()> {
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn remove_leaves(paths: &Paths) -> anyhow::Result<()> {
     for directory in ["", "etcd"] {
         for entry in fs::read_dir(paths.tls(directory)).context("read server/tls")? {
             let path = entry?.path();

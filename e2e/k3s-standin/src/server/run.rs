@@ -16,15 +16,15 @@ use super::options::ServerOptions;
 use super::prepare::{Prepared, Start, prepare};
 use super::serving::{ServingCertificate, server_config};
 use super::supervisor::Supervisor;
-use super::{kubeconfig, objects};
-use crate::agent::{self, Role, Upstream};
+use super::{bootstrap_data, kubeconfig, objects, reset};
+use crate::agent::{self, Role, Upstream, identity};
 use crate::api::Api;
 use crate::api::store::Store;
 use crate::certificate::take_trigger;
 use crate::controllers::{Controllers, Setup};
 use crate::etcd::Etcd;
 use crate::etcd::process::{Ended, Process};
-use crate::fsutil::{make_dir, read, write};
+use crate::fsutil::{make_dir, read, remove_if_there, write};
 use crate::pki::files;
 use crate::token::Token;
 use crate::version::release;
@@ -36,7 +36,7 @@ const DATABASE: Duration = Duration::from_secs(60);
 /// than ten seconds after the start (transcript 15).
 const RENEWED: Duration = Duration::from_secs(8);
 /// Longest wait for etcd to stop.
-const STOP: Duration = Duration::from_secs(5);
+pub(super) const STOP: Duration = Duration::from_secs(5);
 /// Messages that end the server; the first one counts.
 const FATALS: usize = 4;
 
@@ -54,6 +54,14 @@ pub(crate) async fn run(options: ServerOptions) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("signal")?;
     let mut running = None;
     // `live` ends only by failing; what it has started stays in `running` and is stopped in order either way.
+    let reset = options.reset.clone();
+    if let Some(reset) = reset {
+        return tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            result = reset::run(&options, &reset) => result,
+        };
+    }
     let result = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -122,7 +130,12 @@ async fn start(options: ServerOptions, running: &mut Option<Running>) -> anyhow:
             bail!("etcd stopped");
         }
     }
+    bootstrap_data::check(&etcd, &options.settings.paths, &password)
+        .await
+        .context("preparing server")
+        .context("starting kubernetes")?;
     supervisor.database_up(store.clone());
+    after_reset(&options, &store).await?;
     open_api(&options, &store, &supervisor).await?;
     notify::ready();
 
@@ -151,7 +164,7 @@ async fn start(options: ServerOptions, running: &mut Option<Running>) -> anyhow:
 }
 
 /// :6443 opens before the database is up; until then the API answers 503.
-async fn open_public_port(
+pub(super) async fn open_public_port(
     options: &ServerOptions,
     password: &str,
 ) -> anyhow::Result<(Arc<ServingCertificate>, Arc<Supervisor>)> {
@@ -161,6 +174,10 @@ async fn open_public_port(
         options.sans(),
         options.san_security,
     );
+    // Restored files may be of another CA.
+    if paths.server("db/reset-flag").exists() {
+        remove_if_there(&paths.tls("dynamic-cert.json"))?;
+    }
     let renewed = take_trigger(paths)?.then(|| options.settings.scaled(RENEWED));
     let serving = Arc::new(ServingCertificate::load(
         factory,
@@ -253,7 +270,9 @@ fn start_node(
 ) -> anyhow::Result<()> {
     let member = match plan {
         Plan::Single => None,
-        Plan::NewCluster | Plan::Join(_) | Plan::Continue => Some(datastore::member_name(options)?),
+        Plan::NewCluster | Plan::Join(_) | Plan::Continue | Plan::Reset => {
+            Some(datastore::member_name(options)?)
+        }
     };
     let token = Token {
         ca_hash: None,
@@ -270,6 +289,17 @@ fn start_node(
             drop(fatal.send(format!("{error:#}")).await);
         }
     });
+    Ok(())
+}
+
+/// The first normal start after a reset: another one is possible again, and the node's password of the snapshot's time
+/// may not be the one on disk.
+async fn after_reset(options: &ServerOptions, store: &Store) -> anyhow::Result<()> {
+    if remove_if_there(&options.settings.paths.server("db/reset-flag"))? {
+        identity::forget(store, &options.node.name)
+            .await
+            .context("node password")?;
+    }
     Ok(())
 }
 

@@ -15,5 +15,6 @@ mod lifecycle;
 mod membership;
 mod names;
 mod recorded;
+mod restore;
 mod snapshots;
 mod wire;
