@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::flags::Flags;
 use crate::settings::Settings;
+use crate::snapshot;
 use crate::system;
 use crate::token::{Token, hex};
 use crate::version::release;
@@ -162,6 +163,8 @@ pub(crate) struct ServerOptions {
     pub(crate) service_ip: IpAddr,
     /// Cluster domain.
     pub(crate) domain: String,
+    /// Snapshots to take by itself, if any.
+    pub(crate) snapshots: Option<snapshot::Plan>,
     /// Further flags for etcd, `name=value`.
     pub(crate) etcd_arguments: Vec<String>,
 }
@@ -262,6 +265,7 @@ impl ServerOptions {
             disable_agent: flags.switch("disable-agent"),
             service_ip,
             domain,
+            snapshots: snapshot::Plan::new(&settings, flags)?,
             etcd_arguments: flags.list("etcd-arg"),
             settings,
         })

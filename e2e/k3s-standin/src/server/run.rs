@@ -26,6 +26,7 @@ use crate::etcd::Etcd;
 use crate::etcd::process::{Ended, Process};
 use crate::fsutil::{make_dir, read, remove_if_there, write};
 use crate::pki::files;
+use crate::snapshot;
 use crate::token::Token;
 use crate::version::release;
 use crate::{logging, notify};
@@ -148,6 +149,10 @@ async fn start(options: ServerOptions, running: &mut Option<Running>) -> anyhow:
         cluster_cidr: options.critical.pod_network().to_owned(),
     };
     server.controllers = Some(Controllers::start(setup, serving, fatal.clone()));
+    if let (Some(snapshots), true) = (&options.snapshots, plan != Plan::Single) {
+        let (settings, node) = (options.settings.clone(), options.node.name.clone());
+        tokio::spawn(snapshot::run_schedule(settings, node, snapshots.clone()));
+    }
     if !options.disable_agent {
         start_node(&options, &plan, &password, fatal.clone())?;
     }

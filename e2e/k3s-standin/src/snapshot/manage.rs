@@ -1,4 +1,4 @@
-//! Listing, deleting and pruning this node's snapshots.
+//! Listing, deleting and pruning this node's snapshots. Only the list needs no API server.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::{Job, save};
 use crate::cli::runtime;
+use crate::fsutil::remove_if_there;
 use crate::kubectl::aligned;
 use crate::logging::{self, rfc3339};
 use crate::output;
@@ -17,7 +18,6 @@ pub(super) struct Snapshot {
     pub(super) location: String,
     pub(super) size: u64,
     pub(super) created: String,
-    seconds: i64,
 }
 
 /// Files of the snapshot directory, by name.
@@ -41,7 +41,6 @@ pub(super) fn snapshots(job: &Job) -> anyhow::Result<Vec<Snapshot>> {
             location: format!("file://{}", job.settings.paths.shown(&entry.path())),
             size: metadata.len(),
             created: rfc3339(created),
-            seconds: metadata.mtime(),
             name,
         });
     }
@@ -64,56 +63,63 @@ pub(super) fn list(job: &Job) -> anyhow::Result<()> {
 
 /// Runs `delete <name>…`.
 pub(super) fn delete(job: &Job) -> anyhow::Result<()> {
-    if job.flags.words.is_empty() {
+    if job.words.is_empty() {
         bail!("no snapshots given for removal");
     }
-    logging::info("Removing the given locally stored etcd snapshot(s)");
-    for name in &job.flags.words {
-        if name.contains('/') {
-            bail!("invalid snapshot name {name}");
+    with_api(job, || {
+        logging::info("Removing the given locally stored etcd snapshot(s)");
+        for name in &job.words {
+            let file = job.directory.join(name);
+            if name.contains('/') || !remove_if_there(&file)? {
+                logging::info(format!("Snapshot {name}, does not exist"));
+            }
         }
-        let file = job.directory.join(name);
-        fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
-        logging::info(format!(
-            "Removed the given locally stored etcd snapshot {name}"
-        ));
-    }
-    reconcile(job)
+        Ok(())
+    })
 }
 
-/// Runs `prune --snapshot-retention N`: keeps the newest of this name.
+/// Runs `prune --snapshot-retention N`.
 pub(super) fn prune(job: &Job) -> anyhow::Result<()> {
-    let keep: usize = job
-        .flags
-        .value("snapshot-retention")
-        .unwrap_or("5")
-        .parse()
-        .context("snapshot-retention")?;
-    let prefix = format!(
-        "{}-{}-",
-        job.flags.value("name").unwrap_or("on-demand"),
-        job.node
-    );
+    with_api(job, || retain(job))
+}
+
+/// Removes all but the newest of this name.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn retain(job: &Job) -> anyhow::Result<()> {
+    if job.retention < 1 {
+        return Ok(());
+    }
+    let prefix = format!("{}-{}", job.name, job.node);
     logging::info(format!(
-        "Applying local snapshot retention policy: retention: {keep}, snapshotPrefix: {prefix}, directory: {}",
+        "Applying local snapshot retention policy: retention: {}, snapshotPrefix: {prefix}, directory: {}",
+        job.retention,
         job.settings.paths.shown(&job.directory)
     ));
-    let mut ours: Vec<Snapshot> = snapshots(job)?
-        .into_iter()
-        .filter(|row| row.name.starts_with(&prefix))
-        .collect();
-    ours.sort_by_key(|row| std::cmp::Reverse(row.seconds));
-    for old in ours.iter().skip(keep) {
+    let mut ours = snapshots(job)?;
+    ours.retain(|row| row.name.starts_with(&prefix));
+    // Their names end in the time.
+    for old in ours.iter().rev().skip(job.retention) {
         let file = job.directory.join(&old.name);
+        logging::info(format!(
+            "Removing local snapshot {}",
+            job.settings.paths.shown(&file)
+        ));
         fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
-        logging::info(format!("Removing local snapshot {}", old.name));
     }
-    reconcile(job)
+    Ok(())
 }
 
-fn reconcile(job: &Job) -> anyhow::Result<()> {
+/// Does something to the files between a look for the API server, without which nothing is done, and the bookkeeping.
+fn with_api(job: &Job, change: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(async { save::reconcile(job, &save::api(job)?).await });
+    let outcome = runtime.block_on(async {
+        let api = save::api(job)?;
+        save::register(&api).await?;
+        change()?;
+        save::reconcile(job, &api).await
+    });
     runtime.shutdown_background();
     outcome
 }

@@ -40,8 +40,17 @@ pub(super) fn run(job: &Job) -> anyhow::Result<()> {
 async fn save(job: &Job) -> anyhow::Result<()> {
     let api = api(job)?;
     register(&api).await?;
-    let base = job.flags.value("name").unwrap_or("on-demand");
-    let name = format!("{base}-{}-{}", job.node, jiff::Timestamp::now().as_second());
+    take(job).await?;
+    reconcile(job, &api).await
+}
+
+/// Takes a snapshot into the job's directory.
+///
+/// # Errors
+/// When the database does not give it, or what the file system says.
+pub(super) async fn take(job: &Job) -> anyhow::Result<()> {
+    let seconds = jiff::Timestamp::now().as_second();
+    let name = format!("{}-{}-{seconds}", job.name, job.node);
     make_dir(&job.directory, 0o700)?;
     let file = job.directory.join(&name);
     let part = job.directory.join(format!("{name}.part"));
@@ -79,7 +88,7 @@ async fn save(job: &Job) -> anyhow::Result<()> {
         ("took", "now"),
     ]);
     note(&[("msg", "saved"), ("path", &shown)]);
-    reconcile(job, &api).await
+    Ok(())
 }
 
 /// A line of etcd's client library, its fields in this order.
@@ -137,7 +146,10 @@ pub(super) fn api(job: &Job) -> anyhow::Result<Client> {
 }
 
 /// Without an API server nothing is saved (transcript 11).
-async fn register(api: &Client) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When it does not answer.
+pub(super) async fn register(api: &Client) -> anyhow::Result<()> {
     let path = resources::crds().path(None, None);
     let answer = api
         .send(Call::get(&path, REQUEST))

@@ -99,3 +99,89 @@ fn snapshots_as_recorded() {
         .unwrap();
     assert_eq!(same(line), same(&wanted));
 }
+
+fn names(cluster: &Cluster) -> Vec<String> {
+    let list = String::from_utf8(cluster.run(1, &["etcd-snapshot", "ls"]).stdout).unwrap();
+    let rows = list.lines().skip(1);
+    rows.map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect()
+}
+
+/// Facts B.4: `save` has no retention, `prune` has; and only `ls` works on a stopped server.
+#[test]
+fn snapshots_are_pruned_and_deleted_while_the_server_runs() {
+    let mut cluster = Cluster::new();
+    cluster.start(1, None, &["--cluster-init"]);
+    let directory = cluster.file(1, "/var/lib/rancher/k3s/server/db/snapshots");
+    let saved = cluster.run(1, &["etcd-snapshot", "save"]);
+    assert!(saved.status.success());
+    // Others of earlier times: the name's last part is the time.
+    for name in ["on-demand-node1-1", "on-demand-node1-2", "mine-node1-3"] {
+        std::fs::write(directory.join(name), "x").unwrap();
+    }
+    let before = names(&cluster);
+    assert_eq!(before.len(), 4, "{before:?}");
+    let prune = ["etcd-snapshot", "prune", "--snapshot-retention", "2"];
+    let output = cluster.run(1, &prune);
+    assert!(output.status.success());
+    let log = String::from_utf8(output.stderr).unwrap();
+    let policy = "Applying local snapshot retention policy: retention: 2, snapshotPrefix: on-demand-node1, directory: /var/lib/rancher/k3s/server/db/snapshots";
+    assert!(log.contains(policy), "{log}");
+    assert_eq!(names(&cluster).len(), 3);
+    assert!(!names(&cluster).contains(&"on-demand-node1-1".to_owned()));
+    let output = cluster.run(1, &["etcd-snapshot", "delete", "nosuch", "mine-node1-3"]);
+    assert!(output.status.success());
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("Snapshot nosuch, does not exist"), "{log}");
+    let left = names(&cluster);
+    assert_eq!(left.len(), 2);
+    let none = cluster.run(1, &["etcd-snapshot", "delete"]);
+    assert_eq!(none.status.code(), Some(1));
+
+    cluster.stop(1);
+    assert_eq!(names(&cluster), left);
+    for arguments in [
+        &["etcd-snapshot", "delete", "on-demand-node1-2"][..],
+        &["etcd-snapshot", "prune", "--snapshot-retention", "1"],
+    ] {
+        let output = cluster.run(1, arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            log.contains("level=fatal msg=\"failed to register CRDs: Get"),
+            "{log}"
+        );
+    }
+    assert_eq!(
+        names(&cluster),
+        left,
+        "nothing is removed without the bookkeeping"
+    );
+}
+
+#[test]
+fn a_server_takes_snapshots_by_itself() {
+    let mut cluster = Cluster::new();
+    let schedule = ["--etcd-snapshot-schedule-cron", "@every 1s"];
+    let keep = [
+        "--etcd-snapshot-retention",
+        "2",
+        "--etcd-snapshot-name",
+        "auto",
+    ];
+    cluster.start(
+        1,
+        None,
+        &[&["--cluster-init"], &schedule[..], &keep].concat(),
+    );
+    crate::cluster::eventually("an old one gone", || {
+        cluster.log(1).contains("Removing local snapshot")
+    });
+    cluster.stop(1);
+    let left = names(&cluster);
+    assert!(left.len() == 2 || left.len() == 3, "{left:?}");
+    assert!(
+        left.iter().all(|name| name.starts_with("auto-node1-")),
+        "{left:?}"
+    );
+}
