@@ -83,6 +83,25 @@ pub(crate) async fn of_server(
     }
 }
 
+/// A client that asks these servers in their order, with the credentials of the first that has some.
+pub(crate) async fn of_first(
+    world: &dyn World,
+    servers: &[ApiHost],
+) -> Result<Arc<dyn Kube>, StepFailure> {
+    let mut last = StepFailure::fatal("the step names no server");
+    for server in servers {
+        match read_kubeconfig(world, server.host).await {
+            Ok(Some(config)) => {
+                let ways = servers.iter().map(ApiHost::endpoint).collect();
+                return client(world, &config, ways).await;
+            }
+            Ok(None) => last = StepFailure::fatal(format!("{} has no kubeconfig", server.name)),
+            Err(failure) => last = failure,
+        }
+    }
+    Err(last)
+}
+
 /// Sees a node's lease renewed twice. `Err`: not in time, in words.
 pub(crate) async fn fresh_lease(
     kube: &dyn Kube,

@@ -4,6 +4,7 @@
 //! [`services`]. Its scripts are constant; values reach them as positional parameters.
 
 pub mod configure_haproxy;
+pub mod drain_node;
 pub mod fetch_kubeconfig;
 pub mod install_k3s;
 pub mod leave_cluster;
@@ -13,6 +14,7 @@ pub mod remove_k3s;
 pub mod restart_k3s;
 pub mod save_snapshot;
 pub mod services;
+pub mod uncordon_node;
 pub mod verify_cluster;
 
 pub(crate) mod etcd;
@@ -22,6 +24,7 @@ pub(crate) mod inspect;
 mod jobs;
 pub(crate) mod kube;
 mod leave;
+mod log;
 pub(crate) mod quorum;
 pub(crate) mod restart;
 mod sections;
@@ -43,6 +46,7 @@ pub use services::Services;
 pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
     vec![
         Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
+        Arc::new(drain_node::DrainNode(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
@@ -51,6 +55,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
+        Arc::new(uncordon_node::UncordonNode(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
     ]
 }

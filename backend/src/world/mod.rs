@@ -27,8 +27,8 @@ pub use error::{UnreachableKind, WorldError};
 pub use hosts::{ClockReading, HostBook, HostConnection, ScannedKey};
 pub use job::{DeathCause, JobId, JobRead, JobSpec, JobStart, JobStatus, NotAJobName};
 pub use kube::{
-    DeploymentCounts, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubeWatch, NodeEvent,
-    Readiness,
+    DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
+    KubeWatch, NodeEvent, PodId, PodOwner, Readiness,
 };
 pub use real::{RealWorld, WorldSettings};
 pub use secret::Secret;

@@ -34,7 +34,10 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         }
     }
     println!("set-up: apt-get install {}", wanted.join(" "));
-    for (_, unit) in MASKED.iter().filter(|(package, _)| wanted.contains(package)) {
+    for (_, unit) in MASKED
+        .iter()
+        .filter(|(package, _)| wanted.contains(package))
+    {
         mask(unit)?;
     }
     let _policy = Policy::set()?;

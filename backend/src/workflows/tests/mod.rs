@@ -1,6 +1,7 @@
 //! Workflows in the world in memory: forms, plans, evidence, and the checks that every workflow gets.
 
 mod conformance;
+mod drain;
 mod evidence;
 mod forms;
 mod lab;

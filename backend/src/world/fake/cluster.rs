@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::State;
 use super::k3s::Fate;
+use crate::world::PodOwner;
 
 /// Clusters by number.
 pub(super) type Clusters = BTreeMap<u64, Cluster>;
@@ -27,6 +28,8 @@ pub(super) struct Cluster {
     pub(super) sans: BTreeSet<String>,
     /// Names whose node password is kept.
     pub(super) passwords: BTreeSet<String>,
+    /// Pods by number, rising.
+    pub(super) pods: BTreeMap<u64, Pod>,
 }
 
 /// A Node.
@@ -34,6 +37,19 @@ pub(super) struct Node {
     pub(super) host: HostId,
     pub(super) uid: String,
     pub(super) server: bool,
+    pub(super) cordoned: bool,
+}
+
+/// A pod. It comes back elsewhere when it has to leave its node, unless nobody owns it.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) node: String,
+    pub(super) owner: PodOwner,
+    /// A disruption budget lets it go only from then on.
+    pub(super) held_until: Option<Instant>,
+    /// It goes at that time, if its node is up.
+    pub(super) leaves: Option<Instant>,
 }
 
 /// An etcd member.
@@ -46,7 +62,47 @@ pub(super) struct Member {
     pub(super) leaves: Option<Instant>,
 }
 
+/// Grace of a pod that is evicted.
+pub(super) const POD_LEAVES: Duration = Duration::from_secs(30);
+
 impl Cluster {
+    /// Somewhere to run: the first node that takes new pods.
+    fn open_node(&self) -> Option<String> {
+        let open = self.nodes.iter().find(|(_, node)| !node.cordoned);
+        open.map(|(name, _)| name.clone())
+    }
+
+    /// A pod goes; its controller makes another one.
+    pub(super) fn replace(&mut self, number: u64) {
+        let Some(gone) = self.pods.remove(&number) else {
+            return;
+        };
+        let comes_back = match gone.owner {
+            PodOwner::Nobody => None,
+            PodOwner::DaemonSet | PodOwner::Node => {
+                Some(gone.node.clone()).filter(|node| self.nodes.contains_key(node))
+            }
+            PodOwner::StatefulSet | PodOwner::Other(_) => self.open_node(),
+        };
+        if let Some(node) = comes_back {
+            let next = self
+                .pods
+                .keys()
+                .next_back()
+                .map_or(1, |last| last + 1)
+                .max(number + 1);
+            self.pods.insert(
+                next,
+                Pod {
+                    node,
+                    held_until: None,
+                    leaves: None,
+                    ..gone
+                },
+            );
+        }
+    }
+
     pub(super) fn delete_node(&mut self, name: &str) -> bool {
         let Some(node) = self.nodes.remove(name) else {
             return false;
@@ -74,10 +130,45 @@ impl State {
                 Next::K3sIsUp(host) => self.come_up(host),
             }
         }
+        self.let_pods_go(now);
         for cluster in self.clusters.values_mut() {
             cluster
                 .members
                 .retain(|m| m.leaves.is_none_or(|at| at > now));
+        }
+    }
+
+    /// Pods whose grace is over go when their node's kubelet says so, and come back on another node.
+    fn let_pods_go(&mut self, now: Instant) {
+        let up: BTreeSet<HostId> = self
+            .hosts
+            .keys()
+            .copied()
+            .filter(|host| self.runs(*host))
+            .collect();
+        for cluster in self.clusters.values_mut() {
+            let nodes = &cluster.nodes;
+            let alive = |name: &str| nodes.get(name).is_some_and(|n| up.contains(&n.host));
+            let gone: Vec<u64> = cluster
+                .pods
+                .iter()
+                .filter(|(_, pod)| pod.leaves.is_some_and(|at| at <= now) && alive(&pod.node))
+                .map(|(number, _)| *number)
+                .collect();
+            for number in gone {
+                cluster.replace(number);
+            }
+            let nodes = &cluster.nodes;
+            // The garbage collector takes the pods of a Node that is deleted.
+            let orphans: Vec<u64> = cluster
+                .pods
+                .iter()
+                .filter(|(_, pod)| !nodes.contains_key(&pod.node))
+                .map(|(number, _)| *number)
+                .collect();
+            for number in orphans {
+                cluster.replace(number);
+            }
         }
     }
 

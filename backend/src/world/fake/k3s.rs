@@ -192,6 +192,7 @@ impl State {
             host: id,
             uid: format!("uid-{suffix}"),
             server: !agent,
+            cordoned: false,
         });
         let mut files = vec![
             (

@@ -1,5 +1,6 @@
 //! The Kubernetes API in memory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,12 +8,12 @@ use futures::StreamExt as _;
 use futures::stream;
 use tokio::time::{Instant, sleep};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, POD_LEAVES, Pod};
 use super::k3s::{Fate, VERSION};
 use super::{FakeWorld, LATENCY, State, net};
 use crate::world::{
-    DeploymentCounts, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubeWatch, NodeEvent,
-    Readiness, Result, WorldError,
+    DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
+    KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
 };
 
 /// How often a kubelet renews its lease.
@@ -81,13 +82,40 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
             roles,
             version: VERSION.to_owned(),
             address: host.address.clone(),
-            cordoned: false,
+            cordoned: node.cordoned,
             etcd_member_name: member.map(|m| m.name.clone()),
             node_args: None,
             boot_id: host.boot_id(),
         }
     };
     cluster.nodes.iter().map(node).collect()
+}
+
+fn number_of(pod: &PodId) -> Option<u64> {
+    pod.uid.parse().ok()
+}
+
+fn seen(number: u64, pod: &Pod) -> KubePod {
+    KubePod {
+        id: PodId {
+            namespace: "default".to_owned(),
+            name: pod.name.clone(),
+            uid: number.to_string(),
+        },
+        node: pod.node.clone(),
+        owner: pod.owner.clone(),
+        owner_name: match pod.owner {
+            PodOwner::Nobody => String::new(),
+            PodOwner::DaemonSet | PodOwner::StatefulSet | PodOwner::Node | PodOwner::Other(_) => {
+                pod.name.clone()
+            }
+        },
+        finished: false,
+        ready: pod.leaves.is_none(),
+        terminating_until: pod.leaves.map(|_| coxswain_wire::Timestamp(0)),
+        scratch: false,
+        claims: BTreeSet::new(),
+    }
 }
 
 #[async_trait]
@@ -165,6 +193,62 @@ impl Kube for FakeKube {
         self.ask(|_, _| DeploymentCounts {
             wanted: 1,
             ready: 1,
+        })
+        .await
+    }
+
+    async fn set_cordoned(&self, node: &str, cordoned: bool) -> Result<()> {
+        self.ask(
+            |state, number| match cluster(state, number).nodes.get_mut(node) {
+                Some(found) => {
+                    found.cordoned = cordoned;
+                    Ok(())
+                }
+                None => Err(WorldError::Kube {
+                    endpoint: self.access.endpoints[0].name.clone(),
+                    status: Some(404),
+                    detail: format!("nodes \"{node}\" not found"),
+                }),
+            },
+        )
+        .await?
+    }
+
+    async fn pods(&self, node: Option<&str>) -> Result<Vec<KubePod>> {
+        self.ask(|state, number| {
+            cluster(state, number)
+                .pods
+                .iter()
+                .filter(|(_, pod)| node.is_none_or(|node| node == pod.node))
+                .map(|(number, pod)| seen(*number, pod))
+                .collect()
+        })
+        .await
+    }
+
+    async fn evict(&self, pod: &PodId) -> Result<Eviction> {
+        self.ask(|state, number| {
+            let pods = &mut cluster(state, number).pods;
+            let Some(found) = number_of(pod).and_then(|number| pods.get_mut(&number)) else {
+                return Eviction::Accepted;
+            };
+            if found.held_until.is_some_and(|until| until > Instant::now()) {
+                return Eviction::Blocked {
+                    why: "Cannot evict pod as it would violate the pod's disruption budget."
+                        .to_owned(),
+                };
+            }
+            found.leaves.get_or_insert(Instant::now() + POD_LEAVES);
+            Eviction::Accepted
+        })
+        .await
+    }
+
+    async fn force_delete(&self, pod: &PodId) -> Result<bool> {
+        self.ask(|state, number| {
+            let cluster = cluster(state, number);
+            let found = number_of(pod).filter(|number| cluster.pods.contains_key(number));
+            found.map(|number| cluster.replace(number)).is_some()
         })
         .await
     }

@@ -28,7 +28,7 @@ pub use picture::{ClusterPicture, HostPicture, WorldPicture};
 
 use super::{
     ClockReading, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube, KubeAccess,
-    Output, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World, WorldError,
+    Output, PodOwner, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World, WorldError,
 };
 use cluster::Clusters;
 use host::Hosts;
@@ -92,6 +92,50 @@ impl FakeWorld {
     /// If there is no such host.
     pub fn stop_k3s(&self, host: HostId) {
         self.change(host, FakeHost::stop_k3s);
+    }
+
+    /// Lets a pod of the first cluster run on a node. A disruption budget may hold it for a while from now on.
+    ///
+    /// # Panics
+    /// If there is no cluster.
+    pub fn pod(&self, name: &str, node: &str, owner: PodOwner, held_for: Option<Duration>) {
+        let mut state = self.now();
+        let number = state.unique();
+        let cluster = state.clusters.values_mut().next();
+        let pod = cluster::Pod {
+            name: name.to_owned(),
+            node: node.to_owned(),
+            owner,
+            held_until: held_for.map(|time| Instant::now() + time),
+            leaves: None,
+        };
+        cluster
+            .expect("the test set a cluster up")
+            .pods
+            .insert(number, pod);
+    }
+
+    /// Lets a node of the first cluster take no new pods.
+    pub fn cordon(&self, node: &str) {
+        let mut state = self.now();
+        let cluster = state.clusters.values_mut().next();
+        if let Some(node) = cluster.and_then(|c| c.nodes.get_mut(node)) {
+            node.cordoned = true;
+        }
+    }
+
+    /// Names of the pods on a node of the first cluster, sorted.
+    #[must_use]
+    pub fn pods_on(&self, node: &str) -> Vec<String> {
+        let state = self.now();
+        let pods = state.clusters.values().next().into_iter();
+        let mut names: Vec<String> = pods
+            .flat_map(|c| c.pods.values())
+            .filter(|pod| pod.node == node)
+            .map(|pod| pod.name.clone())
+            .collect();
+        names.sort_unstable();
+        names
     }
 
     /// Lets HAProxy on a host run with a cluster's section.

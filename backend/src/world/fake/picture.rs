@@ -39,6 +39,8 @@ pub struct ClusterPicture {
     pub nodes: Vec<String>,
     /// Names of the hosts that are etcd members.
     pub members: Vec<String>,
+    /// Nodes that take no new pods.
+    pub cordoned: Vec<String>,
 }
 
 pub(super) fn take(state: &State) -> WorldPicture {
@@ -75,6 +77,12 @@ pub(super) fn take(state: &State) -> WorldPicture {
             members.sort_unstable();
             ClusterPicture {
                 nodes: cluster.nodes.keys().cloned().collect(),
+                cordoned: cluster
+                    .nodes
+                    .iter()
+                    .filter(|(_, node)| node.cordoned)
+                    .map(|(name, _)| name.clone())
+                    .collect(),
                 members,
             }
         });

@@ -3,22 +3,22 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use ::kube::api::{DeleteParams, ListParams};
+use ::kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions};
 use ::kube::config::AuthInfo;
 use ::kube::{Api, Client, Config, Error};
 use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Secret as KubeSecret};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret as KubeSecret};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::super::error::chain;
 use super::super::{Result, Secret, WorldError};
 use super::{
-    DeploymentCounts, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubeWatch, Readiness,
-    convert, watch,
+    DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
+    KubeWatch, PodId, Readiness, convert, pods, watch,
 };
 
 /// For TCP and TLS with one endpoint.
@@ -181,6 +181,14 @@ fn sum_up(mut failures: Vec<WorldError>) -> WorldError {
     all
 }
 
+/// Only this very pod, not another one of its name.
+fn only(pod: &PodId, params: DeleteParams) -> DeleteParams {
+    params.preconditions(Preconditions {
+        uid: Some(pod.uid.clone()),
+        resource_version: None,
+    })
+}
+
 /// True if it was there.
 fn deleted<T>(result: std::result::Result<T, Error>) -> std::result::Result<bool, Error> {
     match result {
@@ -309,6 +317,79 @@ impl Kube for KubeClient {
                     Some(token) if !token.is_empty() => page = page.continue_token(&token),
                     Some(_) | None => return Ok(counts),
                 }
+            }
+        })
+        .await
+    }
+
+    async fn set_cordoned(&self, node: &str, cordoned: bool) -> Result<()> {
+        let patch = serde_json::json!({"spec": {"unschedulable": cordoned}});
+        self.first(|client| {
+            let patch = Patch::Strategic(&patch);
+            async move {
+                Api::<Node>::all(client)
+                    .patch(node, &PatchParams::default(), &patch)
+                    .await
+                    .map(drop)
+            }
+        })
+        .await
+    }
+
+    async fn pods(&self, node: Option<&str>) -> Result<Vec<KubePod>> {
+        self.first(|client| async move {
+            let api = Api::<Pod>::all(client);
+            let mut page = ListParams::default().limit(PAGE);
+            if let Some(node) = node {
+                page = page.fields(&format!("spec.nodeName={node}"));
+            }
+            let mut pods = Vec::new();
+            loop {
+                let list = api.list(&page).await?;
+                pods.extend(list.items.into_iter().map(pods::pod));
+                match list.metadata.continue_ {
+                    Some(token) if !token.is_empty() => page = page.continue_token(&token),
+                    Some(_) | None => return Ok(pods),
+                }
+            }
+        })
+        .await
+    }
+
+    async fn evict(&self, pod: &PodId) -> Result<Eviction> {
+        self.first(|client| async move {
+            let params = EvictParams {
+                delete_options: Some(only(pod, DeleteParams::default())),
+                ..EvictParams::default()
+            };
+            let asked = Api::<Pod>::namespaced(client, &pod.namespace)
+                .evict(&pod.name, &params)
+                .await;
+            match asked {
+                Ok(_) => Ok(Eviction::Accepted),
+                Err(Error::Api(said)) => match said.code {
+                    // Gone, or another pod of this name by now.
+                    404 | 409 => Ok(Eviction::Accepted),
+                    429 => Ok(Eviction::Blocked {
+                        why: said.message.clone(),
+                    }),
+                    _ => Err(Error::Api(said)),
+                },
+                Err(other) => Err(other),
+            }
+        })
+        .await
+    }
+
+    async fn force_delete(&self, pod: &PodId) -> Result<bool> {
+        self.first(|client| async move {
+            let params = only(pod, DeleteParams::default().grace_period(0));
+            let asked = Api::<Pod>::namespaced(client, &pod.namespace)
+                .delete(&pod.name, &params)
+                .await;
+            match deleted(asked) {
+                Err(Error::Api(said)) if said.code == 409 => Ok(false),
+                other => other,
             }
         })
         .await

@@ -2,6 +2,7 @@
 
 mod client;
 mod convert;
+mod pods;
 mod watch;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use futures::stream::BoxStream;
 use super::{Result, Secret};
 
 pub(super) use client::KubeClient;
+pub use pods::{Eviction, KubePod, PodId, PodOwner};
 
 /// One way to the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +167,32 @@ pub trait Kube: Send + Sync {
     /// # Errors
     /// [`super::WorldError::Kube`].
     async fn deployments(&self) -> Result<DeploymentCounts>;
+
+    /// Marks a node unschedulable, or schedulable again.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`], also if there is no such node.
+    async fn set_cordoned(&self, node: &str, cordoned: bool) -> Result<()>;
+
+    /// Pods of all namespaces; of one node, if one is named.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn pods(&self, node: Option<&str>) -> Result<Vec<KubePod>>;
+
+    /// Asks for a pod to go by the eviction API, which heeds disruption budgets. A pod that is gone, or is
+    /// another one by now, is [`Eviction::Accepted`].
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn evict(&self, pod: &PodId) -> Result<Eviction>;
+
+    /// Takes a pod off the API without waiting for its kubelet. Only for pods of a node that is surely dead: two
+    /// of a StatefulSet could run at a time otherwise. True if it was there.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn force_delete(&self, pod: &PodId) -> Result<bool>;
 
     /// Follows the nodes.
     fn watch_nodes(&self) -> KubeWatch;

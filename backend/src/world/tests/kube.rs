@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::tls_server::{Ca, TlsServer};
 use crate::world::kube::KubeClient;
-use crate::world::{Kube, KubeAccess, KubeEndpoint, NodeEvent, Secret, WorldError};
+use crate::world::{
+    Eviction, Kube, KubeAccess, KubeEndpoint, NodeEvent, PodId, PodOwner, Secret, WorldError,
+};
 
 fn api(path: &str, query: &str) -> (u16, String) {
     let node = json!({
@@ -45,6 +47,20 @@ fn api(path: &str, query: &str) -> (u16, String) {
             {"metadata": {}, "spec": {"replicas": 3, "selector": {}, "template": {}}, "status": {"readyReplicas": 2}},
             {"metadata": {}, "spec": {"selector": {}, "template": {}}}]),
         ),
+        "/api/v1/pods" if query.contains("fieldSelector=spec.nodeName%3Dnode1") => list(
+            "PodList",
+            json!([pod("web", Some("ReplicaSet")), pod("bare", None)]),
+        ),
+        "/api/v1/namespaces/default/pods/web/eviction" => {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+                "reason": "TooManyRequests", "message": "Cannot evict pod"});
+            return (429, status.to_string());
+        }
+        "/api/v1/namespaces/default/pods/bare/eviction" => {
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201})
+        }
+        "/api/v1/namespaces/default/pods/web" => pod("web", Some("ReplicaSet")),
+        "/api/v1/nodes/node1" => node,
         "/api/v1/namespaces/kube-system/secrets" => {
             list("SecretList", json!([{"metadata": {"name": "k3s-serving"}}]))
         }
@@ -55,6 +71,22 @@ fn api(path: &str, query: &str) -> (u16, String) {
         }
     };
     (200, body.to_string())
+}
+
+fn pod(name: &str, owner: Option<&str>) -> serde_json::Value {
+    let owners: Vec<_> = owner
+        .map(|kind| {
+            json!({"apiVersion": "apps/v1", "kind": kind, "name": format!("{name}-5c7"), "uid": "o", "controller": true})
+        })
+        .into_iter()
+        .collect();
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}"), "ownerReferences": owners,
+            "deletionTimestamp": "2026-11-23T05:00:00Z"},
+        "spec": {"nodeName": "node1", "containers": [], "volumes": [
+            {"name": "scratch", "emptyDir": {}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": "data-0"}}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
 }
 
 async fn cluster() -> (TlsServer, KubeAccess) {
@@ -117,6 +149,44 @@ async fn a_dead_load_balancer_is_passed_by() {
     let dead = kube.readyz("lb").await.unwrap();
     assert!(!dead.ready && dead.text.contains("refused"), "{dead:?}");
     assert!(kube.readyz("other").await.is_err());
+}
+
+#[tokio::test]
+async fn pods_are_read_evicted_and_taken_off() {
+    let (server, access) = cluster().await;
+    let kube = KubeClient::new(&access).unwrap();
+    let pods = kube.pods(Some("node1")).await.unwrap();
+    let web = &pods[0];
+    assert_eq!(web.id.to_string(), "default/web");
+    assert_eq!(web.owner, PodOwner::Other("ReplicaSet".to_owned()));
+    assert_eq!(pods[1].owner, PodOwner::Nobody);
+    assert!(web.ready && web.scratch && !web.finished && web.leaves_at_drain());
+    assert_eq!(web.claims.iter().collect::<Vec<_>>(), ["data-0"]);
+    assert_eq!(web.terminating_until.unwrap().0, 1_795_410_000_000);
+
+    let blocked = kube.evict(&web.id).await.unwrap();
+    assert_eq!(
+        blocked,
+        Eviction::Blocked {
+            why: "Cannot evict pod".to_owned()
+        }
+    );
+    assert_eq!(kube.evict(&pods[1].id).await.unwrap(), Eviction::Accepted);
+    let gone = PodId {
+        name: "gone".to_owned(),
+        ..web.id.clone()
+    };
+    assert_eq!(kube.evict(&gone).await.unwrap(), Eviction::Accepted);
+    assert!(kube.force_delete(&web.id).await.unwrap());
+    assert!(!kube.force_delete(&gone).await.unwrap());
+    kube.set_cordoned("node1", true).await.unwrap();
+    assert!(kube.set_cordoned("node9", true).await.is_err());
+    let asked = server.seen.lock().unwrap();
+    assert!(
+        asked
+            .iter()
+            .any(|(_, _, path)| path.ends_with("/web/eviction"))
+    );
 }
 
 #[tokio::test]
