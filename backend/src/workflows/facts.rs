@@ -3,12 +3,8 @@
 //! The subject of a fact is a host's name, or the cluster's for what is about all of them: that is how the
 //! engine knows which facts a run has changed itself.
 
-mod balancer;
+pub(super) mod balancer;
 mod host;
-#[expect(
-    dead_code,
-    reason = "the workflows that change a living cluster begin with it"
-)]
 pub(super) mod living;
 mod ports;
 mod reach;
@@ -130,7 +126,8 @@ pub(super) async fn of_checks(
         }
     }
     let of_source = source::facts(world, cluster, &answering, &checks.source).await;
-    let (of_balancers, balancers) = balancer::facts(world, checks).await;
+    let (of_balancers, balancers) =
+        balancer::facts(world, &checks.load_balancers, &checks.section).await;
     let of_ways = reach::facts(world, cluster, &answering, &balancers, checks).await;
     facts.extend(of_source.into_iter().chain(of_balancers).chain(of_ways));
     facts

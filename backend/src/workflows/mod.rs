@@ -7,6 +7,7 @@ mod facts;
 mod form;
 mod install_form;
 mod join;
+mod load_balancer;
 mod nodes;
 mod step_list;
 mod uninstall;
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
     vec![
         Arc::new(bootstrap::Bootstrap),
         Arc::new(join::Join),
+        Arc::new(load_balancer::LoadBalancer),
         Arc::new(uninstall::Uninstall),
     ]
 }

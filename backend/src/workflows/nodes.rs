@@ -104,7 +104,6 @@ impl Nodes {
     }
 
     /// The cluster as evidence looks at it.
-    #[expect(dead_code, reason = "for the workflows that change a living cluster")]
     pub(super) fn living(&self) -> Living {
         Living {
             servers: self.servers.iter().map(Node::api).collect(),

@@ -1,10 +1,10 @@
 //! Load balancers: HAProxy is there, its port is free, its configuration can take the section.
 
-use coxswain_k3s::haproxy::{CONFIG_FILE, stats_socket};
+use coxswain_k3s::haproxy::{CONFIG_FILE, Section, stats_socket};
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_wire::Fact;
 
-use super::{Checks, connection, fail, host, pass, warn};
+use super::{connection, fail, host, pass, warn};
 use crate::steps::ApiHost;
 use crate::steps::inspect::inspect;
 use crate::world::{RemoteCommand, Script, World, WorldError};
@@ -16,13 +16,14 @@ pub(crate) const VERSION: Script = Script {
 };
 
 /// Facts of every load balancer, and the load balancers that answer.
-pub(super) async fn facts<'a>(
+pub(in crate::workflows) async fn facts<'a>(
     world: &dyn World,
-    checks: &'a Checks,
+    load_balancers: &'a [ApiHost],
+    section: &Section,
 ) -> (Vec<Fact>, Vec<&'a ApiHost>) {
     let (mut facts, mut answering) = (Vec::new(), Vec::new());
-    for lb in &checks.load_balancers {
-        match of_one(world, checks, lb).await {
+    for lb in load_balancers {
+        match of_one(world, section, lb).await {
             Ok(found) => {
                 facts.extend(found);
                 answering.push(lb);
@@ -33,7 +34,11 @@ pub(super) async fn facts<'a>(
     (facts, answering)
 }
 
-async fn of_one(world: &dyn World, checks: &Checks, lb: &ApiHost) -> Result<Vec<Fact>, WorldError> {
+async fn of_one(
+    world: &dyn World,
+    section: &Section,
+    lb: &ApiHost,
+) -> Result<Vec<Fact>, WorldError> {
     let name = lb.name.as_str();
     let found = inspect(world, lb.host).await?;
     let version = world
@@ -58,9 +63,9 @@ async fn of_one(world: &dyn World, checks: &Checks, lb: &ApiHost) -> Result<Vec<
     } else {
         pass(name, "HAProxy", version.trim())
     });
-    facts.push(port(name, &found, checks.section.port));
+    facts.push(port(name, &found, section.port));
     let file = world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await?;
-    facts.extend(configuration(name, checks, file.as_deref()));
+    facts.extend(configuration(name, section, file.as_deref()));
     Ok(facts)
 }
 
@@ -80,7 +85,7 @@ fn port(name: &str, found: &HostFacts, port: u16) -> Fact {
     }
 }
 
-fn configuration(name: &str, checks: &Checks, file: Option<&[u8]>) -> Vec<Fact> {
+fn configuration(name: &str, section: &Section, file: Option<&[u8]>) -> Vec<Fact> {
     let Some(file) = file else {
         return vec![fail(
             name,
@@ -97,7 +102,7 @@ fn configuration(name: &str, checks: &Checks, file: Option<&[u8]>) -> Vec<Fact> 
             "Correct the file.",
         )];
     };
-    let mut facts = vec![match checks.section.apply(text) {
+    let mut facts = vec![match section.apply(text) {
         Ok(_) => pass(name, "haproxy.cfg", "can take the cluster's section"),
         Err(e) => fail(
             name,

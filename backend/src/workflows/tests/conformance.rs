@@ -148,6 +148,22 @@ fn uninstall(hosts: &[i64]) -> Example {
     }
 }
 
+/// The section is older than the third server.
+fn load_balancer() -> Example {
+    Example {
+        workflow: "load_balancer",
+        inputs: lab::inputs(&[("cluster", FieldValue::Id(1))]),
+        inventory: lab::running_inventory(),
+        lab: || {
+            let lab = lab::running_lab();
+            let servers = [("node1", "10.0.0.1"), ("node2", "10.0.0.2")];
+            lab.world.balance(lab::LB, "prod", &servers);
+            lab
+        },
+        counted: false,
+    }
+}
+
 /// Killed wherever, nothing runs a second time on any host.
 fn counted(example: Example) -> Example {
     Example {
@@ -191,6 +207,7 @@ conforms! {
     join_agent: join("agent"),
     uninstall_all: uninstall(&[]),
     uninstall_agent: uninstall(&[4]),
+    load_balancer_changed: load_balancer(),
 }
 
 macro_rules! survives_death {
@@ -210,6 +227,7 @@ survives_death! {
     join_of_an_agent_survives_death_at_each_point: join("agent"),
     uninstall_survives_death_at_each_point: uninstall(&[]),
     uninstall_of_an_agent_survives_death_at_each_point: uninstall(&[4]),
+    a_load_balancers_change_survives_death_at_each_point: load_balancer(),
 }
 
 /// The checks above see what they are for.
