@@ -1,6 +1,6 @@
 //! Every path of the page, in one place.
 
-use coxswain_wire::{ClusterId, RunId, StepIndex};
+use coxswain_wire::{ClusterId, RunId, StepIndex, step_number};
 
 pub(crate) const CLUSTERS: &str = "/clusters";
 pub(crate) const NEW_CLUSTER: &str = "/clusters/new";
@@ -26,9 +26,19 @@ pub(crate) fn run(id: RunId) -> String {
     format!("{RUNS}/{id}")
 }
 
+/// A run with a step chosen. Addresses count steps as people do, from 1.
+pub(crate) fn run_step(id: RunId, step: StepIndex) -> String {
+    format!("{RUNS}/{id}?step={}", step_number(step))
+}
+
+/// The step that an address names.
+pub(crate) fn step_of(number: &str) -> Option<StepIndex> {
+    number.parse::<StepIndex>().ok()?.checked_sub(1)
+}
+
 /// A run's log, down to a line of a step.
 pub(crate) fn run_line(id: RunId, step: StepIndex, line: u32) -> String {
-    format!("{RUNS}/{id}?step={step}#L{line}")
+    format!("{}#L{line}", run_step(id, step))
 }
 
 /// The form of a workflow, with the cluster filled in.
@@ -102,5 +112,13 @@ mod tests {
         assert_eq!(Page::of("/runs/x"), Page::Unknown);
         assert_eq!(Page::of("/"), Page::Start);
         assert_eq!(Page::of(SETUP), Page::Start);
+    }
+
+    #[test]
+    fn addresses_count_steps_from_one() {
+        assert_eq!(run_line(RunId(42), 6, 120), "/runs/42?step=7#L120");
+        assert_eq!(step_of("7"), Some(6));
+        assert_eq!(step_of("0"), None);
+        assert_eq!(step_of("-1"), None);
     }
 }

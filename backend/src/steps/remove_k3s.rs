@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
+use coxswain_wire::step_number;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -124,7 +125,7 @@ pub(crate) fn spec(context: &StepContext, keep: &[String]) -> JobSpec {
 
 /// Where a step keeps files of the host aside.
 pub(crate) fn keep_dir(context: &StepContext) -> String {
-    format!("{KEEP_ROOT}/{}-{}", context.run, context.step)
+    format!("{KEEP_ROOT}/{}-{}", context.run, step_number(context.step))
 }
 
 /// The step kind.

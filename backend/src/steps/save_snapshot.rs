@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Attached, Output, Probe, StepContext, StepFailure, StepKind};
+use coxswain_wire::step_number;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,7 +46,7 @@ pub struct Params {}
 pub struct SaveSnapshot(pub Services);
 
 fn name(context: &StepContext) -> String {
-    format!("coxswain-{}-{}", context.run, context.step)
+    format!("coxswain-{}-{}", context.run, step_number(context.step))
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use coxswain_wire::{RunId, StepIndex};
+use coxswain_wire::{RunId, StepIndex, step_number};
 
 use super::{Script, Secret};
 
@@ -20,17 +20,18 @@ pub struct JobId {
 }
 
 impl JobId {
-    /// Name of the transient unit: `coxswain-<run>-<step>-<attempt>.service`.
+    /// Name of the transient unit: `coxswain-<run>-<step>-<attempt>.service`, the step counted from 1.
     #[must_use]
     pub fn unit(&self) -> String {
         format!("coxswain-{self}.service")
     }
 }
 
-/// `<run>-<step>-<attempt>`: the name of its folder.
+/// `<run>-<step>-<attempt>`, the step counted from 1 as on the screen: the name of its folder.
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.run, self.step, self.attempt)
+        let step = step_number(self.step);
+        write!(f, "{}-{step}-{}", self.run, self.attempt)
     }
 }
 
@@ -48,7 +49,11 @@ impl FromStr for JobId {
         let (run, step, attempt) = (next()?, next()?, next()?);
         let job = Self {
             run: RunId(run.parse().map_err(|_| NotAJobName)?),
-            step: step.parse().map_err(|_| NotAJobName)?,
+            step: step
+                .parse::<StepIndex>()
+                .ok()
+                .and_then(|number| number.checked_sub(1))
+                .ok_or(NotAJobName)?,
             attempt: attempt.parse().map_err(|_| NotAJobName)?,
         };
         // The way back must give the same text: no sign, no leading zero, nothing behind.
@@ -190,5 +195,24 @@ impl JobRead {
     #[must_use]
     pub fn complete(&self, offset: u64) -> bool {
         self.status != JobStatus::Running && offset + self.bytes.len() as u64 >= self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_counts_steps_from_one_and_leads_back() {
+        let job = JobId {
+            run: RunId(7),
+            step: 2,
+            attempt: 1,
+        };
+        assert_eq!(job.unit(), "coxswain-7-3-1.service");
+        assert_eq!(job.to_string().parse(), Ok(job));
+        for bad in ["", "7", "7-0-1", "7-03-1", "7-3", "7-3-1-1", "7--3-1"] {
+            assert_eq!(bad.parse::<JobId>(), Err(NotAJobName), "{bad}");
+        }
     }
 }

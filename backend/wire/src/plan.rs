@@ -4,8 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ClusterId, HostId};
 
-/// Position of a step in its plan, counted from 0 over all stages.
+/// Position of a step in its plan, counted from 0 over all stages. People read [`step_number`].
 pub type StepIndex = u32;
+
+/// What people call a step, on screen, in downloads, in names of jobs and snapshots: counted from 1.
+#[must_use]
+pub fn step_number(index: StepIndex) -> u32 {
+    index.saturating_add(1)
+}
 
 /// Position of a stage in its plan, counted from 0.
 pub type StageIndex = u32;

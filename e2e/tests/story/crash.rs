@@ -101,8 +101,9 @@ async fn hold(story: &Story, run: &Run, server: &str) -> Result<String> {
     };
     let step = run.install_on(server)?;
     ensure!(
-        job == format!("{}-{step}-1", run.id),
-        "the job is {job}, the step {step}"
+        job == format!("{}-{}-1", run.id, step + 1),
+        "the job is {job}, the step {}",
+        step + 1
     );
     story
         .browser

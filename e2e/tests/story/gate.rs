@@ -154,7 +154,7 @@ pub(crate) async fn completed(story: &Story, run: &Run) -> Result<()> {
         let good = ["succeeded", "already_satisfied"]
             .iter()
             .any(|status| step["status"] == *status);
-        ensure!(good, "step {index}: {step}");
+        ensure!(good, "step {}: {step}", index + 1);
     }
     for (server, index) in &run.installs {
         let step = &steps[usize::try_from(*index)?];

@@ -60,7 +60,8 @@ async fn shown(story: &Story) -> Result<Lines> {
         for (index, number) in numbered.keys().enumerate() {
             ensure!(
                 *number == index + 1,
-                "step {step}: after line {index} comes line {number}"
+                "step {}: after line {index} comes line {number}",
+                step + 1
             );
         }
         lines.insert(step, numbered.into_values().collect());
@@ -114,7 +115,8 @@ fn same(place: &str, shown: &Lines, wanted: &Lines) -> Result<()> {
         let (here, there) = (shown.get(step), wanted.get(step));
         ensure!(
             here == there,
-            "{place}, step {step}: shows {here:#?}, the download has {there:#?}"
+            "{place}, step {}: shows {here:#?}, the download has {there:#?}",
+            step + 1
         );
     }
     Ok(())

@@ -10,7 +10,8 @@ pub(crate) async fn installers(story: &Story, run: &Run) -> Result<()> {
         let step = run.install_on(server)?;
         let look = "journalctl -q --no-pager -o cat -b _PID=1 | grep -E '^Start(ed|ing) coxswain-' || true";
         let said = story.lab.ssh(server, look).await?;
-        let unit = format!("coxswain-{}-{step}-", run.id);
+        let job = format!("{}-{}-1", run.id, step + 1);
+        let unit = format!("coxswain-{}-{}-", run.id, step + 1);
         let starts: Vec<&str> = said
             .lines()
             .filter(|line| line.starts_with("Started") && line.contains(&unit))
@@ -20,7 +21,7 @@ pub(crate) async fn installers(story: &Story, run: &Run) -> Result<()> {
             "starts of the installer's job on {server}: {starts:?} in {said}"
         );
         ensure!(
-            starts[0].contains(&format!("{unit}1.service")),
+            starts[0].contains(&format!("coxswain-{job}.service")),
             "on {server}: {}",
             starts[0]
         );
@@ -32,7 +33,7 @@ pub(crate) async fn installers(story: &Story, run: &Run) -> Result<()> {
             )
             .await?;
         ensure!(
-            !left.contains(&format!("{}-{step}-1", run.id)),
+            !left.contains(&job),
             "the job's files stay on {server}: {left}"
         );
     }

@@ -202,7 +202,7 @@ fn read_plan(
         "This plan has no gate: it starts working at once."
     };
     view! {
-        {plan::draw(&view, None)}
+        {plan::draw(&view, None, &|_| view! { <span class="quiet">"waits for approval"</span> }.into_any())}
         <div class="plan-foot">
             <p class="plan-foot-note"><Glyph icon=Icon::Info/><span>{note}</span></p>
             <FormFailure form/>

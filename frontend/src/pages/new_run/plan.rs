@@ -1,6 +1,6 @@
 //! A plan as people read it: stages, gates, steps with exact commands, what cannot be undone.
 
-use coxswain_wire::{GateView, PlanView, StageView, StepView};
+use coxswain_wire::{GateView, PlanView, StageView, StepIndex, StepView, step_number};
 use leptos::prelude::*;
 
 use crate::components::callout::callout;
@@ -9,8 +9,11 @@ use crate::components::icon::{Glyph, Icon};
 use crate::format;
 use crate::words::Tone;
 
+/// Says where the gate of a stage stands.
+pub(crate) type GateWords<'a> = &'a dyn Fn(usize) -> AnyView;
+
 /// Draws a plan; with a step that one is open.
-pub(crate) fn draw(plan: &PlanView, open: Option<u32>) -> AnyView {
+pub(crate) fn draw(plan: &PlanView, open: Option<StepIndex>, words: GateWords<'_>) -> AnyView {
     let steps: usize = plan.stages.iter().map(|s| s.steps.len()).sum();
     let irreversible = plan
         .stages
@@ -44,17 +47,17 @@ pub(crate) fn draw(plan: &PlanView, open: Option<u32>) -> AnyView {
             </div>
             {warnings}
             <ol class="plan-stages">
-                {plan.stages.iter().enumerate().map(|(n, s)| stage(n, s, open)).collect_view()}
+                {plan.stages.iter().enumerate().map(|(n, s)| stage(n, s, open, words)).collect_view()}
             </ol>
         </div>
     }
     .into_any()
 }
 
-fn stage(n: usize, stage: &StageView, open: Option<u32>) -> AnyView {
+fn stage(n: usize, stage: &StageView, open: Option<StepIndex>, words: GateWords<'_>) -> AnyView {
     view! {
         <li class="plan-stage">
-            {stage.gate.as_ref().map(gate)}
+            {stage.gate.as_ref().map(|g| gate(g, words(n)))}
             <h2 class="plan-stage-title">
                 <span class="plan-stage-number">{n + 1}</span>
                 {stage.title.clone()}
@@ -66,7 +69,7 @@ fn stage(n: usize, stage: &StageView, open: Option<u32>) -> AnyView {
     .into_any()
 }
 
-fn gate(gate: &GateView) -> AnyView {
+fn gate(gate: &GateView, words: AnyView) -> AnyView {
     let list = gate
         .irreversible
         .iter()
@@ -78,7 +81,7 @@ fn gate(gate: &GateView) -> AnyView {
             <Glyph icon=Icon::Approvals/>
             <div>
                 <strong>{gate.title.clone()}</strong>
-                <span class="quiet">"waits for approval"</span>
+                {words}
                 {irreversible.then(|| view! {
                     <div class="plan-gate-more"><span class="toned tone-bad">"Cannot be undone:"</span><ul>{list}</ul></div>
                 }.into_any())}
@@ -88,7 +91,7 @@ fn gate(gate: &GateView) -> AnyView {
     .into_any()
 }
 
-fn step(step: &StepView, open: Option<u32>) -> AnyView {
+fn step(step: &StepView, open: Option<StepIndex>) -> AnyView {
     let commands = step
         .commands
         .iter()
@@ -106,7 +109,7 @@ fn step(step: &StepView, open: Option<u32>) -> AnyView {
             <details class="plan-step" open=open == Some(step.index)>
                 <summary>
                     <Glyph icon=Icon::ChevronRight/>
-                    <span class="plan-step-index num">{step.index}</span>
+                    <span class="plan-step-index num">{step_number(step.index)}</span>
                     <span class="plan-step-title">{step.title.clone()}</span>
                     <span class="plan-step-marks">
                         {step.irreversible.then(|| view! { <span class="tag tone-bad">"irreversible"</span> }.into_any())}

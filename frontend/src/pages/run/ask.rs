@@ -1,6 +1,6 @@
 //! The dialogs before commands that leave something behind: stop, kill, unwind, abandon.
 
-use coxswain_wire::{CommandKind, HostId, RunCommand, RunView, StepIndex, UnwindView};
+use coxswain_wire::{CommandKind, HostId, RunCommand, RunView, StepIndex, UnwindView, step_number};
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 
@@ -137,7 +137,7 @@ fn Unwind(run: Run) -> impl IntoView {
                 let (name, target) = title(step.index);
                 view! {
                     <li class="unwind-step">
-                        <span class="num quiet">{step.index}</span>
+                        <span class="num quiet">{step_number(step.index)}</span>
                         <span class="stack">
                             <span class="strong">{step.undo.clone()}</span>
                             <span class="quiet">{format!("undoes: {name}")}</span>
@@ -149,7 +149,7 @@ fn Unwind(run: Run) -> impl IntoView {
             .collect_view();
         let stop = plan.stops_at.map(|index| {
             let (name, target) = title(index);
-            callout(Tone::Warn, Icon::Warn, format!("Stops at step {index}, {name} on {target}: it cannot be undone. Everything before it stays."))
+            callout(Tone::Warn, Icon::Warn, format!("Stops at step {}, {name} on {target}: it cannot be undone. Everything before it stays.", step_number(index)))
         });
         let hash = plan.sha256.clone();
         view! {

@@ -34,7 +34,7 @@ fn line(entry: HistoryEntry) -> AnyView {
                 {entry.actor.clone().map(|actor| view! { <strong>{actor}" "</strong> }.into_any())}
                 {entry.text}
             </span>
-            <span class="num quiet">{entry.seq}</span>
+            <span class="num quiet">{entry.seq + 1}</span>
         </li>
     }
     .into_any()

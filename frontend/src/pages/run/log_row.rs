@@ -1,6 +1,6 @@
 //! One row of the log. Output is set as text, never as HTML.
 
-use coxswain_wire::{RunId, StepIndex};
+use coxswain_wire::{RunId, StepIndex, step_number};
 use leptos::prelude::*;
 
 use super::viewport::LINE_PX;
@@ -133,7 +133,7 @@ pub(super) fn draw(
                         class="log-number"
                         href=paths::run_line(run, step, number)
                         tabindex="-1"
-                        aria-label=format!("Link to line {number} of step {step}")
+                        aria-label=format!("Link to line {number} of step {}", step_number(step))
                         on:click=move |event| {
                             event.prevent_default();
                             event.stop_propagation();
@@ -143,7 +143,7 @@ pub(super) fn draw(
                         {number}
                     </a>
                     <span class="log-time" title=format::utc(line.row.at)>{format::clock(line.row.at)}</span>
-                    {line.target.clone().map(|target| view! { <span class="log-target" title=format!("step {step}")>{target}</span> }.into_any())}
+                    {line.target.clone().map(|target| view! { <span class="log-target" title=format!("step {}", step_number(step))>{target}</span> }.into_any())}
                     <span class="log-text">{marked_text(text, &line.needle)}</span>
                 </div>
             }

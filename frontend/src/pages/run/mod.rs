@@ -5,6 +5,7 @@
 mod announce;
 mod ask;
 mod gate;
+mod gate_state;
 mod head;
 mod history;
 mod log_row;
@@ -112,7 +113,7 @@ fn page(app: App, id: RunId, view: RunView) -> AnyView {
         view: RwSignal::new(view),
         log: StoredValue::new(Log::default()),
         log_turn: RwSignal::new(0),
-        step: Memo::new(move |_| query.with(|q| q.get_str("step").and_then(|s| s.parse().ok()))),
+        step: Memo::new(move |_| query.with(|q| q.get_str("step").and_then(paths::step_of))),
         asking: RwSignal::new(None),
     };
     // Dropped, and thereby closed, with this part of the page.
@@ -136,7 +137,8 @@ fn page(app: App, id: RunId, view: RunView) -> AnyView {
         {move || match tab.get().as_str() {
             "plan" => {
                 let step = run.step.get_untracked();
-                run.view.with_untracked(|v| plan::draw(&v.plan, step))
+                let gate = move |stage| gate_state::gate_state(run, stage);
+                run.view.with_untracked(|v| plan::draw(&v.plan, step, &gate))
             }
             "history" => view! { <history::History run/> }.into_any(),
             "timeline" => view! { <timeline::Timeline run/> }.into_any(),

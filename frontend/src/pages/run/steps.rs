@@ -6,10 +6,11 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 
 use super::Run;
+use super::gate_state::gate_state;
 use crate::components::badge::StatusIcon;
 use crate::components::button::IconButton;
 use crate::components::icon::{Glyph, Icon};
-use crate::components::time::{Ago, Elapsed};
+use crate::components::time::Elapsed;
 use crate::components::when::when;
 use crate::paths;
 use crate::words::{self, is_moving, is_trouble};
@@ -21,7 +22,7 @@ pub(super) fn Steps(run: Run) -> impl IntoView {
     let navigate = use_navigate();
     let jump = StoredValue::new_local(move |forward: bool| {
         if let Some(step) = next_trouble(run, forward) {
-            let path = format!("{}?step={step}", paths::run(run.id));
+            let path = paths::run_step(run.id, step);
             navigate(
                 &path,
                 NavigateOptions {
@@ -72,34 +73,10 @@ fn next_trouble(run: Run, forward: bool) -> Option<StepIndex> {
 }
 
 fn stage(run: Run, n: usize, stage: StageView) -> AnyView {
-    let decision = Memo::new(move |_| {
-        run.view
-            .with(|v| v.stages.get(n).and_then(|s| s.decision.clone()))
-    });
     let has_gate = stage.gate.is_some();
     // The one step says what the stage is.
     let single = stage.steps.len() == 1;
-    let gate = move || {
-        if !has_gate {
-            return None;
-        }
-        let view = match decision.get() {
-            Some(d) => {
-                let (tone, icon, word) =
-                    if d.approved { ("good", Icon::Check, "Approved by") } else { ("bad", Icon::Cross, "Rejected by") };
-                view! {
-                    <div class=format!("stage-gate tone-{tone}")>
-                        <Glyph icon/>
-                        <span>{word}" "<strong>{d.actor}</strong>" "<Ago at=Signal::stored(d.at)/>{d.self_approved.then_some(", self-approved")}</span>
-                        {(!d.comment.is_empty()).then(|| view! { <q class="stage-comment">{d.comment}</q> }.into_any())}
-                    </div>
-                }
-                .into_any()
-            }
-            None => view! { <div class="stage-gate"><Glyph icon=Icon::Approvals/><span>"Gate: waits for approval"</span></div> }.into_any(),
-        };
-        Some(view)
-    };
+    let gate = has_gate.then(|| gate_state(run, n));
     let rows = stage
         .steps
         .into_iter()
@@ -149,7 +126,7 @@ fn step_row(run: Run, step: StepView) -> AnyView {
         if chosen.get() {
             paths::run(run.id)
         } else {
-            format!("{}?step={index}", paths::run(run.id))
+            paths::run_step(run.id, index)
         }
     };
     view! {

@@ -116,7 +116,9 @@ fn lane_view(run: Run, lane: Lane) -> AnyView {
     let links = lane
         .bars
         .into_iter()
-        .map(|bar| view! { <li><a href=format!("{}?step={}", paths::run(run.id), bar.index)>{bar.title}</a></li> }.into_any())
+        .map(|bar| {
+            view! { <li><a href=paths::run_step(run.id, bar.index)>{bar.title}</a></li> }.into_any()
+        })
         .collect_view();
     view! {
         <div class="timeline-lane">
