@@ -190,7 +190,8 @@ impl Log {
         }
     }
 
-    fn end(&self) -> RowId {
+    /// Id that the next row will have.
+    pub(crate) fn end(&self) -> RowId {
         self.first + self.rows.len() as u64
     }
 
@@ -204,6 +205,18 @@ impl Log {
         match step {
             Some(step) => self.steps.get(at(step)).map_or(0, |s| s.rows.len()),
             None => self.rows.len(),
+        }
+    }
+
+    /// Number of rows of a step, or of all, from an id on.
+    pub(crate) fn since(&self, step: Option<StepIndex>, id: RowId) -> usize {
+        match step {
+            Some(step) => self.steps.get(at(step)).map_or(0, |s| {
+                s.rows.len() - s.rows.partition_point(|&row| row < id)
+            }),
+            None => {
+                usize::try_from(self.end().saturating_sub(id.max(self.first))).unwrap_or(usize::MAX)
+            }
         }
     }
 
@@ -356,6 +369,17 @@ mod tests {
                 }
             ))
         ));
+    }
+
+    #[test]
+    fn what_came_since_is_counted_by_step() {
+        let mut log = Log::default();
+        log.push(&chunk(1, 0, 1, "a\nb\n"));
+        let seen = log.end();
+        log.push(&chunk(2, 1, 1, "c\n"));
+        log.push(&chunk(3, 0, 1, "d\ne\n"));
+        let new = [None, Some(0), Some(1), Some(2)].map(|step| log.since(step, seen));
+        assert_eq!(new, [3, 2, 1, 0]);
     }
 
     #[test]

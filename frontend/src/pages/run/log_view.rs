@@ -15,6 +15,7 @@ use crate::components::button::IconButton;
 use crate::components::icon::{Glyph, Icon};
 use crate::components::keyed::{Entry, keyed};
 use crate::components::when::when;
+use crate::log::{Log, RowId};
 use crate::{api, browser, format, paths, storage};
 
 /// Hits counted at most.
@@ -108,17 +109,24 @@ pub(super) fn LogView(run: Run) -> impl IntoView {
             request_animation_frame(move || port.reveal(position));
         }
     });
-    let seen = RwSignal::new(0usize);
+    // Everything before this row was in sight at the end of the log once. What a run that is over has printed is
+    // not new.
+    let seen = RwSignal::new(if over { RowId::MAX } else { 0 });
     let total = Memo::new(move |_| {
         run.log_turn.track();
         run.log.with_value(|log| log.len(run.step.get()))
     });
     Effect::new(move |_| {
         if port.follow.get() {
-            seen.set(total.get());
+            run.log_turn.track();
+            seen.set(run.log.with_value(Log::end));
         }
     });
-    let unseen = Memo::new(move |_| total.get().saturating_sub(seen.get()));
+    let unseen = Memo::new(move |_| {
+        run.log_turn.track();
+        let (step, seen) = (run.step.get(), seen.get());
+        run.log.with_value(|log| log.since(step, seen))
+    });
     let go_hit = move |by: isize| {
         let count = hits.with_untracked(Vec::len);
         if count == 0 {
