@@ -9,7 +9,8 @@
 #   INSTALL_K3S_NAME, _BIN_DIR, _SYSTEMD_DIR, _TYPE, _SYMLINK
 #   INSTALL_K3S_BASE_URL           where k3s and k3s.sha256 are; the file server fills in its own address
 #   GITHUB_URL                     instead: <url>/download/<version>/{k3s,sha256sum-<arch>.txt}
-#   K3S_*                          kept for the service in its .env file
+#   K3S_*                          kept for the service in its .env file; the stand-in's own settings belong to the
+#                                  machine, not to the installation, and are not
 set -e
 set -o noglob
 
@@ -323,7 +324,7 @@ create_env_file() {
     $SUDO touch "${FILE_ENV}"
     $SUDO chmod 0600 "${FILE_ENV}"
     sh -c export | while read -r _ variable; do echo "$variable"; done |
-        grep -E '^(K3S|CONTAINERD)_' | $SUDO tee "${FILE_ENV}" >/dev/null
+        grep -E '^(K3S|CONTAINERD)_' | grep -v '^K3S_STANDIN_' | $SUDO tee "${FILE_ENV}" >/dev/null
     sh -c export | while read -r _ variable; do echo "$variable"; done |
         grep -Ei '^(NO|HTTP|HTTPS)_PROXY' | $SUDO tee -a "${FILE_ENV}" >/dev/null
 }

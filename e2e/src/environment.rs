@@ -6,35 +6,55 @@ use anyhow::{Context, Result, bail};
 
 use crate::lab::Lab;
 
-/// Everything that a test needs to begin.
-#[derive(Debug)]
-pub struct Environment {
-    /// The lab that is up.
-    pub lab: Lab,
+/// The panel as it was built.
+#[derive(Clone, Debug)]
+pub struct Programs {
     /// The panel's program.
     pub panel: PathBuf,
     /// The folder with the built page.
     pub web: PathBuf,
+}
+
+impl Programs {
+    /// Reads `COXSWAIN_BIN` and, if it is set, `COXSWAIN_WEB` (else `dist`). There may be no page.
+    ///
+    /// # Errors
+    /// There is no such program.
+    pub fn read() -> Result<Self> {
+        let web = match std::env::var_os("COXSWAIN_WEB") {
+            Some(folder) => root().join(folder),
+            None => root().join("dist"),
+        };
+        Ok(Self {
+            panel: given("COXSWAIN_BIN")?,
+            web,
+        })
+    }
+}
+
+/// Everything that a test in a browser needs to begin.
+#[derive(Debug)]
+pub struct Environment {
+    /// The lab that is up.
+    pub lab: Lab,
+    /// The panel.
+    pub programs: Programs,
     /// Where screenshots and logs of failures go.
     pub shots: PathBuf,
 }
 
 impl Environment {
-    /// Reads `COXSWAIN_LAB`, `COXSWAIN_BIN` and, if it is set, `COXSWAIN_WEB` (else `dist`).
+    /// Reads `COXSWAIN_LAB` and what [`Programs::read`] reads.
     ///
     /// # Errors
     /// One is not set or names nothing.
     pub fn read() -> Result<Self> {
         let lab = Lab::read(&given("COXSWAIN_LAB")?)?;
-        let panel = given("COXSWAIN_BIN")?;
-        let web = match std::env::var_os("COXSWAIN_WEB") {
-            Some(folder) => root().join(folder),
-            None => root().join("dist"),
-        };
-        if !web.join("index.html").is_file() {
+        let programs = Programs::read()?;
+        if !programs.web.join("index.html").is_file() {
             bail!(
                 "no page in {}: run these tests by cargo xtask test",
-                web.display()
+                programs.web.display()
             );
         }
         let shots = shots()?;
@@ -47,8 +67,7 @@ impl Environment {
         }
         Ok(Self {
             lab,
-            panel,
-            web,
+            programs,
             shots,
         })
     }
@@ -64,7 +83,7 @@ pub fn shots() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn given(name: &str) -> Result<PathBuf> {
+pub(crate) fn given(name: &str) -> Result<PathBuf> {
     let Some(value) = std::env::var_os(name) else {
         bail!("{name} is not set: these tests need the lab, run them by cargo xtask test");
     };
@@ -82,7 +101,7 @@ fn root() -> &'static Path {
         .expect("a package of the workspace lies in a folder of its root")
 }
 
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |dir| root().join(dir))
 }

@@ -37,6 +37,8 @@ pub struct Host {
     pub address: String,
     /// sshd's port.
     pub ssh_port: u16,
+    /// What the engine calls it.
+    pub container: String,
 }
 
 impl Lab {
@@ -123,6 +125,62 @@ impl Lab {
             );
         }
         Ok(output.stdout)
+    }
+
+    /// Fingerprints of a host's keys, as it has them itself.
+    ///
+    /// # Errors
+    /// SSH fails.
+    pub async fn fingerprints(&self, name: &str) -> Result<Vec<String>> {
+        let look = "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done";
+        let said = self.ssh(name, look).await?;
+        let words = said.split_whitespace();
+        Ok(words
+            .filter(|word| word.starts_with("SHA256:"))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Cuts a host's power.
+    ///
+    /// # Errors
+    /// It is off, or the engine does not answer.
+    pub async fn power_off(&self, name: &str) -> Result<()> {
+        self.engine("kill", name).await
+    }
+
+    /// Gives a host its power back; it boots from the disk that it had.
+    ///
+    /// # Errors
+    /// The engine does not start it.
+    pub async fn power_on(&self, name: &str) -> Result<()> {
+        self.engine("start", name).await
+    }
+
+    /// Writes every host's journal of this boot into a folder, for whoever has to find out what went wrong.
+    ///
+    /// # Errors
+    /// The folder cannot be written. A host that cannot be asked has the reason in its file.
+    pub async fn keep_journals(&self, folder: &Path) -> Result<()> {
+        for host in &self.hosts {
+            let look = "journalctl --boot --no-pager --lines 5000";
+            let said = match self.ssh(&host.name, look).await {
+                Ok(journal) => journal,
+                Err(error) => format!("{error:#}"),
+            };
+            std::fs::write(folder.join(format!("{}.journal", host.name)), said)?;
+        }
+        Ok(())
+    }
+
+    async fn engine(&self, word: &str, name: &str) -> Result<()> {
+        let mut command = Command::new("docker");
+        command.args([word, &self.host(name)?.container]);
+        let output = exec::run(command, "", LIMIT).await?;
+        if output.code != Some(0) {
+            bail!("docker {word} {name}: {}", output.stderr.trim());
+        }
+        Ok(())
     }
 
     fn command(&self, name: &str, remote: &str) -> Result<Command> {

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,18 +10,20 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::environment::Environment;
+use crate::environment::Programs;
 use crate::exec;
 use crate::wait::until;
 
 /// Time from start to the first answer; a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// The data's place in the folder.
+const DATA: &str = "data";
+
 /// A panel with its data. The process ends when this is dropped.
 #[derive(Debug)]
 pub struct Panel {
-    program: PathBuf,
-    web: PathBuf,
+    programs: Programs,
     /// Holds the data folder and the log.
     folder: TempDir,
     port: u16,
@@ -33,12 +35,24 @@ impl Panel {
     ///
     /// # Errors
     /// It ends or does not listen in time; its log is in the error.
-    pub async fn start(environment: &Environment) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("coxswain-e2e-").tempdir()?;
+    pub async fn start(programs: &Programs) -> Result<Self> {
+        Self::in_folder(programs, folder()?).await
+    }
+
+    /// Starts one on a copy of what [`Panel::keep`] kept.
+    ///
+    /// # Errors
+    /// The copy cannot be made; else as [`Panel::start`].
+    pub async fn start_from(programs: &Programs, kept: &Path) -> Result<Self> {
+        let folder = folder()?;
+        copy(kept, &folder.path().join(DATA)).await?;
+        Self::in_folder(programs, folder).await
+    }
+
+    async fn in_folder(programs: &Programs, folder: TempDir) -> Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut panel = Self {
-            program: environment.panel.clone(),
-            web: environment.web.clone(),
+            programs: programs.clone(),
             folder,
             port,
             child: None,
@@ -57,19 +71,19 @@ impl Panel {
             .create(true)
             .append(true)
             .open(self.log_file())?;
-        let child = Command::new(&self.program)
+        let child = Command::new(&self.programs.panel)
             .arg("serve")
             .arg("--data-dir")
             .arg(self.data())
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--web-dir")
-            .arg(&self.web)
+            .arg(&self.programs.web)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| self.program.display().to_string())?;
+            .with_context(|| self.programs.panel.display().to_string())?;
         self.child = Some(child);
         let port = self.port;
         let ended = until("the panel listens", START, async || {
@@ -95,6 +109,15 @@ impl Panel {
     pub async fn kill(&mut self) -> Result<()> {
         let mut child = self.child.take().context("the panel does not run")?;
         child.kill().await.context("kill the panel")
+    }
+
+    /// Ends it and keeps its data in a folder, which must not be there yet.
+    ///
+    /// # Errors
+    /// It does not run, or the copy cannot be made.
+    pub async fn keep(mut self, folder: &Path) -> Result<()> {
+        self.kill().await?;
+        copy(&self.data(), folder).await
     }
 
     /// The one-time link that it printed at its first start.
@@ -128,7 +151,7 @@ impl Panel {
     /// The folder with its database.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.path().join(DATA)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -148,7 +171,7 @@ impl Panel {
     /// # Errors
     /// It cannot be started or does not end.
     pub async fn command(&self, words: &[&str]) -> Result<exec::Output> {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.programs.panel);
         command.args(words).arg("--data-dir").arg(self.data());
         exec::run(command, "", START).await
     }
@@ -158,4 +181,26 @@ impl Panel {
         let lines: Vec<_> = log.lines().collect();
         Ok(lines[lines.len().saturating_sub(30)..].join("\n"))
     }
+}
+
+fn folder() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("coxswain-e2e-").tempdir()?)
+}
+
+/// Copies a folder with owners and modes: the panel refuses a key file that others may read.
+async fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut command = Command::new("cp");
+    command.arg("--archive").arg("--no-target-directory");
+    command.arg(from).arg(to);
+    let output = exec::run(command, "", START).await?;
+    ensure!(
+        output.code == Some(0),
+        "copy {}: {}",
+        from.display(),
+        output.stderr.trim()
+    );
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use anyhow::{Result, bail};
 
 use crate::cmd::cmd;
-use crate::lab::{Lab, Spec};
+use crate::lab::{Lab, Spec, TimeScale};
 use crate::{build, interrupt, paths, setup, web};
 
 /// A lab of its own: one that somebody works with stays as it is.
@@ -32,7 +32,7 @@ pub(crate) fn run(k3s: Option<&Path>) -> Result<()> {
 fn serve(lab: &Lab, k3s: Option<&Path>) -> Result<()> {
     let page = web::build(web::Mode::Release)?;
     let panel = build::release("coxswain")?;
-    let spec = lab.up(k3s)?;
+    let spec = lab.up(k3s, TimeScale::REAL)?;
     // The last demo's data knows hosts that are gone.
     let data = paths::target().join("demo");
     if data.exists() {

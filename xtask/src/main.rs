@@ -82,6 +82,27 @@ enum LabTask {
         /// A real k3s binary to serve in place of the stand-in
         #[arg(long, value_name = "FILE")]
         k3s: Option<PathBuf>,
+        /// Factor for the stand-in's timers, such as 0.1; a real k3s knows no such thing
+        #[arg(
+            long,
+            value_name = "FACTOR",
+            default_value = "1",
+            conflicts_with = "k3s"
+        )]
+        time_scale: lab::TimeScale,
+        #[command(flatten)]
+        name: LabName,
+    },
+    /// Powers the hosts of a lab off and keeps their disks
+    Save {
+        #[command(flatten)]
+        name: LabName,
+    },
+    /// Sets the hosts of a lab back to what `save` kept, and powers them on
+    Restore {
+        /// Factor for the stand-in's timers
+        #[arg(long, value_name = "FACTOR", default_value = "1")]
+        time_scale: lab::TimeScale,
         #[command(flatten)]
         name: LabName,
     },
@@ -150,8 +171,18 @@ fn run(task: Task) -> Result<()> {
         Task::Image => image::panel(),
         Task::Lab { task } => match task {
             LabTask::Build => lab::image::build_all(),
-            LabTask::Up { k3s, name } => {
-                let spec = name.lab()?.up(k3s.as_deref())?;
+            LabTask::Up {
+                k3s,
+                time_scale,
+                name,
+            } => {
+                let spec = name.lab()?.up(k3s.as_deref(), time_scale)?;
+                spec.print();
+                Ok(())
+            }
+            LabTask::Save { name } => name.lab()?.save(),
+            LabTask::Restore { time_scale, name } => {
+                let spec = name.lab()?.restore(time_scale)?;
                 spec.print();
                 Ok(())
             }

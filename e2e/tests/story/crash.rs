@@ -6,29 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use coxswain_e2e::browser::SOON;
 use coxswain_e2e::console::Entry;
+use coxswain_e2e::held;
 use coxswain_e2e::wait::until;
 use serde_json::Value;
 
 use super::gate::{self, BOOTSTRAP, Run};
 use super::{SERVERS, Story, log};
-
-/// Waits until the installer of a job of the panel runs, and holds it there: a stopped process is still
-/// a running job. Prints the job's name.
-const HOLD: &str = r#"
-for ((tries = 0; tries < 40000; tries++)); do
-    for output in /var/lib/coxswain/jobs/*/output; do
-        [ -f "$output" ] && grep -q '^coxswain: running the installer' "$output" || continue
-        job=${output%/output}
-        systemctl kill --signal=STOP "coxswain-${job##*/}.service"
-        if [ -e "$job/exit" ]; then echo "the installer ended before it was held" >&2; exit 3; fi
-        echo "${job##*/}"
-        exit 0
-    done
-    sleep 0.02
-done
-echo "no installer came" >&2
-exit 4
-"#;
 
 /// What a word would show in if it were a secret: the process lists of hosts while an installer runs.
 pub(crate) struct Overheard {
@@ -45,12 +28,12 @@ pub(crate) async fn approve_and_kill(story: &mut Story, run: &Run) -> Result<Ove
         .script("window.storyBegan = true", Vec::new())
         .await?;
 
-    let held = hold(story, run, SERVERS[1]).await?;
+    let job = hold(story, run, SERVERS[1]).await?;
     story.browser.shot("12-installing").await?;
     listen(story, SERVERS[1], &mut overheard).await?;
     kill(story).await?;
     ensure!(
-        running(story, SERVERS[1], &held).await?,
+        running(story, SERVERS[1], &job).await?,
         "the installer did not outlive the panel"
     );
     come_back(story).await?;
@@ -66,13 +49,13 @@ pub(crate) async fn approve_and_kill(story: &mut Story, run: &Run) -> Result<Ove
         state.as_deref() == Some("running"),
         "the step with the held installer is {state:?}"
     );
-    release(story, SERVERS[1], &held).await?;
+    held::release(&story.lab, SERVERS[1], &job).await?;
 
-    let held = hold(story, run, SERVERS[2]).await?;
+    let job = hold(story, run, SERVERS[2]).await?;
     listen(story, SERVERS[2], &mut overheard).await?;
     kill(story).await?;
-    release(story, SERVERS[2], &held).await?;
-    let output = whole_output(story, SERVERS[2], &held).await?;
+    held::release(&story.lab, SERVERS[2], &job).await?;
+    let output = whole_output(story, SERVERS[2], &job).await?;
     come_back(story).await?;
     let step = run.install_on(SERVERS[2])?;
     story
@@ -95,7 +78,7 @@ pub(crate) async fn approve_and_kill(story: &mut Story, run: &Run) -> Result<Ove
 
 async fn hold(story: &Story, run: &Run, server: &str) -> Result<String> {
     let job = tokio::select! {
-        job = story.lab.ssh_within(server, HOLD, BOOTSTRAP) => job?.trim().to_owned(),
+        job = held::installer(&story.lab, server, BOOTSTRAP) => job?,
         // A run that fails on the way never gets here.
         trouble = gate::trouble(story, BOOTSTRAP) => bail!("the run is {}", trouble?),
     };
@@ -110,17 +93,6 @@ async fn hold(story: &Story, run: &Run, server: &str) -> Result<String> {
         .expect(&format!("step-{step}"), "data-state", "running", SOON)
         .await?;
     Ok(job)
-}
-
-async fn release(story: &Story, server: &str, job: &str) -> Result<()> {
-    story
-        .lab
-        .ssh(
-            server,
-            &format!("systemctl kill --signal=CONT coxswain-{job}.service"),
-        )
-        .await
-        .map(drop)
 }
 
 async fn running(story: &Story, server: &str, job: &str) -> Result<bool> {

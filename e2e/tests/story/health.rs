@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use coxswain_e2e::cluster;
 use coxswain_e2e::wait::until;
-use serde_json::Value;
 
 use super::{BALANCER, SAN, SERVERS, Story};
 
@@ -14,9 +14,11 @@ const CHECKED: Duration = Duration::from_secs(60);
 
 pub(crate) async fn assert(story: &Story) -> Result<()> {
     nodes(story).await?;
-    members(story).await?;
+    cluster::members(&story.lab, &SERVERS).await?;
     until("all servers UP in HAProxy", CHECKED, async || {
-        backends(story).await.map(Some)
+        cluster::backends(&story.lab, BALANCER, &SERVERS)
+            .await
+            .map(Some)
     })
     .await?;
     through_the_balancer(story).await?;
@@ -27,80 +29,13 @@ pub(crate) async fn assert(story: &Story) -> Result<()> {
 }
 
 async fn nodes(story: &Story) -> Result<()> {
-    let said = story
-        .lab
-        .ssh(SERVERS[0], "/usr/local/bin/kubectl get nodes -o json")
-        .await?;
-    let list: Value = serde_json::from_str(&said).context("kubectl's answer")?;
-    let mut ready: Vec<&str> = list["items"]
-        .as_array()
-        .context("items")?
+    let nodes = cluster::nodes(&story.lab, SERVERS[0]).await?;
+    let ready: Vec<&String> = nodes
         .iter()
-        .filter(|node| {
-            let conditions = node["status"]["conditions"].as_array();
-            conditions
-                .into_iter()
-                .flatten()
-                .any(|c| c["type"] == "Ready" && c["status"] == "True")
-        })
-        .filter_map(|node| node["metadata"]["name"].as_str())
+        .filter(|(_, ready)| **ready)
+        .map(|(n, _)| n)
         .collect();
-    ready.sort_unstable();
-    ensure!(ready == SERVERS, "Ready are {ready:?} in {said}");
-    Ok(())
-}
-
-/// etcd's JSON gateway with the client certificate of the server.
-fn etcd(path: &str) -> String {
-    let tls = "/var/lib/rancher/k3s/server/tls/etcd";
-    format!(
-        "curl -sSf --max-time 10 --cacert {tls}/server-ca.crt --cert {tls}/client.crt --key {tls}/client.key \
-         https://127.0.0.1:2379/{path}"
-    )
-}
-
-async fn members(story: &Story) -> Result<()> {
-    for server in SERVERS {
-        let said = story
-            .lab
-            .ssh(server, &etcd("v3/cluster/member/list -X POST -d '{}'"))
-            .await?;
-        let list: Value = serde_json::from_str(&said).context("member list")?;
-        let list = list["members"].as_array().context("members")?;
-        ensure!(
-            list.len() == SERVERS.len(),
-            "{server} knows {} members: {said}",
-            list.len()
-        );
-        ensure!(
-            list.iter().all(|member| member["isLearner"] != true),
-            "{server} knows a learner: {said}"
-        );
-        let health: Value = serde_json::from_str(&story.lab.ssh(server, &etcd("health")).await?)?;
-        ensure!(health["health"] == "true", "etcd of {server} says {health}");
-    }
-    Ok(())
-}
-
-/// HAProxy's own statistics.
-async fn backends(story: &Story) -> Result<()> {
-    let said = story
-        .lab
-        .ssh(
-            BALANCER,
-            "echo 'show stat' | socat - /run/haproxy/admin.sock",
-        )
-        .await?;
-    for server in SERVERS {
-        let line = said
-            .lines()
-            .find(|line| line.split(',').nth(1) == Some(server));
-        let state = line.and_then(|line| line.split(',').nth(17));
-        ensure!(
-            state.is_some_and(|state| state.starts_with("UP")),
-            "{server} is {state:?} in HAProxy"
-        );
-    }
+    ensure!(ready == SERVERS, "Ready are {ready:?} of {nodes:?}");
     Ok(())
 }
 

@@ -42,7 +42,7 @@ fn from_bare_hosts_to_a_cluster_that_answers() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let result: Result<()> = runtime.block_on(async {
         let environment = Environment::read()?;
-        let panel = Panel::start(&environment).await?;
+        let panel = Panel::start(&environment.programs).await?;
         let browser = Browser::start(environment.shots.clone()).await?;
         let mut story = Story {
             lab: environment.lab,

@@ -70,6 +70,11 @@ fn build(name: &str, base: &str) -> Result<()> {
         .quiet()
 }
 
+/// The hash over an image's folder and base, if the image is there.
+pub(super) fn inputs_of(name: &str) -> Option<String> {
+    label(&tag(name))
+}
+
 fn label(tag: &str) -> Option<String> {
     let format = format!("{{{{index .Config.Labels {LABEL:?}}}}}");
     cmd("docker")

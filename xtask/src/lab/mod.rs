@@ -3,7 +3,9 @@
 mod base;
 mod files;
 pub(crate) mod image;
+mod saved;
 mod spec;
+mod time_scale;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use spec::Spec;
 use spec::{HOSTS, Host, USER};
+pub(crate) use time_scale::TimeScale;
 
 use crate::cmd::{Cmd, cmd, wait_for};
 use crate::paths;
@@ -74,21 +77,45 @@ impl Lab {
         Self::new(project, &net)
     }
 
+    /// Project and network in one word, for tests that start it.
+    pub(crate) fn place(&self) -> String {
+        format!("{}@{}", self.project, self.net)
+    }
+
     /// Brings everything up and waits until each host runs and answers; writes `lab.json`.
     ///
     /// # Errors
     /// No engine, an image or the stand-in does not build, or a host does not come up.
-    pub(crate) fn up(&self, k3s: Option<&Path>) -> Result<Spec> {
-        image::build_all()?;
-        let files = format!("http://{}.30", self.net);
-        files::prepare(&self.dir.join("files"), &files, k3s)?;
-        let public_key = self.key_pair()?;
+    pub(crate) fn up(&self, k3s: Option<&Path>, scale: TimeScale) -> Result<Spec> {
+        self.prepare(k3s)?;
+        scale.write(&self.dir)?;
         self.compose()
             .args(["up", "--detach", "--no-build"])
             .args(HOSTS.map(|host| host.name))
             .arg("files")
             .timeout(180)
             .quiet()?;
+        self.ready(k3s)
+    }
+
+    /// Makes what hosts are started from: images, and the files that they install from.
+    ///
+    /// # Errors
+    /// No engine, or an image or the stand-in does not build.
+    pub(crate) fn prepare(&self, k3s: Option<&Path>) -> Result<()> {
+        image::build_all()?;
+        files::prepare(&self.dir.join("files"), &self.files(), k3s)
+    }
+
+    /// Where the file server is reached.
+    fn files(&self) -> String {
+        format!("http://{}.30", self.net)
+    }
+
+    /// Waits until each host runs and answers; writes `lab.json`.
+    fn ready(&self, k3s: Option<&Path>) -> Result<Spec> {
+        let files = self.files();
+        let public_key = self.key_pair()?;
         let mut hosts = Vec::new();
         for host in HOSTS {
             self.wait_for_boot(host.name)?;

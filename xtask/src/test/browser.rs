@@ -4,14 +4,14 @@ use anyhow::{Result, bail};
 
 use super::tally::Tally;
 use super::{Scope, cargo};
-use crate::lab::Lab;
+use crate::lab::{Lab, TimeScale};
 use crate::paths;
 
 /// Beside any lab that somebody works with.
 const PROJECT: &str = "coxswain-test";
 const NET: &str = "172.30.78";
 
-/// Starts the lab, runs the package `coxswain-e2e`, removes the lab.
+/// Starts the lab, runs the tests with a browser, removes the lab.
 ///
 /// # Errors
 /// The lab does not come up, a test fails, or the lab does not go away.
@@ -23,8 +23,8 @@ pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
     let lab = Lab::on_free_net(PROJECT, NET)?;
     // An earlier run may have been killed.
     lab.down()?;
-    let result = lab.up(None).and_then(|_| {
-        cargo("test --package coxswain-e2e --no-fail-fast")
+    let result = lab.up(None, TimeScale::REAL).and_then(|_| {
+        cargo("test --package coxswain-e2e --lib --test browser --test story --no-fail-fast")
             .words(scope.test_options())
             .env("COXSWAIN_LAB", paths::lab(PROJECT).join("lab.json"))
             .env("COXSWAIN_BIN", &panel)

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check in order, each with its time; all failures named at the end.
 
 mod browser;
+mod day2;
 mod deny;
 mod tally;
 
@@ -14,7 +15,7 @@ use tally::Tally;
 
 /// How much is run.
 pub(crate) struct Scope {
-    /// Without dependency checks, page and browser
+    /// Without dependency checks, page and lab
     pub(crate) fast: bool,
     /// With the tests that are marked as ignored
     pub(crate) full: bool,
@@ -30,6 +31,7 @@ enum Part {
     Always,
     NotFast,
     Browser,
+    Lab,
 }
 
 /// One check.
@@ -40,7 +42,7 @@ struct Check {
 }
 
 /// In the order in which they are run; cargo's own result lines come last.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     Check {
         name: "formatting",
         part: Part::Always,
@@ -77,7 +79,12 @@ const CHECKS: [Check; 7] = [
     Check {
         name: "browser on the lab",
         part: Part::Browser,
-        run: browser,
+        run: |scope, tally| on_the_engine(|| browser::run(scope, tally)),
+    },
+    Check {
+        name: "day-2 on the lab",
+        part: Part::Lab,
+        run: |scope, tally| on_the_engine(|| day2::run(scope, tally)),
     },
 ];
 
@@ -98,7 +105,7 @@ impl Scope {
     fn wants(&self, check: &Check) -> bool {
         let part = match check.part {
             Part::Always => true,
-            Part::NotFast => !self.fast,
+            Part::NotFast | Part::Lab => !self.fast,
             Part::Browser => !self.fast && !self.skip_browser,
         };
         part && self
@@ -123,9 +130,10 @@ fn tests(scope: &Scope, tally: &mut Tally) -> Result<()> {
         .run_and_see(|line| tally.see(line))
 }
 
-fn browser(scope: &Scope, tally: &mut Tally) -> Result<()> {
+/// With the container engine, which is ended again if it did not run before.
+fn on_the_engine(check: impl FnOnce() -> Result<()>) -> Result<()> {
     let engine = setup::engine()?;
-    let result = browser::run(scope, tally);
+    let result = check();
     result.and(engine.end())
 }
 

@@ -1,0 +1,267 @@
+//! Runs, as a person steers them by the panel's API: plan read, started by its hash, evidence read, approved by
+//! both hashes, followed to its end.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use coxswain_wire::{
+    Evidence, Fact, FieldValue, Inputs, NewRun, PlanView, RunCommand, RunId, RunStatus, RunSummary,
+    RunView, StageIndex, StepError, StepStatus, UnwindView, Verdict,
+};
+
+use crate::operator::Operator;
+use crate::wait::until;
+
+/// Time preflight may take on a busy machine.
+const PREFLIGHT: Duration = Duration::from_secs(120);
+
+/// Inputs of a workflow's form.
+pub fn inputs<const N: usize>(fields: [(&str, FieldValue); N]) -> Inputs {
+    fields.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// A text or choice of a form.
+#[must_use]
+pub fn text(value: &str) -> FieldValue {
+    FieldValue::Text(value.to_owned())
+}
+
+/// Several texts of a form.
+#[must_use]
+pub fn list(values: &[&str]) -> FieldValue {
+    FieldValue::List(values.iter().map(|&value| value.to_owned()).collect())
+}
+
+impl Operator {
+    /// Reads the plan that a workflow would make.
+    ///
+    /// # Errors
+    /// The panel refuses the inputs.
+    pub async fn plan(&self, workflow: &str, inputs: Inputs) -> Result<PlanView> {
+        let request = NewRun {
+            workflow: workflow.to_owned(),
+            inputs,
+            plan_sha256: None,
+        };
+        self.api.post("/plans", &request).await
+    }
+
+    /// Reads the plan and starts it.
+    ///
+    /// # Errors
+    /// The panel refuses.
+    pub async fn start(&self, workflow: &str, inputs: Inputs) -> Result<RunId> {
+        let plan = self.plan(workflow, inputs.clone()).await?;
+        let request = NewRun {
+            workflow: workflow.to_owned(),
+            inputs,
+            plan_sha256: Some(plan.sha256),
+        };
+        let started: RunSummary = self.api.post("/runs", &request).await?;
+        Ok(started.id)
+    }
+
+    /// The run as it is now.
+    ///
+    /// # Errors
+    /// The panel does not answer.
+    pub async fn run(&self, run: RunId) -> Result<RunView> {
+        self.api.get(&format!("/runs/{run}")).await
+    }
+
+    /// All output of a run's steps.
+    ///
+    /// # Errors
+    /// The panel does not answer.
+    pub async fn output(&self, run: RunId) -> Result<String> {
+        self.api.text(&format!("/runs/{run}/output")).await
+    }
+
+    /// Gives a command.
+    ///
+    /// # Errors
+    /// The panel refuses.
+    pub async fn command(&self, run: RunId, command: &RunCommand) -> Result<RunView> {
+        self.api
+            .post(&format!("/runs/{run}/commands"), command)
+            .await
+    }
+
+    /// Waits at the gate until evidence is there; gives both.
+    ///
+    /// # Errors
+    /// The run does not get to a gate.
+    pub async fn evidence(&self, run: RunId) -> Result<(StageIndex, Evidence)> {
+        let view = self.reach(run, RunStatus::Waiting, PREFLIGHT).await?;
+        let stage = view.open_gate.context("no gate is open")?;
+        let evidence = view.stages[stage as usize].evidence.clone();
+        Ok((stage, evidence.context("no evidence")?))
+    }
+
+    /// Reads the evidence at the open gate and approves as the one who started the run: by both hashes, the
+    /// cluster's name typed.
+    ///
+    /// # Errors
+    /// The panel refuses, for example because something stands in the way.
+    pub async fn approve(&self, run: RunId) -> Result<()> {
+        let (_, evidence) = self.evidence(run).await?;
+        let plan = self.run(run).await?.plan;
+        let approval = RunCommand::Approve {
+            plan_sha256: plan.sha256,
+            evidence_sha256: evidence.sha256,
+            comment: "Read plan and evidence.".to_owned(),
+            confirm: Some(plan.cluster_name),
+        };
+        self.command(run, &approval).await.map(drop)
+    }
+
+    /// Starts, approves the only gate, and waits for the end; every step must have been observed done.
+    ///
+    /// # Errors
+    /// Any of it goes wrong.
+    pub async fn complete(
+        &self,
+        workflow: &str,
+        inputs: Inputs,
+        patience: Duration,
+    ) -> Result<RunView> {
+        let run = self.start(workflow, inputs).await?;
+        if let Err(refused) = self.approve(run).await {
+            return Err(refused.context(in_the_way(self, run).await));
+        }
+        self.completed(run, patience).await
+    }
+
+    /// Waits for the end; every step must have been observed done.
+    ///
+    /// # Errors
+    /// The run ends otherwise, or not in time.
+    pub async fn completed(&self, run: RunId, patience: Duration) -> Result<RunView> {
+        let view = self.reach(run, RunStatus::Completed, patience).await?;
+        for (planned, step) in steps(&view).zip(&view.steps) {
+            let good = matches!(
+                step.status,
+                StepStatus::Succeeded | StepStatus::AlreadySatisfied
+            );
+            ensure!(good, "{}: {step:?}", planned.title);
+        }
+        Ok(view)
+    }
+
+    /// Reads what unwinding would do, has it done, and waits for its end.
+    ///
+    /// # Errors
+    /// The panel refuses, or the run ends otherwise.
+    pub async fn unwind(&self, run: RunId, patience: Duration) -> Result<RunView> {
+        let shown: UnwindView = self.api.get(&format!("/runs/{run}/unwind")).await?;
+        let command = RunCommand::Unwind {
+            plan_sha256: shown.sha256,
+        };
+        self.command(run, &command).await?;
+        self.reach(run, RunStatus::Unwound, patience).await
+    }
+
+    /// Waits for a status; one from which the run does not go on by itself ends the wait at once.
+    ///
+    /// # Errors
+    /// Another status, with the run's own words, or none in time.
+    pub async fn reach(
+        &self,
+        run: RunId,
+        wanted: RunStatus,
+        patience: Duration,
+    ) -> Result<RunView> {
+        let view = until(&format!("run {run} is {wanted:?}"), patience, async || {
+            let view = self.run(run).await?;
+            let now = view.summary.status;
+            if now == wanted || rests(now) {
+                return Ok(Some(view));
+            }
+            bail!(
+                "it is {now:?}, {} of {} steps done",
+                view.summary.steps_done,
+                view.summary.steps_total
+            )
+        })
+        .await?;
+        ensure!(
+            view.summary.status == wanted,
+            "run {run} is {:?} instead of {wanted:?}: {}",
+            view.summary.status,
+            words(&view)
+        );
+        Ok(view)
+    }
+}
+
+/// Facts that stand in the way of an approval.
+#[must_use]
+pub fn failing(evidence: &Evidence) -> Vec<&Fact> {
+    evidence
+        .facts
+        .iter()
+        .filter(|fact| fact.verdict == Verdict::Fail)
+        .collect()
+}
+
+/// Why the one failed step of a run failed.
+///
+/// # Errors
+/// No step failed, or several did.
+pub fn failure(view: &RunView) -> Result<(&str, &StepError)> {
+    let mut failed = steps(view)
+        .zip(&view.steps)
+        .filter_map(|(planned, step)| Some((planned.kind.as_str(), step.error.as_ref()?)));
+    match (failed.next(), failed.next()) {
+        (Some(one), None) => Ok(one),
+        _ => bail!("not one failed step: {}", words(view)),
+    }
+}
+
+/// The steps of a run's plan, in order.
+pub fn steps(view: &RunView) -> impl Iterator<Item = &coxswain_wire::StepView> {
+    view.plan.stages.iter().flat_map(|stage| &stage.steps)
+}
+
+/// A person has to do something, or it is over.
+fn rests(status: RunStatus) -> bool {
+    match status {
+        RunStatus::Preflight | RunStatus::Running | RunStatus::Unwinding => false,
+        RunStatus::Waiting
+        | RunStatus::Paused
+        | RunStatus::Stopped
+        | RunStatus::Failed
+        | RunStatus::Parked
+        | RunStatus::Completed
+        | RunStatus::Unwound
+        | RunStatus::Rejected
+        | RunStatus::Abandoned => true,
+    }
+}
+
+/// Notice and errors of a run, for the message of a failed test.
+fn words(view: &RunView) -> String {
+    let notice = view.notice.as_ref().map(|notice| format!("{notice:?}"));
+    let errors = steps(view).zip(&view.steps).filter_map(|(planned, step)| {
+        Some(format!("{}: {:?}", planned.title, step.error.as_ref()?))
+    });
+    notice
+        .into_iter()
+        .chain(errors)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+async fn in_the_way(operator: &Operator, run: RunId) -> String {
+    match operator.run(run).await {
+        Ok(view) => {
+            let evidence = view
+                .stages
+                .iter()
+                .filter_map(|stage| stage.evidence.as_ref());
+            let facts: Vec<_> = evidence.flat_map(failing).collect();
+            format!("approve run {run}; in the way: {facts:?}; {}", words(&view))
+        }
+        Err(error) => format!("approve run {run}; {error:#}"),
+    }
+}

@@ -1,0 +1,115 @@
+//! `join`: a spare host becomes an agent or a server.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use coxswain_e2e::api::refused;
+use coxswain_e2e::runs::{failing, failure, inputs, list, text};
+use coxswain_e2e::{cluster, held};
+use coxswain_wire::{Inputs, RunCommand, RunStatus};
+
+use crate::day::{BALANCER, Day, SAN, SERVERS, SPARE, VERSION, on_the_lab};
+use crate::uninstall::LEFT;
+
+/// Time a join may take on a busy machine.
+pub(crate) const JOIN: Duration = Duration::from_secs(180);
+
+/// The form, filled in for the spare host.
+pub(crate) async fn form(day: &Day, role: &str) -> Result<Inputs> {
+    Ok(inputs([
+        ("cluster", day.cluster().await?),
+        ("host", day.host(SPARE).await?),
+        ("role", text(role)),
+        ("source", text("online")),
+        ("installer_url", text(&day.lab.installer_url)),
+        ("version", text(VERSION)),
+        ("sans", list(if role == "server" { &[SAN] } else { &[] })),
+    ]))
+}
+
+#[test]
+fn an_agent_joins_although_the_panel_is_killed() {
+    on_the_lab(async |day| {
+        let run = day
+            .operator
+            .start("join", form(day, "agent").await?)
+            .await?;
+        day.operator.approve(run).await?;
+        let job = held::installer(&day.lab, SPARE, JOIN).await?;
+        day.panel.kill().await?;
+        held::release(&day.lab, SPARE, &job).await?;
+        day.panel.launch().await?;
+        day.operator.completed(run, JOIN).await?;
+
+        let nodes = cluster::nodes(&day.lab, SERVERS[0]).await?;
+        ensure!(nodes.get(SPARE) == Some(&true), "nodes: {nodes:?}");
+        cluster::members(&day.lab, &SERVERS).await?;
+        let (step, _) = job.rsplit_once('-').context("a job's name")?;
+        let look = format!(
+            "journalctl -q --no-pager -o cat -b _PID=1 | grep -c '^Started coxswain-{step}-'"
+        );
+        let started = day.lab.ssh(SPARE, &look).await?;
+        ensure!(
+            started.trim() == "1",
+            "the installer was started {started} times"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_joins_and_gets_its_place_in_the_load_balancer() {
+    on_the_lab(async |day| {
+        let form = form(day, "server").await?;
+        day.operator.complete("join", form, JOIN).await?;
+        let servers = [SERVERS[0], SERVERS[1], SERVERS[2], SPARE];
+        cluster::whole(&day.lab, &servers, BALANCER, JOIN).await
+    });
+}
+
+/// The gate sees other flags; what changes behind it, k3s itself refuses, and its words reach the person. Unwound,
+/// nothing of it stays.
+#[test]
+fn a_server_with_other_flags_is_refused() {
+    on_the_lab(async |day| {
+        let mut wrong = form(day, "server").await?;
+        wrong.insert("args".to_owned(), list(&["--cluster-cidr=10.99.0.0/16"]));
+        let run = day.operator.start("join", wrong).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        ensure!(
+            seen.iter()
+                .all(|fact| fact.name == "Critical flags" && fact.value.contains("cluster-cidr"))
+                && seen.len() == SERVERS.len(),
+            "in the way: {seen:?}"
+        );
+        refused(day.operator.approve(run).await)?;
+        let comment = "Other flags.".to_owned();
+        day.operator
+            .command(run, &RunCommand::Reject { comment })
+            .await?;
+
+        let run = day
+            .operator
+            .start("join", form(day, "server").await?)
+            .await?;
+        day.operator.approve(run).await?;
+        let job = held::installer(&day.lab, SPARE, JOIN).await?;
+        let config = "/etc/rancher/k3s/config.yaml";
+        let write =
+            format!("mkdir -p /etc/rancher/k3s; echo 'cluster-cidr: 10.99.0.0/16' > {config}");
+        day.lab.ssh(SPARE, &write).await?;
+        held::release(&day.lab, SPARE, &job).await?;
+        let failed = day.operator.reach(run, RunStatus::Failed, JOIN).await?;
+        let (kind, error) = failure(&failed)?;
+        let words = format!("{} {}", error.message, error.causes.join("\n"));
+        ensure!(
+            kind == "install_k3s" && words.contains("critical configuration value mismatch"),
+            "{kind}: {error:?}"
+        );
+        day.operator.unwind(run, JOIN).await?;
+        let left = day.lab.ssh(SPARE, LEFT).await?;
+        ensure!(left.is_empty(), "left on {SPARE}: {left}");
+        cluster::whole(&day.lab, &SERVERS, BALANCER, JOIN).await
+    });
+}
