@@ -19,6 +19,8 @@ use crate::world::{ScannedKey, World};
 const RUNS_LISTED: u32 = 100;
 /// Live streams at a time; each page has one.
 const STREAMS: usize = 256;
+/// Downloads of snapshots at a time; each holds a session on a host.
+const DOWNLOADS: usize = 2;
 
 /// Everything a handler may use.
 pub struct App {
@@ -44,6 +46,8 @@ pub struct App {
     pub scans: Scans,
     /// Live streams that may still be opened.
     pub streams: Arc<Semaphore>,
+    /// Downloads of snapshots that may still be begun.
+    pub downloads: Arc<Semaphore>,
     /// True once the panel is going down: streams end.
     pub stopping: watch::Receiver<bool>,
 }
@@ -53,6 +57,12 @@ impl App {
     #[must_use]
     pub fn stream_limit() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(STREAMS))
+    }
+
+    /// A bound for [`App::downloads`].
+    #[must_use]
+    pub fn download_limit() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(DOWNLOADS))
     }
 
     /// All clusters, with what was last seen of them.

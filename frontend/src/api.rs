@@ -9,7 +9,7 @@ use coxswain_wire::{
     ApiError, AuditPage, Boot, CSRF_HEADER, Cluster, ClusterId, ConfirmHostKeys, ConnectionTest,
     Credential, CredentialId, Host, HostId, HostKey, NewCluster, NewCredential, NewHost, NewRun,
     NewUser, PlanView, RunCommand, RunId, RunSummary, RunView, Session, SetupRequest,
-    SignInRequest, UnwindView, User, UserId, WorkflowInfo,
+    SignInRequest, Snapshot, SnapshotId, UnwindView, User, UserId, WorkflowInfo,
 };
 use gloo_net::http::{Method, RequestBuilder};
 use leptos::prelude::*;
@@ -299,6 +299,10 @@ impl Api {
         self.delete(format!("/clusters/{id}")).await
     }
 
+    pub(crate) async fn snapshots(&self, id: ClusterId) -> Answer<Vec<Snapshot>> {
+        self.get(format!("/clusters/{id}/snapshots")).await
+    }
+
     pub(crate) async fn workflows(&self) -> Answer<Vec<WorkflowInfo>> {
         self.get("/workflows").await
     }
@@ -351,6 +355,11 @@ impl Api {
 /// Where a run's whole output is downloaded from.
 pub(crate) fn output_url(id: RunId) -> String {
     format!("{BASE}/runs/{id}/output")
+}
+
+/// Where the file of a snapshot is downloaded from.
+pub(crate) fn snapshot_url(id: SnapshotId) -> String {
+    format!("{BASE}/snapshots/{id}/file")
 }
 
 /// Live data of a run's page.

@@ -77,6 +77,18 @@ pub(crate) fn ticking(ms: i64) -> String {
     }
 }
 
+/// Bytes as `900 B`, `1.1 MB`, `2.0 GB`.
+pub(crate) fn bytes(n: u64) -> String {
+    let (unit, name) = match n {
+        ..1_000 => return format!("{n} B"),
+        1_000..1_000_000 => (1_000, "kB"),
+        1_000_000..1_000_000_000 => (1_000_000, "MB"),
+        1_000_000_000.. => (1_000_000_000, "GB"),
+    };
+    let tenths = n / (unit / 10);
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// `1 step`, `3 steps`.
 pub(crate) fn count(n: usize, one: &str) -> String {
     if n == 1 {
@@ -96,6 +108,13 @@ mod tests {
         assert_eq!(utc(Timestamp(1_795_411_872_000)), "2026-11-23 05:31:12 UTC");
         assert_eq!(date(Timestamp(951_782_400_000)), "2000-02-29");
         assert_eq!(date(Timestamp(-1)), "1969-12-31");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(bytes(900), "900 B");
+        assert_eq!(bytes(1_089_568), "1.0 MB");
+        assert_eq!(bytes(8_590_000_000), "8.5 GB");
     }
 
     #[test]

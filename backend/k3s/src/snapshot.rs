@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::NodeName;
+use crate::settings::Settings;
 
-/// Where snapshots lie on the node that took them (directory 0700, files 0600).
+/// Where snapshots lie on the node that took them, unless it is told otherwise (directory 0700, files 0600).
 pub const SNAPSHOT_DIR: &str = "/var/lib/rancher/k3s/server/db/snapshots";
 
 /// A line of the table.
@@ -30,10 +31,7 @@ impl Snapshot {
     /// Seconds since 1970 UTC from the name.
     #[must_use]
     pub fn unix_seconds(&self) -> Option<i64> {
-        let name = self.name.strip_suffix(".zip").unwrap_or(&self.name);
-        let (_, seconds) = name.rsplit_once('-')?;
-        let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
-        if digits { seconds.parse().ok() } else { None }
+        unix_seconds(&self.name)
     }
 
     /// It was made by `save --name asked` on `node`.
@@ -48,6 +46,71 @@ impl Snapshot {
                 .and_then(|rest| rest.strip_prefix('-'))
                 .is_some_and(|seconds| !seconds.contains('-'))
     }
+}
+
+/// A snapshot as it lies on a node's disk. Seen without k3s's help: also when no API answers, and on
+/// versions whose `ls` asks the running server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// Absolute path.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of the file, seconds since 1970 UTC by the node's clock.
+    pub modified: i64,
+}
+
+impl SnapshotFile {
+    /// The file's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// When it was made, seconds since 1970 UTC: as k3s wrote into the name, else the file's last change.
+    #[must_use]
+    pub fn made(&self) -> i64 {
+        unix_seconds(self.name()).unwrap_or(self.modified)
+    }
+}
+
+/// Reads lines of size, last change and path, as `stat -c '%s %Y %n'` prints them. Other lines, and files
+/// that k3s is still writing (`.part`), are skipped.
+#[must_use]
+pub fn parse_files(text: &str) -> Vec<SnapshotFile> {
+    let file = |line: &str| {
+        let mut words = line.splitn(3, ' ');
+        let (size, modified, path) = (words.next()?, words.next()?, words.next()?);
+        let (size, modified) = (size.parse().ok()?, modified.parse().ok()?);
+        let whole = path.starts_with('/') && !path.ends_with(".part");
+        whole.then(|| SnapshotFile {
+            path: path.to_owned(),
+            size,
+            modified,
+        })
+    };
+    text.lines().filter_map(file).collect()
+}
+
+/// Where the snapshots of a server with these settings lie. The default comes last where another
+/// directory is set: versions differ in whether `save` knows of a flag of the running server.
+#[must_use]
+pub fn directories(settings: &Settings) -> Vec<String> {
+    let set = settings.values("etcd-snapshot-dir").last();
+    let mut found: Vec<String> = set
+        .map(|dir| dir.trim_end_matches('/').to_owned())
+        .filter(|dir| dir.starts_with('/') && dir != SNAPSHOT_DIR)
+        .into_iter()
+        .collect();
+    found.push(SNAPSHOT_DIR.to_owned());
+    found
+}
+
+fn unix_seconds(name: &str) -> Option<i64> {
+    let name = name.strip_suffix(".zip").unwrap_or(name);
+    let (_, seconds) = name.rsplit_once('-')?;
+    let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
+    if digits { seconds.parse().ok() } else { None }
 }
 
 /// Why the text is not the table. Each says what was found instead.
@@ -149,10 +212,42 @@ mod tests {
         assert!(!named("x-a-1-").is_named("x", &node));
     }
 
+    #[test]
+    fn reads_files_of_the_disk() {
+        let found = parse_files(
+            "1089568 1795326134 /var/lib/rancher/k3s/server/db/snapshots/pre-tls-san-change-node10-1795326133\n7 8 /x/a b\n5 6 /x/c.part\nnoise\n",
+        );
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].name(), "pre-tls-san-change-node10-1795326133");
+        assert_eq!((found[0].size, found[0].made()), (1_089_568, 1_795_326_133));
+        assert_eq!((found[1].name(), found[1].made()), ("a b", 8));
+    }
+
+    #[test]
+    fn a_directory_that_is_set_comes_first() {
+        use crate::config_yaml::Config;
+        use crate::env_file::EnvFile;
+        let with = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+            directories(&Settings::effective(
+                &args,
+                &Config::default(),
+                &EnvFile::parse(""),
+            ))
+        };
+        assert_eq!(with(&[]), [SNAPSHOT_DIR]);
+        assert_eq!(
+            with(&["--etcd-snapshot-dir=/backup/"]),
+            ["/backup", SNAPSHOT_DIR]
+        );
+        assert_eq!(with(&["--etcd-snapshot-dir", SNAPSHOT_DIR]), [SNAPSHOT_DIR]);
+    }
+
     proptest::proptest! {
         #[test]
         fn never_panics(text in "[ -~\n]{0,150}") {
             let _ = parse_list(&text);
+            let _ = parse_files(&text);
             let _ = parse_list(&format!("Name Location Size Created\n{text}"));
         }
     }

@@ -176,7 +176,7 @@ macro_rules! from64 {
     )*};
 }
 
-from64!(ClusterId "cluster", CredentialId "credential", HostId "host", RunId "run", UserId "user");
+from64!(ClusterId "cluster", CredentialId "credential", HostId "host", RunId "run", SnapshotId "snapshot", UserId "user");
 
 /// A query string.
 pub(super) struct Search<T>(pub(super) T);

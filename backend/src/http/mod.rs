@@ -12,6 +12,7 @@ mod input;
 mod page;
 mod runs;
 mod session;
+mod snapshots;
 mod stream;
 mod users;
 mod workflows;
@@ -99,6 +100,8 @@ pub fn routes() -> Vec<Route> {
         route(GET,    "/clusters/{id}",      Needs(View),       get(clusters::show)),
         route(PUT,    "/clusters/{id}",      Needs(Operate),    put(clusters::update)),
         route(DELETE, "/clusters/{id}",      Needs(Operate),    delete(clusters::delete)),
+        route(GET,    "/clusters/{id}/snapshots", Needs(View),  get(snapshots::of_cluster)),
+        route(GET,    "/snapshots/{id}/file", Needs(Administer), get(snapshots::file)),
 
         route(GET,    "/workflows",          Needs(View),       get(workflows::list)),
         route(POST,   "/plans",              Needs(Operate),    post(workflows::plan)),

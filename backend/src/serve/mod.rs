@@ -61,6 +61,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         world: world.clone(),
         secrets: panel.clone(),
         book: panel.clone(),
+        snapshots: panel.clone(),
     };
     let runs = Arc::new(RunStore::new(db.clone(), known));
     let engine = Engine::new(
@@ -80,6 +81,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         observed: observer.observed(),
         scans: Scans::default(),
         streams: App::stream_limit(),
+        downloads: App::download_limit(),
         config,
         db,
         vault,

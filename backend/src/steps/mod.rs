@@ -4,10 +4,12 @@
 //! [`services`]. Its scripts are constant; values reach them as positional parameters.
 
 pub mod configure_haproxy;
+pub mod delete_snapshots;
 pub mod drain_node;
 pub mod fetch_kubeconfig;
 pub mod install_k3s;
 pub mod leave_cluster;
+pub mod list_snapshots;
 pub mod read_token;
 pub mod record_cluster;
 pub mod remove_k3s;
@@ -28,6 +30,7 @@ mod log;
 pub(crate) mod quorum;
 pub(crate) mod restart;
 mod sections;
+pub(crate) mod snapshots;
 mod stats;
 pub(crate) mod unit;
 
@@ -46,10 +49,12 @@ pub use services::Services;
 pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
     vec![
         Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
+        Arc::new(delete_snapshots::DeleteSnapshots(services.clone())),
         Arc::new(drain_node::DrainNode(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
+        Arc::new(list_snapshots::ListSnapshots(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
@@ -86,12 +91,10 @@ fn memo<T: DeserializeOwned>(context: &StepContext) -> Result<T, StepFailure> {
 mod tests {
     use std::process::Command;
 
-    use crate::world::Script;
-
     /// Every script that a step may run is one for any POSIX shell.
     #[test]
     fn scripts_are_posix_shell() {
-        let scripts: [Script; 11] = [
+        let scripts = [
             super::unit::LOOK,
             super::etcd::LOOK,
             super::etcd::REMOVE,
@@ -99,7 +102,11 @@ mod tests {
             super::remove_k3s::REMOVE,
             super::restart::RESTART,
             super::save_snapshot::SAVE,
-            super::save_snapshot::FIND,
+            super::snapshots::LOOK,
+            super::snapshots::HASH,
+            super::snapshots::ROOM,
+            super::delete_snapshots::DELETE,
+            super::delete_snapshots::LEFT,
             super::stats::STAT,
             super::configure_haproxy::TAKE_OVER,
             super::configure_haproxy::STATE,

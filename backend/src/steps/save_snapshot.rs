@@ -1,17 +1,23 @@
-//! Step kind `save_snapshot`: an etcd snapshot on a server, before a living cluster is changed.
+//! Step kind `save_snapshot`: an etcd snapshot on a server, noted with its checksum and the server token of
+//! its time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Attached, Output, Probe, StepContext, StepFailure, StepKind};
-use coxswain_wire::step_number;
+use coxswain_k3s::snapshot::SnapshotFile;
+use coxswain_k3s::token::{SERVER_TOKEN_FILE, Token};
+use coxswain_wire::{ClusterId, HostId, SecretId, step_number};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::etcd::EtcdLook;
 use super::jobs::{Job, host};
+use super::services::{SecretKind, TakenSnapshot};
+use super::snapshots::{look, made, place, room, sha256};
 use super::{Services, check, failure};
-use crate::world::{JobSpec, RemoteCommand, Script};
+use crate::world::{JobSpec, Script, Secret};
 
 /// Stored name.
 pub const KIND: &str = "save_snapshot";
@@ -19,6 +25,10 @@ pub const KIND: &str = "save_snapshot";
 pub const FILE: &str = "file";
 
 const RUNTIME: Duration = Duration::from_secs(240);
+/// Longest token file that is read.
+const TOKEN_FILE_MAX: usize = 4096;
+/// What must stay free beside the snapshot, bytes: a full disk stops etcd.
+const SPARE: u64 = 100 * 1024 * 1024;
 
 /// `$1` the snapshot's name; k3s appends node and time.
 pub(crate) const SAVE: Script = Script {
@@ -26,27 +36,112 @@ pub(crate) const SAVE: Script = Script {
     text: "exec /usr/local/bin/k3s etcd-snapshot save --name \"$1\"\n",
 };
 
-/// `$1` the snapshot's name. Prints path and size of what was saved under it.
-pub(crate) const FIND: Script = Script {
-    name: "find-snapshot",
-    text: r#"for file in /var/lib/rancher/k3s/server/db/snapshots/"$1"-*; do
-    case $file in *.part) continue ;; esac
-    if [ -s "$file" ]; then stat -c '%s %n' "$file"; fi
-done
-exit 0
-"#,
-};
-
 /// Parameters: the server is the step's host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {}
+
+/// What was so before the snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Memo {
+    /// The cluster of the server.
+    cluster: ClusterId,
+    /// Where its snapshots lie.
+    directories: Vec<String>,
+    /// The server token.
+    token: SecretId,
+    /// Version of k3s.
+    version: Option<String>,
+}
 
 /// The step kind.
 pub struct SaveSnapshot(pub Services);
 
 fn name(context: &StepContext) -> String {
     format!("coxswain-{}-{}", context.run, step_number(context.step))
+}
+
+impl SaveSnapshot {
+    /// The newest snapshot of this step.
+    async fn find(
+        &self,
+        context: &StepContext,
+        memo: &Memo,
+    ) -> Result<Option<SnapshotFile>, StepFailure> {
+        let start = format!("{}-", name(context));
+        let found = look(&*self.0.world, host(context)?, &memo.directories)
+            .await
+            .map_err(failure::world)?;
+        let ours = found
+            .into_iter()
+            .filter(|file| file.size > 0 && file.name().starts_with(&start));
+        Ok(ours.max_by_key(SnapshotFile::made))
+    }
+
+    /// The number of the server's token in the vault; stored there first if it is new.
+    async fn token(&self, cluster: ClusterId, on: HostId) -> Result<SecretId, StepFailure> {
+        let file = self
+            .0
+            .world
+            .read_file(on, SERVER_TOKEN_FILE, TOKEN_FILE_MAX)
+            .await
+            .map_err(failure::world)?;
+        let token: Token = match file.map(|bytes| String::from_utf8_lossy(&bytes).parse()) {
+            Some(Ok(token)) => token,
+            Some(Err(_)) | None => {
+                return Err(failure::fatal(
+                    format!("there is no server token in {SERVER_TOKEN_FILE}"),
+                    "Without its token a snapshot cannot be used. Check that this host is a server of the cluster.",
+                ));
+            }
+        };
+        let (book, secrets) = (&*self.0.book, &*self.0.secrets);
+        let taken = self
+            .0
+            .snapshots
+            .snapshots(cluster)
+            .await
+            .map_err(failure::service)?;
+        let mut known: Vec<SecretId> = taken.iter().map(|s| s.token).collect();
+        known.extend(book.token(cluster).await.map_err(failure::service)?);
+        known.sort_unstable();
+        known.dedup();
+        for id in known {
+            let stored = secrets.get(id).await.map_err(failure::service)?;
+            if stored.expose() == token.expose().as_bytes() {
+                return Ok(id);
+            }
+        }
+        secrets
+            .put(SecretKind::ServerToken, Secret::new(token.expose()))
+            .await
+            .map_err(failure::service)
+    }
+
+    /// Nothing of this server stands in the way of a snapshot.
+    async fn ready(&self, on: HostId, directory: &str) -> Result<(), StepFailure> {
+        const ADVICE: &str = "Nothing was changed. Take the snapshot on a server whose etcd member is healthy; without a quorum none can be taken.";
+        let world = &*self.0.world;
+        match EtcdLook::take(world, on).await? {
+            Ok(etcd) if etcd.healthy => {}
+            Ok(_) => return Err(failure::fatal("etcd on this server is not healthy", ADVICE)),
+            Err(why) => return Err(failure::fatal(why, ADVICE)),
+        }
+        let (free, database) = room(world, on, directory).await.map_err(failure::world)?;
+        // Twice: a compressed snapshot lies beside the plain one for a while.
+        let wanted = database.saturating_mul(2).saturating_add(SPARE);
+        if free < wanted {
+            return Err(failure::fatal(
+                format!(
+                    "{} MiB are free for {directory}, {} MiB are wanted",
+                    free >> 20,
+                    wanted >> 20
+                ),
+                "Nothing was changed. A full disk stops etcd: delete old snapshots first, or make room.",
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -60,43 +155,113 @@ impl StepKind for SaveSnapshot {
     }
 
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
-        let find = RemoteCommand::script(FIND).arg(name(context)).sudo();
-        let found = self
+        let missing = || {
+            Ok(Probe::NotDone {
+                why: "there is no snapshot of this step yet".to_owned(),
+            })
+        };
+        if context.memo.is_null() {
+            return missing();
+        }
+        let memo = super::memo::<Memo>(context)?;
+        let Some(file) = self.find(context, &memo).await? else {
+            return missing();
+        };
+        let on = host(context)?;
+        let noted = self
             .0
-            .world
-            .run(host(context)?, find)
+            .snapshots
+            .snapshots(memo.cluster)
             .await
-            .and_then(|o| o.ok(FIND.name))
-            .map_err(failure::world)?;
-        let text = found.text();
-        // Newest last: k3s appends the time.
-        Ok(
-            match text
-                .lines()
-                .filter_map(|line| line.split_once(' '))
-                .next_back()
-            {
-                None => Probe::NotDone {
-                    why: "there is no snapshot of this step yet".to_owned(),
-                },
-                Some((size, path)) => Probe::Done {
-                    observed: format!("{path}, {size} bytes"),
-                    outputs: BTreeMap::from([(
-                        FILE.to_owned(),
-                        Output::Value {
-                            value: Value::from(path),
-                        },
-                    )]),
-                },
+            .map_err(failure::service)?;
+        let noted = noted
+            .into_iter()
+            .find(|s| s.host == on && s.path == file.path && s.size == file.size);
+        Ok(match noted {
+            None => Probe::NotDone {
+                why: format!("{} is not noted yet", file.path),
             },
-        )
+            Some(noted) => Probe::Done {
+                observed: format!(
+                    "{}, {} bytes, SHA-256 {}; its server token is secret {}",
+                    noted.path, noted.size, noted.sha256, noted.token
+                ),
+                outputs: BTreeMap::from([(
+                    FILE.to_owned(),
+                    Output::Value {
+                        value: Value::from(noted.path),
+                    },
+                )]),
+            },
+        })
+    }
+
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        let on = host(context)?;
+        let cluster = self
+            .0
+            .snapshots
+            .cluster_of(on)
+            .await
+            .map_err(failure::service)?;
+        let cluster = cluster
+            .ok_or_else(|| StepFailure::fatal("the host belongs to no cluster of the inventory"))?;
+        let place = place(&*self.0.world, on).await?;
+        if let Some(directory) = place.directories.first() {
+            self.ready(on, directory).await?;
+        }
+        let memo = Memo {
+            cluster,
+            token: self.token(cluster, on).await?,
+            directories: place.directories,
+            version: place.facts.k3s_version.map(|v| v.to_string()),
+        };
+        serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
     }
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
-        let spec = JobSpec::new(SAVE, RUNTIME).arg(name(context));
-        Job::of(&*self.0.world, context)?
-            .run(&spec, context.output.as_ref())
+        let (world, on) = (&*self.0.world, host(context)?);
+        let memo = super::memo::<Memo>(context)?;
+        let mut ended = Ok(());
+        let mut found = self.find(context, &memo).await?;
+        if found.is_none() {
+            let spec = JobSpec::new(SAVE, RUNTIME).arg(name(context));
+            ended = Job::of(world, context)?
+                .run(&spec, context.output.as_ref())
+                .await;
+            if let Err(unreachable @ StepFailure::Unreachable(_)) = ended {
+                return Err(unreachable);
+            }
+            found = self.find(context, &memo).await?;
+        }
+        let Some(file) = found else {
+            ended?;
+            return Err(failure::fatal(
+                format!(
+                    "k3s reported success, but no snapshot of this name lies in {}",
+                    memo.directories.join(" or ")
+                ),
+                "Read the step's output: it says where k3s saved it. Check etcd-snapshot-dir in the unit file and in config.yaml.",
+            ));
+        };
+        // Whatever k3s complained of (an upload, say): the file is there and whole, and is worth noting.
+        let taken = TakenSnapshot {
+            host: on,
+            sha256: sha256(world, on, &file.path)
+                .await
+                .map_err(failure::world)?,
+            taken_at: made(&file),
+            size: file.size,
+            path: file.path,
+            version: memo.version,
+            token: memo.token,
+            run: context.run,
+        };
+        self.0
+            .snapshots
+            .note_snapshot(memo.cluster, taken)
             .await
+            .map_err(failure::service)
     }
 
     async fn reattach(&self, context: &StepContext) -> Result<Attached, StepFailure> {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coxswain_wire::{ClusterId, ClusterPhase, HostId, Member, SecretId};
+use coxswain_wire::{
+    ClusterId, ClusterPhase, HostId, Member, RunId, SecretId, Snapshot, Timestamp,
+};
 
 use crate::world::{Secret, World};
 
@@ -118,6 +120,59 @@ pub trait ClusterBook: Send + Sync {
     async fn remove_member(&self, cluster: ClusterId, host: HostId) -> Result<(), ServiceError>;
 }
 
+/// A snapshot that a step has just seen on a server's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenSnapshot {
+    /// The server it lies on.
+    pub host: HostId,
+    /// Absolute path there.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, hex.
+    pub sha256: String,
+    /// When k3s made it, by the server's clock.
+    pub taken_at: Timestamp,
+    /// Version of k3s, if it could be told.
+    pub version: Option<String>,
+    /// The server token of that time.
+    pub token: SecretId,
+    /// The run that took it.
+    pub run: RunId,
+}
+
+/// The snapshots that the panel has taken. Every change is safe to repeat.
+#[async_trait]
+pub trait SnapshotBook: Send + Sync {
+    /// The cluster that a host belongs to.
+    ///
+    /// # Errors
+    /// The storage failed; so below.
+    async fn cluster_of(&self, host: HostId) -> Result<Option<ClusterId>, ServiceError>;
+
+    /// The snapshots of a cluster, newest first.
+    ///
+    /// # Errors
+    /// As above.
+    async fn snapshots(&self, cluster: ClusterId) -> Result<Vec<Snapshot>, ServiceError>;
+
+    /// Notes a snapshot. Host and path tell it from others: what was noted there before is replaced.
+    ///
+    /// # Errors
+    /// As above, or there is no such cluster.
+    async fn note_snapshot(
+        &self,
+        cluster: ClusterId,
+        taken: TakenSnapshot,
+    ) -> Result<(), ServiceError>;
+
+    /// Forgets a snapshot whose file is gone. No effect if it is not known.
+    ///
+    /// # Errors
+    /// As above.
+    async fn forget_snapshot(&self, host: HostId, path: &str) -> Result<(), ServiceError>;
+}
+
 /// Everything a step may use. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
@@ -127,4 +182,6 @@ pub struct Services {
     pub secrets: Arc<dyn Secrets>,
     /// The book of clusters.
     pub book: Arc<dyn ClusterBook>,
+    /// The book of snapshots.
+    pub snapshots: Arc<dyn SnapshotBook>,
 }

@@ -18,6 +18,7 @@ mod run_rows;
 mod runs;
 mod secrets;
 mod sessions;
+mod snapshots;
 mod users;
 
 pub use audit::{ChainReport, verify_file};
@@ -30,4 +31,5 @@ pub use output::MAX_CHUNK;
 pub use runs::RunStore;
 pub use secrets::SealedSecret;
 pub use sessions::SessionRow;
+pub use snapshots::NewSnapshot;
 pub use users::UserRow;

@@ -4,6 +4,7 @@ mod cluster_book;
 mod host_book;
 mod roster;
 mod secrets;
+mod snapshot_book;
 mod workflows;
 
 use std::sync::Arc;

@@ -33,6 +33,7 @@ impl Planner for Workflows {
         let inventory = Inventory {
             clusters: self.db.clusters().await?,
             hosts: self.db.hosts().await?,
+            snapshots: self.db.snapshots().await?,
         };
         found
             .plan(inputs, &inventory)

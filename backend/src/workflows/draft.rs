@@ -35,6 +35,11 @@ impl Draft {
         self.plan.locks.push(format!("host:{host}"));
     }
 
+    /// For what may go on beside any other run.
+    pub(super) fn lock_nothing(&mut self) {
+        self.plan.locks.clear();
+    }
+
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.plan.warnings.push(warning.into());
     }

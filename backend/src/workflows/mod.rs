@@ -9,6 +9,7 @@ mod install_form;
 mod join;
 mod load_balancer;
 mod nodes;
+mod snapshot;
 mod step_list;
 mod uninstall;
 
@@ -22,7 +23,7 @@ use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_wire::{
-    Cluster, Fact, FactKind, Host, Inputs, RunId, StageIndex, Verdict, WorkflowInfo,
+    Cluster, Fact, FactKind, Host, Inputs, RunId, Snapshot, StageIndex, Verdict, WorkflowInfo,
 };
 
 use crate::steps::Services;
@@ -34,6 +35,8 @@ pub struct Inventory {
     pub clusters: Vec<Cluster>,
     /// All hosts.
     pub hosts: Vec<Host>,
+    /// All snapshots that the panel has taken, newest first.
+    pub snapshots: Vec<Snapshot>,
 }
 
 /// An input that is refused.
@@ -85,6 +88,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(bootstrap::Bootstrap),
         Arc::new(join::Join),
         Arc::new(load_balancer::LoadBalancer),
+        Arc::new(snapshot::TakeSnapshot),
         Arc::new(uninstall::Uninstall),
     ]
 }

@@ -250,9 +250,11 @@ pub(super) fn snapshot(server: &Node) -> Step {
         &save_snapshot::Params {},
     );
     planned.host = Some(server.host);
-    planned.deadline_s = 300;
+    planned.deadline_s = 600;
     planned.commands = vec![
         "k3s etcd-snapshot save --name coxswain-\u{2039}run\u{203a}-\u{2039}step\u{203a}"
+            .to_owned(),
+        "sha256sum \u{2039}the file\u{203a}; the server token of now goes into the vault with it"
             .to_owned(),
     ];
     planned

@@ -6,6 +6,7 @@
 mod command;
 mod error;
 pub mod fake;
+mod file_stream;
 mod hosts;
 mod job;
 pub mod keys;
@@ -24,6 +25,7 @@ use coxswain_wire::{ConnectionTest, HostId};
 
 pub use command::{Invocation, Output, RemoteCommand, Script};
 pub use error::{UnreachableKind, WorldError};
+pub use file_stream::FileStream;
 pub use hosts::{ClockReading, HostBook, HostConnection, ScannedKey};
 pub use job::{DeathCause, JobId, JobRead, JobSpec, JobStart, JobStatus, NotAJobName};
 pub use kube::{
@@ -56,6 +58,14 @@ pub trait World: Send + Sync {
     /// # Errors
     /// [`WorldError::TooLarge`] if it is longer than `max` bytes: never a part of a file.
     async fn read_file(&self, host: HostId, path: &str, max: usize) -> Result<Option<Vec<u8>>>;
+
+    /// A file's content read as root, piece by piece, for files that do not fit into memory. None if there is no
+    /// such file. The pieces end after the last byte or with an error, never early without one; dropping them
+    /// ends the reading.
+    ///
+    /// # Errors
+    /// As [`World::run`]; [`WorldError::TooLarge`] if it is longer than `max` bytes.
+    async fn stream_file(&self, host: HostId, path: &str, max: u64) -> Result<Option<FileStream>>;
 
     /// Replaces a file as root: written beside its place, synced, then renamed, so that readers see the old
     /// content or the new and a repeated call does no harm. The folder must exist; owner becomes root.

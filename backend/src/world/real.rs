@@ -10,8 +10,9 @@ use coxswain_wire::{ConnectionTest, HostId};
 use super::kube::KubeClient;
 use super::ssh::Ssh;
 use super::{
-    ClockReading, HostBook, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube,
-    KubeAccess, Output, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World, tls,
+    ClockReading, FileStream, HostBook, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus,
+    Kube, KubeAccess, Output, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World,
+    tls,
 };
 
 /// What the world needs to know about the panel's own machine.
@@ -68,6 +69,10 @@ impl World for RealWorld {
 
     async fn read_file(&self, host: HostId, path: &str, max: usize) -> Result<Option<Vec<u8>>> {
         self.ssh.read_file(host, path, max).await
+    }
+
+    async fn stream_file(&self, host: HostId, path: &str, max: u64) -> Result<Option<FileStream>> {
+        self.ssh.stream_file(host, path, max).await
     }
 
     async fn write_file(&self, host: HostId, path: &str, content: &[u8], mode: u32) -> Result<()> {

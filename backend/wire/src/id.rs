@@ -32,6 +32,8 @@ id! {
     SecretId,
     /// One execution of a plan.
     RunId,
+    /// An etcd snapshot that the panel has taken.
+    SnapshotId,
     /// A point in time, Unix milliseconds UTC.
     Timestamp,
 }

@@ -13,6 +13,7 @@ mod id;
 mod plan;
 mod run;
 mod session;
+mod snapshot;
 mod stream;
 
 pub use audit::*;
@@ -25,6 +26,7 @@ pub use id::*;
 pub use plan::*;
 pub use run::*;
 pub use session::*;
+pub use snapshot::*;
 pub use stream::*;
 
 /// Name of the request header that every POST, PUT and DELETE must carry: the session's

@@ -20,12 +20,15 @@ struct Example {
     inputs: Inputs,
     inventory: Inventory,
     lab: fn() -> Lab,
-    /// The picture shows how often each host was installed and cleaned.
+    /// The picture shows how often each host was installed and cleaned, and the snapshots that are noted.
     counted: bool,
 }
 
+/// Jobs of each host, and noted snapshots.
+type Counts = (Vec<usize>, Vec<(HostId, String, String, Vec<u8>)>);
+
 impl Subject for Example {
-    type Picture = (Picture, Vec<usize>);
+    type Picture = (Picture, Option<Counts>);
     type World = Lab;
 
     fn world(&self) -> Lab {
@@ -46,11 +49,9 @@ impl Subject for Example {
     fn picture(&self, lab: &Lab) -> Self::Picture {
         let jobs = ["install-k3s-online", "remove-k3s", "save-snapshot"];
         let count = |host: i64| jobs.map(|job| lab.world.started(HostId(host), job));
-        let counts = if self.counted {
-            (1..=5).flat_map(count).collect()
-        } else {
-            Vec::new()
-        };
+        let counts = self
+            .counted
+            .then(|| ((1..=5).flat_map(count).collect(), lab.snapshots()));
         (lab.picture(), counts)
     }
 }
@@ -164,6 +165,24 @@ fn load_balancer() -> Example {
     }
 }
 
+fn snapshot(action: &str, more: &[(&str, FieldValue)]) -> Example {
+    let mut inputs = lab::inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("action", lab::text(action)),
+    ]);
+    inputs.extend(lab::inputs(more));
+    Example {
+        workflow: "snapshot",
+        inputs,
+        inventory: Inventory {
+            snapshots: lab::taken(),
+            ..lab::running_inventory()
+        },
+        lab: lab::lab_with_snapshots,
+        counted: false,
+    }
+}
+
 /// Killed wherever, nothing runs a second time on any host.
 fn counted(example: Example) -> Example {
     Example {
@@ -208,6 +227,10 @@ conforms! {
     uninstall_all: uninstall(&[]),
     uninstall_agent: uninstall(&[4]),
     load_balancer_changed: load_balancer(),
+    snapshot_save: snapshot("save", &[("server", FieldValue::Id(2))]),
+    snapshot_list: snapshot("list", &[("checksums", FieldValue::Bool(true))]),
+    snapshot_prune: snapshot("prune", &[("keep", lab::text("1"))]),
+    snapshot_delete: snapshot("delete", &[("names", lab::list(&["coxswain-7-0-node2-1795000200"]))]),
 }
 
 macro_rules! survives_death {
@@ -228,6 +251,8 @@ survives_death! {
     uninstall_survives_death_at_each_point: uninstall(&[]),
     uninstall_of_an_agent_survives_death_at_each_point: uninstall(&[4]),
     a_load_balancers_change_survives_death_at_each_point: load_balancer(),
+    saving_a_snapshot_survives_death_at_each_point: snapshot("save", &[]),
+    pruning_snapshots_survives_death_at_each_point: snapshot("prune", &[("keep", lab::text("1"))]),
 }
 
 /// The checks above see what they are for.

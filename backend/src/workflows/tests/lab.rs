@@ -6,19 +6,29 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use coxswain_wire::{
     Cluster, ClusterId, ClusterPhase, CredentialId, Enrolment, FieldValue, Host, HostId, HostKey,
-    Inputs, Member, MemberRole, SecretId, Timestamp,
+    Inputs, Member, MemberRole, RunId, SecretId, Snapshot, SnapshotId, Timestamp,
 };
+
+use sha2::Digest as _;
 
 use super::super::Inventory;
 use crate::steps::Services;
-use crate::steps::services::{ClusterBook, SecretKind, Secrets, ServiceError};
+use crate::steps::services::{
+    ClusterBook, SecretKind, Secrets, ServiceError, SnapshotBook, TakenSnapshot,
+};
 use crate::world::fake::{FakeHost, FakeWorld, WorldPicture};
 use crate::world::{Secret, World};
 
 /// The cluster of all tests.
 pub(super) const CLUSTER: ClusterId = ClusterId(1);
+/// What an older snapshot holds.
+const OLD_SNAPSHOT: &str = "etcd";
 /// The load balancer.
 pub(super) const LB: HostId = HostId(9);
+
+fn sha256(text: &str) -> String {
+    coxswain_engine::plan::hex(&sha2::Sha256::digest(text))
+}
 
 /// Vault and book in memory. Clones share them.
 #[derive(Clone, Default)]
@@ -33,6 +43,7 @@ struct Data {
     kubeconfig: Option<SecretId>,
     token: Option<SecretId>,
     members: Vec<Member>,
+    snapshots: Vec<Snapshot>,
 }
 
 /// What the book says, secrets by value.
@@ -109,6 +120,53 @@ impl ClusterBook for Memory {
     }
 }
 
+#[async_trait]
+impl SnapshotBook for Memory {
+    async fn cluster_of(&self, host: HostId) -> Result<Option<ClusterId>, ServiceError> {
+        let data = self.data.lock().unwrap();
+        Ok(data
+            .members
+            .iter()
+            .any(|m| m.host == host)
+            .then_some(CLUSTER))
+    }
+    async fn snapshots(&self, _: ClusterId) -> Result<Vec<Snapshot>, ServiceError> {
+        Ok(self.data.lock().unwrap().snapshots.clone())
+    }
+    async fn note_snapshot(
+        &self,
+        cluster: ClusterId,
+        taken: TakenSnapshot,
+    ) -> Result<(), ServiceError> {
+        let mut data = self.data.lock().unwrap();
+        let known = |s: &Snapshot| s.host == taken.host && s.path == taken.path;
+        let id = data.snapshots.iter().find(|s| known(s)).map(|s| s.id);
+        let next = i64::try_from(data.snapshots.len()).unwrap() + 1;
+        data.snapshots.retain(|s| !known(s));
+        data.snapshots.push(Snapshot {
+            id: id.unwrap_or(SnapshotId(next)),
+            cluster,
+            host: taken.host,
+            server: format!("node{}", taken.host),
+            path: taken.path,
+            size: taken.size,
+            sha256: taken.sha256,
+            taken_at: taken.taken_at,
+            version: taken.version,
+            token: taken.token,
+            run: taken.run,
+        });
+        data.snapshots
+            .sort_by_key(|s| std::cmp::Reverse(s.taken_at));
+        Ok(())
+    }
+    async fn forget_snapshot(&self, host: HostId, path: &str) -> Result<(), ServiceError> {
+        let mut data = self.data.lock().unwrap();
+        data.snapshots.retain(|s| s.host != host || s.path != path);
+        Ok(())
+    }
+}
+
 /// A world with the panel's services.
 #[derive(Clone)]
 pub(super) struct Lab {
@@ -141,7 +199,25 @@ impl Lab {
             world,
             secrets: Arc::new(self.memory.clone()),
             book: Arc::new(self.memory.clone()),
+            snapshots: Arc::new(self.memory.clone()),
         }
+    }
+
+    /// The snapshots that are noted, which unwinding keeps on purpose: server, name without its time,
+    /// checksum and token.
+    pub(super) fn snapshots(&self) -> Vec<(HostId, String, String, Vec<u8>)> {
+        let data = self.memory.data.lock().unwrap();
+        let mut all: Vec<_> = data
+            .snapshots
+            .iter()
+            .map(|s| {
+                let (name, _) = s.name().rsplit_once('-').unwrap_or((s.name(), ""));
+                let token = data.secrets[&s.token.0].expose().to_vec();
+                (s.host, name.to_owned(), s.sha256.clone(), token)
+            })
+            .collect();
+        all.sort();
+        all
     }
 
     pub(super) fn picture(&self) -> Picture {
@@ -214,6 +290,7 @@ pub(super) fn inventory() -> Inventory {
     Inventory {
         clusters: vec![cluster],
         hosts,
+        snapshots: Vec::new(),
     }
 }
 
@@ -246,6 +323,50 @@ pub(super) fn running_lab() -> Lab {
         "k3s-agent.service",
         &format!("agent {joins} --node-name node4"),
     );
+    lab
+}
+
+/// Snapshots that the panel has taken of it, newest first: two on node1, one on node2.
+pub(super) fn taken() -> Vec<Snapshot> {
+    let taken = |id: i64, host: i64, run: i64, at: i64| {
+        let name = format!("coxswain-{run}-0-node{host}-{at}");
+        Snapshot {
+            id: SnapshotId(id),
+            cluster: CLUSTER,
+            host: HostId(host),
+            server: format!("node{host}"),
+            path: format!("/var/lib/rancher/k3s/server/db/snapshots/{name}"),
+            size: 4,
+            sha256: sha256(OLD_SNAPSHOT),
+            taken_at: Timestamp(at * 1000),
+            version: Some("v1.33.5+k3s1".to_owned()),
+            token: SecretId(1),
+            run: RunId(run),
+        }
+    };
+    vec![
+        taken(3, 1, 9, 1_795_000_300),
+        taken(2, 2, 7, 1_795_000_200),
+        taken(1, 1, 5, 1_795_000_100),
+    ]
+}
+
+/// The running lab with these on its disks, and their token in the vault.
+pub(super) fn lab_with_snapshots() -> Lab {
+    let lab = running_lab();
+    let token =
+        lab.world.picture().hosts["node1"].files["/var/lib/rancher/k3s/server/token"].clone();
+    let mut data = lab.memory.data.lock().unwrap();
+    data.secrets.insert(1, Secret::new(token.trim()));
+    data.token = Some(SecretId(1));
+    data.snapshots = taken();
+    drop(data);
+    for snapshot in taken() {
+        lab.world.change(snapshot.host, |host| {
+            host.files
+                .insert(snapshot.path.clone(), OLD_SNAPSHOT.to_owned());
+        });
+    }
     lab
 }
 

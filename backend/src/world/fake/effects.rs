@@ -38,6 +38,7 @@ impl State {
             "remove-k3s" => self.remove(host, &spec),
             "save-snapshot" => self.save_snapshot(host, &spec),
             "restart-k3s" => self.restart(host, &spec, at),
+            "delete-snapshots" => self.delete_snapshots(host, &spec),
             _ => Ok(()),
         };
         if let Some(job) = self.hosts.get_mut(&host).and_then(|h| h.jobs.get_mut(&id)) {
@@ -205,13 +206,23 @@ impl State {
                 "level=fatal msg=\"failed to register CRDs: connection refused\"".to_owned(),
             );
         }
+        let second = self.unique();
         let host = self.hosts.get_mut(&id).ok_or("no such host")?;
         let name = spec.args.first().ok_or("arguments")?;
         let path = format!(
-            "/var/lib/rancher/k3s/server/db/snapshots/{name}-{}-1795326133",
-            host.name
+            "/var/lib/rancher/k3s/server/db/snapshots/{name}-{}-{}",
+            host.name,
+            1_795_326_133 + second
         );
         host.files.insert(path, "etcd".to_owned());
+        Ok(())
+    }
+
+    fn delete_snapshots(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        for path in &spec.args {
+            host.files.remove(path);
+        }
         Ok(())
     }
 }

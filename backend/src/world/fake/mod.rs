@@ -21,14 +21,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coxswain_k3s::haproxy::{Backend, Section};
 use coxswain_wire::{ConnectionCheck, ConnectionStage, ConnectionTest, HostId, HostKey, Timestamp};
+use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
 
 pub use host::FakeHost;
 pub use picture::{ClusterPicture, HostPicture, WorldPicture};
 
 use super::{
-    ClockReading, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube, KubeAccess,
-    Output, PodOwner, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World, WorldError,
+    ClockReading, FileStream, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube,
+    KubeAccess, Output, PodOwner, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World,
+    WorldError,
 };
 use cluster::Clusters;
 use host::Hosts;
@@ -227,6 +229,15 @@ impl World for FakeWorld {
             }),
             found => Ok(found.map(|text| text.clone().into_bytes())),
         }
+    }
+
+    async fn stream_file(&self, host: HostId, path: &str, max: u64) -> Result<Option<FileStream>> {
+        let limit = usize::try_from(max).unwrap_or(usize::MAX);
+        let content = self.read_file(host, path, limit).await?;
+        Ok(content.map(|bytes| FileStream {
+            size: bytes.len() as u64,
+            pieces: stream::iter([Ok(bytes)]).boxed(),
+        }))
     }
 
     async fn write_file(&self, host: HostId, path: &str, content: &[u8], _mode: u32) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use coxswain_wire::HostId;
 
-use super::k3s::VERSION;
+use super::k3s::{VERSION, sha256};
 use super::{State, net, probe};
 use crate::world::{Output, RemoteCommand, Result, WorldError};
 
@@ -24,14 +24,29 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             state.host(id)?.files.remove(arg(0));
             said("")
         }
-        "find-snapshot" => {
-            let prefix = format!("/var/lib/rancher/k3s/server/db/snapshots/{}-", arg(0));
-            let files = state
-                .host(id)?
-                .files
-                .keys()
-                .filter(|f| f.starts_with(&prefix));
-            said(files.map(|f| format!("4 {f}\n")).collect::<String>())
+        "look-at-snapshots" => {
+            let files = state.host(id)?.files.iter().filter(|(path, _)| {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                args.contains(&folder)
+            });
+            said(
+                files
+                    .map(|(path, text)| format!("{} 1795326133 {path}\n", text.len()))
+                    .collect::<String>(),
+            )
+        }
+        "snapshots-left" => {
+            let files = &state.host(id)?.files;
+            let left = args.iter().filter(|path| files.contains_key(**path));
+            said(left.map(|path| format!("{path}\n")).collect::<String>())
+        }
+        "hash-snapshot" => match state.host(id)?.files.get(arg(0)) {
+            Some(text) => said(format!("{}  -\n", sha256(text))),
+            None => failed(1, "No such file or directory"),
+        },
+        "room-for-snapshot" => {
+            let free = state.host(id)?.free_kib;
+            said(format!("free={free} 1024\ndatabase=1089568\n"))
         }
         "haproxy-version" => said(
             state

@@ -56,20 +56,7 @@ async fn talk(
     root: Option<Root>,
     input: &[u8],
 ) -> Result<Output> {
-    let seconds = (command.timeout + REMOTE_GRACE).as_secs().to_string();
-    let mut words = vec![
-        "timeout",
-        "-k",
-        "5",
-        seconds.as_str(),
-        "sh",
-        "-c",
-        loader::LOADER,
-    ];
-    if root == Some(Root::Sudo) {
-        words.splice(0..0, ["sudo", "-n", "--"]);
-    }
-    let mut child = spawn(link, command, &words).await?;
+    let mut child = spawn(link, command, root).await?;
     let (stdin, stdout, stderr) = (
         child.stdin().take(),
         child.stdout().take(),
@@ -116,7 +103,7 @@ async fn talk(
 }
 
 /// Reads to the end, keeps the first `max` bytes and counts the rest.
-async fn capped<R: AsyncRead + Unpin>(
+pub(super) async fn capped<R: AsyncRead + Unpin>(
     stream: Option<R>,
     max: usize,
 ) -> std::io::Result<(Vec<u8>, u64)> {
@@ -136,13 +123,26 @@ async fn capped<R: AsyncRead + Unpin>(
     }
 }
 
-/// Opens a session. We learn that a command has ended a moment before sshd has closed its session, so a refusal
+/// Starts the loader under a time limit of the host's own. We learn that a command has ended a moment before sshd has closed its session, so a refusal
 /// (nothing was run) is tried again for a short while.
-async fn spawn<'l>(
+pub(super) async fn spawn<'l>(
     link: &'l Link,
     command: &RemoteCommand,
-    words: &[&str],
+    root: Option<Root>,
 ) -> Result<Child<&'l Session>> {
+    let seconds = (command.timeout + REMOTE_GRACE).as_secs().to_string();
+    let mut words = vec![
+        "timeout",
+        "-k",
+        "5",
+        seconds.as_str(),
+        "sh",
+        "-c",
+        loader::LOADER,
+    ];
+    if root == Some(Root::Sudo) {
+        words.splice(0..0, ["sudo", "-n", "--"]);
+    }
     let start = Instant::now();
     loop {
         let mut remote = link.session().command(words[0]);
@@ -173,6 +173,6 @@ async fn spawn<'l>(
     }
 }
 
-fn what(link: &Link, command: &RemoteCommand) -> String {
+pub(super) fn what(link: &Link, command: &RemoteCommand) -> String {
     format!("{} on {}", command.name(), link.name)
 }

@@ -112,7 +112,7 @@ fn reading(before: SystemTime, round_trip: Duration, host_nanos: i128) -> ClockR
     }
 }
 
-fn absolute(path: &str) -> Result<()> {
+pub(super) fn absolute(path: &str) -> Result<()> {
     if path.starts_with('/') {
         return Ok(());
     }

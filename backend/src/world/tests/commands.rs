@@ -296,3 +296,49 @@ async fn until_running(command_line: &str) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_comes_piece_by_piece() {
+    use futures::StreamExt as _;
+
+    let sshd = Sshd::start("");
+    let t = world(sshd.connection()).await;
+    let path = sshd.dir.path().join("large file");
+    let content: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    let path = path.to_str().unwrap();
+    let file = t
+        .world
+        .stream_file(HOST, path, 1 << 30)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(file.size, content.len() as u64);
+    let pieces: Vec<Vec<u8>> = file.pieces.map(Result::unwrap).collect().await;
+    assert!(pieces.len() > 10, "{}", pieces.len());
+    assert!(pieces.concat() == content);
+
+    // Dropped in the middle: the session is free again, ten times over.
+    for _ in 0..10 {
+        let mut file = t
+            .world
+            .stream_file(HOST, path, 1 << 30)
+            .await
+            .unwrap()
+            .unwrap();
+        file.pieces.next().await.unwrap().unwrap();
+    }
+    let whole = t.world.read_file(HOST, path, 1 << 30).await.unwrap();
+    assert_eq!(whole.map(|w| w.len()), Some(content.len()));
+
+    let missing = t.world.stream_file(HOST, "/nowhere", 1).await.unwrap();
+    assert!(missing.is_none());
+    assert!(matches!(
+        t.world.stream_file(HOST, path, 100).await,
+        Err(WorldError::TooLarge { max: 100, .. })
+    ));
+    assert!(matches!(
+        t.world.stream_file(HOST, "/", 100).await,
+        Err(WorldError::Command { .. })
+    ));
+}

@@ -9,5 +9,6 @@ mod page;
 mod roles;
 mod runs;
 mod session;
+mod snapshots;
 mod stream;
 mod users;

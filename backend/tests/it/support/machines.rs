@@ -6,18 +6,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coxswain::time::now;
 use coxswain::world::{
-    ClockReading, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube, KubeAccess,
-    Output, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World, WorldError,
+    ClockReading, FileStream, HttpAnswer, JobId, JobRead, JobSpec, JobStart, JobStatus, Kube,
+    KubeAccess, Output, RemoteCommand, Result, ScannedKey, ServedChain, TlsTarget, World,
+    WorldError,
 };
 use coxswain_wire::{ConnectionCheck, ConnectionStage, ConnectionTest, HostId, HostKey};
+use futures::{StreamExt as _, stream};
 
 /// What the machines show.
 #[derive(Default)]
 pub(crate) struct Machines {
     keys: Mutex<Vec<ScannedKey>>,
+    file: Mutex<Option<Vec<u8>>>,
 }
 
 impl Machines {
+    /// Every file has this content from now on.
+    pub(crate) fn hold_file(&self, content: &[u8]) {
+        *self.file.lock().unwrap() = Some(content.to_vec());
+    }
+
     /// Every sshd shows these keys from now on.
     pub(crate) fn show_keys(&self, names: &[&str]) {
         *self.keys.lock().unwrap() = names
@@ -48,6 +56,20 @@ impl World for Machines {
 
     async fn read_file(&self, _: HostId, _: &str, _: usize) -> Result<Option<Vec<u8>>> {
         nothing()
+    }
+
+    async fn stream_file(&self, _: HostId, _: &str, max: u64) -> Result<Option<FileStream>> {
+        let content = self.file.lock().unwrap().clone();
+        Ok(content.map(|content| FileStream {
+            size: max.min(content.len() as u64),
+            pieces: stream::iter(
+                content
+                    .chunks(3)
+                    .map(|c| Ok(c.to_vec()))
+                    .collect::<Vec<_>>(),
+            )
+            .boxed(),
+        }))
     }
 
     async fn write_file(&self, _: HostId, _: &str, _: &[u8], _: u32) -> Result<()> {

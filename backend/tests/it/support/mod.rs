@@ -77,6 +77,7 @@ impl Panel {
             observed: unobserved(),
             scans: Scans::default(),
             streams: App::stream_limit(),
+            downloads: App::download_limit(),
             world: machines.clone(),
             config,
             db,

@@ -1,6 +1,7 @@
 //! One cluster: availability, topology, nodes, etcd, certificates, runs, and what can be done with it.
 
 mod actions;
+mod snapshots;
 mod tables;
 mod topology;
 
@@ -92,6 +93,7 @@ fn body(app: App, id: ClusterId, seen: Seen) -> AnyView {
                 <tables::Nodes seen/>
                 <tables::Etcd seen/>
                 <tables::Certificates seen/>
+                <snapshots::Snapshots id/>
                 <Panel title="Runs" flush=true>
                     <RunTable runs=Signal::derive(move || {
                         app.runs().into_iter().filter(|r| r.cluster == Some(id)).collect()
