@@ -70,6 +70,24 @@ const REPLICASETS: [Column; 5] = [
     column("Ready"),
     column("Age"),
 ];
+const DAEMONSETS: [Column; 8] = [
+    column("Name"),
+    column("Desired"),
+    column("Current"),
+    column("Ready"),
+    column("Up-to-date"),
+    column("Available"),
+    column("Node Selector"),
+    column("Age"),
+];
+const STATEFULSETS: [Column; 3] = [column("Name"), column("Ready"), column("Age")];
+const BUDGETS: [Column; 5] = [
+    column("Name"),
+    column("Min Available"),
+    column("Max Unavailable"),
+    column("Allowed Disruptions"),
+    column("Age"),
+];
 const SERVICES: [Column; 6] = [
     column("Name"),
     column("Type"),
@@ -99,6 +117,9 @@ pub(super) fn columns(resource: &Resource) -> &'static [Column] {
         "namespaces" => &NAMESPACES,
         "deployments" => &DEPLOYMENTS,
         "replicasets" => &REPLICASETS,
+        "daemonsets" => &DAEMONSETS,
+        "statefulsets" => &STATEFULSETS,
+        "poddisruptionbudgets" => &BUDGETS,
         "services" => &SERVICES,
         "events" => &EVENTS,
         _ => &OTHERS,
@@ -142,6 +163,51 @@ pub(super) fn row(resource: &Resource, object: &Value) -> Vec<Value> {
             number(&status["readyReplicas"]),
             age,
         ],
+        "daemonsets" => {
+            let selector = spec["template"]["spec"]["nodeSelector"].as_object();
+            let pairs = selector
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+            let pairs: Vec<String> = pairs.collect();
+            vec![
+                name,
+                number(&status["desiredNumberScheduled"]),
+                number(&status["currentNumberScheduled"]),
+                number(&status["numberReady"]),
+                number(&status["updatedNumberScheduled"]),
+                number(&status["numberAvailable"]),
+                json!(if pairs.is_empty() {
+                    "<none>".to_owned()
+                } else {
+                    pairs.join(",")
+                }),
+                age,
+            ]
+        }
+        "statefulsets" => vec![
+            name,
+            json!(format!(
+                "{}/{}",
+                number(&status["readyReplicas"]),
+                number(&spec["replicas"])
+            )),
+            age,
+        ],
+        "poddisruptionbudgets" => {
+            let amount = |value: &Value| match value {
+                Value::String(text) => json!(text),
+                Value::Number(number) => json!(number.to_string()),
+                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => json!("N/A"),
+            };
+            vec![
+                name,
+                amount(&spec["minAvailable"]),
+                amount(&spec["maxUnavailable"]),
+                number(&status["disruptionsAllowed"]),
+                age,
+            ]
+        }
         "services" => service(object, name, age),
         "events" => event(object),
         _ => vec![name, age],

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::resources::{self, Resource};
+use super::selector::Selector;
 use super::status::{self, Failure};
 use super::store::{Store, StoreError, deleting};
 use crate::logging::rfc3339;
@@ -117,17 +118,18 @@ pub(crate) async fn evict(
         .await
         .map_err(|error| fail(&error))?
         .ok_or_else(|| fail(&StoreError::NotFound))?;
-    if let Some(budget) = forbidding_budget(store, namespace, &pod)
+    if let Some(text) = forbidding_budget(store, namespace, &pod)
         .await
         .map_err(|e| fail(&e))?
     {
-        return Err(Failure::new(
-            hyper::StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequests",
-            format!(
-                "Cannot evict pod as it would violate the pod's disruption budget. (The disruption budget {budget} does not allow it.)"
-            ),
-        ));
+        return Err(Failure {
+            budget: Some(text),
+            ..Failure::new(
+                hyper::StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequests",
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+            )
+        });
     }
     let options = DeleteOptions::from_value(&body["deleteOptions"]);
     delete(store, pods, Some(namespace), name, &options)
@@ -138,7 +140,7 @@ pub(crate) async fn evict(
     )
 }
 
-/// The budget that would be broken by losing `pod`, if any.
+/// Why a budget forbids losing `pod`, if one does.
 async fn forbidding_budget(
     store: &Store,
     namespace: &str,
@@ -153,27 +155,63 @@ async fn forbidding_budget(
     }
     let pods = store.list(resources::pods(), Some(namespace)).await?.items;
     for budget in budgets {
-        let selector = super::selector::Selector::of_labels(&budget["spec"]["selector"]);
-        if !selector.matches(pod) {
-            continue;
+        let coverage = Coverage::of(&budget, &pods);
+        if Coverage::selector(&budget).matches(pod) && coverage.allowed() < 1 {
+            return Ok(Some(format!(
+                "The disruption budget {} needs {} healthy pods and has {} currently",
+                budget["metadata"]["name"].as_str().unwrap_or_default(),
+                coverage.needed,
+                coverage.healthy
+            )));
         }
-        let covered: Vec<&Value> = pods.iter().filter(|pod| selector.matches(pod)).collect();
-        let total = i64::try_from(covered.len()).unwrap_or(i64::MAX);
-        let healthy = covered
+    }
+    Ok(None)
+}
+
+/// What a disruption budget counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// Pods it covers.
+    pub(crate) total: i64,
+    /// Of these, ready and not ending.
+    pub(crate) healthy: i64,
+    /// How many must be healthy.
+    pub(crate) needed: i64,
+}
+
+impl Coverage {
+    fn selector(budget: &Value) -> Selector {
+        Selector::of_labels(&budget["spec"]["selector"])
+    }
+
+    /// Counts the pods of the budget's namespace.
+    pub(crate) fn of(budget: &Value, pods: &[Value]) -> Self {
+        let selector = Self::selector(budget);
+        let covered = pods
             .iter()
-            .filter(|pod| ready(pod) && !deleting(pod))
-            .count();
-        let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
+            .filter(|pod| pod["metadata"]["namespace"] == budget["metadata"]["namespace"])
+            .filter(|pod| selector.matches(pod));
+        let (mut total, mut healthy) = (0, 0);
+        for pod in covered {
+            total += 1;
+            healthy += i64::from(ready(pod) && !deleting(pod));
+        }
         let spec = &budget["spec"];
         let needed = match amount(&spec["minAvailable"], total) {
             Some(minimum) => minimum,
             None => total - amount(&spec["maxUnavailable"], total).unwrap_or(1),
         };
-        if healthy - 1 < needed {
-            return Ok(budget["metadata"]["name"].as_str().map(str::to_owned));
+        Self {
+            total,
+            healthy,
+            needed: needed.max(0),
         }
     }
-    Ok(None)
+
+    /// How many may be evicted now.
+    pub(crate) fn allowed(self) -> i64 {
+        (self.healthy - self.needed).max(0)
+    }
 }
 
 /// A number, or a percentage of `total` rounded up.

@@ -19,6 +19,6 @@ pub(crate) mod store;
 mod table;
 mod watch;
 
-pub(crate) use eviction::{DeleteOptions, delete};
+pub(crate) use eviction::{Coverage, DeleteOptions, delete};
 pub(crate) use handler::Api;
 pub(crate) use object::suffix;

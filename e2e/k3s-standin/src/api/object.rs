@@ -51,10 +51,12 @@ const OBJECTS: [&str; 13] = [
     "/data",
 ];
 /// Places that must be lists of objects where they are not empty.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 8] = [
     "/metadata/ownerReferences",
     "/spec/containers",
     "/spec/template/spec/containers",
+    "/spec/template/spec/volumes",
+    "/spec/volumeClaimTemplates",
     "/spec/tolerations",
     "/spec/taints",
     "/status/conditions",
@@ -173,6 +175,25 @@ fn defaults(resource: &Resource, object: &mut Value) {
             workload_defaults(&mut object["spec"]);
             object["status"] = json!({"replicas": 0});
         }
+        "DaemonSet" => {
+            object["metadata"]["generation"] = json!(1);
+            pod_spec_defaults(&mut object["spec"]["template"]["spec"]);
+            object["status"] = json!({
+                "currentNumberScheduled": 0, "desiredNumberScheduled": 0,
+                "numberMisscheduled": 0, "numberReady": 0,
+            });
+        }
+        "StatefulSet" => {
+            object["metadata"]["generation"] = json!(1);
+            workload_defaults(&mut object["spec"]);
+            set_missing(
+                &mut object["spec"],
+                "podManagementPolicy",
+                json!("OrderedReady"),
+            );
+            object["status"] = json!({"replicas": 0, "availableReplicas": 0});
+        }
+        "PodDisruptionBudget" => object["metadata"]["generation"] = json!(1),
         "Namespace" => {
             let name = object["metadata"]["name"].clone();
             object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;

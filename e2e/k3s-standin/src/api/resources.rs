@@ -218,7 +218,8 @@ pub(crate) static RESOURCES: [Resource; 28] = [
         true,
         "daemonsets",
     )
-    .of("apps", "v1"),
+    .of("apps", "v1")
+    .with(&["status"]),
     core(
         "statefulsets",
         "statefulset",
@@ -227,7 +228,8 @@ pub(crate) static RESOURCES: [Resource; 28] = [
         true,
         "statefulsets",
     )
-    .of("apps", "v1"),
+    .of("apps", "v1")
+    .with(&["status", "scale"]),
     core(
         "controllerrevisions",
         "controllerrevision",
@@ -248,7 +250,8 @@ pub(crate) static RESOURCES: [Resource; 28] = [
         true,
         "poddisruptionbudgets",
     )
-    .of("policy", "v1"),
+    .of("policy", "v1")
+    .with(&["status"]),
     core(
         "storageclasses",
         "storageclass",
@@ -358,6 +361,9 @@ by_name! {
     services "services";
     deployments "deployments";
     replicasets "replicasets";
+    daemonsets "daemonsets";
+    statefulsets "statefulsets";
+    claims "persistentvolumeclaims";
     leases "leases";
     crds "customresourcedefinitions";
     budgets "poddisruptionbudgets";

@@ -38,6 +38,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// Kind and name the failure is about.
     pub(crate) about: Option<(String, String)>,
+    /// What the disruption budget behind it says.
+    pub(crate) budget: Option<String>,
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
             reason,
             message: message.into(),
             about: None,
+            budget: None,
         }
     }
 
@@ -114,6 +117,7 @@ impl Failure {
             reason,
             message,
             about,
+            budget: None,
         }
     }
 
@@ -125,6 +129,9 @@ impl Failure {
         });
         if let Some((kind, name)) = &self.about {
             value["details"] = json!({"name": name, "kind": kind});
+        }
+        if let Some(text) = &self.budget {
+            value["details"]["causes"] = json!([{"reason": "DisruptionBudget", "message": text}]);
         }
         value
     }

@@ -1,5 +1,7 @@
 //! What the control plane does by itself: on every server the election and the endpoints lease; on the leader the rest.
 
+mod budgets;
+mod daemonsets;
 mod election;
 mod endpoints;
 mod events;
@@ -8,6 +10,7 @@ mod node_lifecycle;
 mod node_removal;
 pub(crate) mod objects;
 mod scheduler;
+mod statefulsets;
 mod workloads;
 mod world;
 
@@ -135,6 +138,9 @@ async fn lead(setup: Setup, mut leads: watch::Receiver<bool>) {
                 resources::pods(),
                 resources::deployments(),
                 resources::replicasets(),
+                resources::daemonsets(),
+                resources::statefulsets(),
+                resources::budgets(),
                 resources::namespaces(),
             ],
             setup.settings.scaled(RESYNC),
@@ -167,6 +173,9 @@ async fn look(setup: &Setup, lifecycle: &mut NodeLifecycle) -> Result<(), StoreE
     node_lifecycle::assign_networks(store, &world, &setup.cluster_cidr).await?;
     lifecycle.look(store, &world).await?;
     workloads::look(store, &world).await?;
+    daemonsets::look(store, &world).await?;
+    statefulsets::look(store, &world).await?;
+    budgets::look(store, &world).await?;
     scheduler::look(store, &world).await?;
     namespaces::look(store, &world).await
 }

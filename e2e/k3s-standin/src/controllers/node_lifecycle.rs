@@ -21,6 +21,7 @@ const EVICT_LATER: Duration = Duration::from_secs(5);
 const UNHEALTHY_SHARE: f64 = 0.55;
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// What the controller remembers: for each node, the renew time last seen and since when.
 pub(super) struct NodeLifecycle {
@@ -89,7 +90,7 @@ impl NodeLifecycle {
         };
         let since = ready.and_then(|c| objects::seconds_since(&c["lastTransitionTime"]));
         let late = since.unwrap_or(0.0) >= self.settings.scaled(EVICT_LATER).as_secs_f64();
-        let wanted = taints(&node["spec"]["taints"], key, late && evicting);
+        let wanted = taints(&node["spec"], key, late && evicting);
         if wanted == node["spec"]["taints"]
             || (wanted == json!([]) && node["spec"]["taints"].is_null())
         {
@@ -97,7 +98,7 @@ impl NodeLifecycle {
         }
         let changed = store
             .modify(resources::nodes(), None, objects::name(node), |node| {
-                let wanted = taints(&node["spec"]["taints"], key, late && evicting);
+                let wanted = taints(&node["spec"], key, late && evicting);
                 match node["spec"].as_object_mut() {
                     Some(spec) if wanted == json!([]) => drop(spec.remove("taints")),
                     Some(_) | None => node["spec"]["taints"] = wanted,
@@ -175,11 +176,21 @@ fn tolerated_seconds(pod: &Value, taint: &Value) -> Option<f64> {
     if tolerated { shortest } else { Some(0.0) }
 }
 
-/// The taints a node should have: foreign ones as they are, ours by its readiness.
-fn taints(present: &Value, key: Option<&str>, evict: bool) -> Value {
-    let ours = |taint: &Value| taint["key"] == UNREACHABLE || taint["key"] == NOT_READY;
-    let list = present.as_array().cloned().unwrap_or_default();
+/// The taints a node should have: foreign ones as they are, ours by its readiness and by whether it is cordoned.
+fn taints(spec: &Value, key: Option<&str>, evict: bool) -> Value {
+    let ours = |taint: &Value| {
+        [UNREACHABLE, NOT_READY, UNSCHEDULABLE]
+            .iter()
+            .any(|key| taint["key"] == *key)
+    };
+    let list = spec["taints"].as_array().cloned().unwrap_or_default();
     let mut wanted: Vec<Value> = list.iter().filter(|taint| !ours(taint)).cloned().collect();
+    if spec["unschedulable"] == json!(true) {
+        let kept = list.iter().find(|taint| taint["key"] == UNSCHEDULABLE);
+        wanted.push(kept.cloned().unwrap_or_else(
+            || json!({"effect": "NoSchedule", "key": UNSCHEDULABLE, "timeAdded": rfc3339_now()}),
+        ));
+    }
     if let Some(key) = key {
         for effect in ["NoSchedule", "NoExecute"] {
             let kept = list
@@ -313,12 +324,22 @@ mod tests {
     #[test]
     fn taints_come_in_two_steps_and_go_together() {
         let foreign = json!([{"key": "mine", "effect": "NoSchedule"}]);
-        let first = taints(&foreign, Some(UNREACHABLE), false);
+        let spec = |taints: &Value| json!({"taints": taints});
+        let first = taints(&spec(&foreign), Some(UNREACHABLE), false);
         assert_eq!(first.as_array().unwrap().len(), 2);
-        let second = taints(&first, Some(UNREACHABLE), true);
+        let second = taints(&spec(&first), Some(UNREACHABLE), true);
         assert_eq!(second[2]["effect"], "NoExecute");
         assert_eq!(second[1], first[1]);
-        assert_eq!(taints(&second, None, true), foreign);
+        assert_eq!(taints(&spec(&second), None, true), foreign);
+    }
+
+    #[test]
+    fn a_cordoned_node_is_tainted() {
+        let cordoned = taints(&json!({"unschedulable": true}), None, false);
+        assert_eq!(cordoned[0]["key"], UNSCHEDULABLE);
+        let again = json!({"unschedulable": true, "taints": cordoned});
+        assert_eq!(taints(&again, None, false), cordoned);
+        assert_eq!(taints(&json!({"taints": cordoned}), None, false), json!([]));
     }
 
     #[test]

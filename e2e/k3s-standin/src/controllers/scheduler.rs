@@ -73,7 +73,7 @@ pub(super) async fn look(store: &Store, world: &World) -> Result<(), StoreError>
     Ok(())
 }
 
-fn fits(pod: &Value, node: &Value) -> bool {
+pub(super) fn fits(pod: &Value, node: &Value) -> bool {
     if node["spec"]["unschedulable"] == json!(true) {
         return false;
     }

@@ -47,20 +47,34 @@ async fn collect_garbage(store: &Store, world: &World) -> Result<(), StoreError>
             .await,
         )?;
     }
-    let lost_pod = |pod: &&Value| !deleting(pod) && lost(pod, "ReplicaSet", &world.replicasets);
+    let lost_pod = |pod: &&Value| {
+        !deleting(pod)
+            && (lost(pod, "ReplicaSet", &world.replicasets)
+                || lost(pod, "DaemonSet", &world.daemonsets)
+                || lost(pod, "StatefulSet", &world.statefulsets))
+    };
     for pod in world.pods.iter().filter(lost_pod) {
-        ignore_gone(
-            delete(
-                store,
-                resources::pods(),
-                namespace(pod),
-                name(pod),
-                &options,
-            )
-            .await,
-        )?;
+        delete_pod(store, pod).await?;
     }
     Ok(())
+}
+
+/// Deletes a pod as its controller does.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn delete_pod(store: &Store, pod: &Value) -> Result<(), StoreError> {
+    let options = DeleteOptions::default();
+    ignore_gone(
+        delete(
+            store,
+            resources::pods(),
+            namespace(pod),
+            name(pod),
+            &options,
+        )
+        .await,
+    )
 }
 
 fn ignore_gone<T>(result: Result<T, StoreError>) -> Result<(), StoreError> {
@@ -71,7 +85,7 @@ fn ignore_gone<T>(result: Result<T, StoreError>) -> Result<(), StoreError> {
 }
 
 /// Ten letters that stand for a pod template, as `6fdb795f76`.
-fn template_hash(template: &Value) -> String {
+pub(super) fn template_hash(template: &Value) -> String {
     const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let digest = Sha256::digest(template.to_string());
     digest
@@ -215,17 +229,7 @@ async fn replicate(store: &Store, set: &Value, pods: &[Value]) -> Result<(), Sto
     let mut surplus = own.clone();
     surplus.sort_by_key(|pod| objects::is_ready(pod));
     for pod in surplus.iter().take(own.len().saturating_sub(wanted)) {
-        let options = DeleteOptions::default();
-        ignore_gone(
-            delete(
-                store,
-                resources::pods(),
-                namespace(pod),
-                name(pod),
-                &options,
-            )
-            .await,
-        )?;
+        delete_pod(store, pod).await?;
     }
     let ready = own.iter().filter(|pod| objects::is_ready(pod)).count();
     let status = json!({
@@ -243,7 +247,11 @@ fn without_nulls(mut object: Value) -> Value {
     object
 }
 
-async fn set_status(
+/// Writes a status if it is another one.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn set_status(
     store: &Store,
     resource: &'static resources::Resource,
     object: &Value,

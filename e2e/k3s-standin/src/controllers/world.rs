@@ -12,6 +12,9 @@ pub(super) struct World {
     pub(super) pods: Vec<Value>,
     pub(super) deployments: Vec<Value>,
     pub(super) replicasets: Vec<Value>,
+    pub(super) daemonsets: Vec<Value>,
+    pub(super) statefulsets: Vec<Value>,
+    pub(super) budgets: Vec<Value>,
     pub(super) namespaces: Vec<Value>,
 }
 
@@ -28,6 +31,9 @@ impl World {
             pods: store.list(resources::pods(), None).await?.items,
             deployments: store.list(resources::deployments(), None).await?.items,
             replicasets: store.list(resources::replicasets(), None).await?.items,
+            daemonsets: store.list(resources::daemonsets(), None).await?.items,
+            statefulsets: store.list(resources::statefulsets(), None).await?.items,
+            budgets: store.list(resources::budgets(), None).await?.items,
             namespaces: store.list(resources::namespaces(), None).await?.items,
         })
     }

@@ -64,6 +64,7 @@ fn a_dead_node_is_tainted_its_pods_move_and_it_comes_back() {
             .iter()
             .all(|name| on(name, "Running") == 2)
     });
+    tables_have_the_recorded_columns(&cluster);
     cluster.kill(3);
     eventually("not ready", || {
         ready(&node(&cluster, "node3"))["status"] == "Unknown"
@@ -116,6 +117,46 @@ fn a_dead_node_is_tainted_its_pods_move_and_it_comes_back() {
         node(&cluster, "node3")["spec"]["taints"].is_null()
     });
     eventually("terminating pods gone", || pods(&cluster).len() == 6);
+}
+
+/// Headings, and where each column begins, as kubectl lays them out: three blanks behind the widest cell.
+fn tables_have_the_recorded_columns(cluster: &Cluster) {
+    let recorded = block("11-quorum.txt", "get pods -o wide").output;
+    let words = |table: &str| -> Vec<String> {
+        let heading = table.lines().next().unwrap_or_default();
+        let words = heading.split("  ").map(str::trim);
+        words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let pods = cluster.kubectl(1, &["get", "pods", "-o", "wide"]);
+    assert_eq!(words(&pods), words(&recorded));
+    let row = pods.lines().nth(1).unwrap();
+    let start = pods.find("NODE ").unwrap();
+    assert!(row[start..].starts_with("node"), "{pods}");
+    assert!(row.ends_with("<none>           <none>"), "{pods}");
+    let everywhere = cluster.kubectl(1, &["get", "pods", "-A", "-o", "wide"]);
+    assert_eq!(words(&everywhere)[0], "NAMESPACE");
+    assert_eq!(words(&everywhere)[1..], words(&recorded));
+    assert!(
+        everywhere
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("default     web-"),
+        "{everywhere}"
+    );
+    let nodes = cluster.kubectl(1, &["get", "nodes", "-o", "wide"]);
+    let columns = "NAME STATUS ROLES AGE VERSION INTERNAL-IP EXTERNAL-IP OS-IMAGE KERNEL-VERSION CONTAINER-RUNTIME";
+    assert_eq!(words(&nodes).join(" "), columns);
+    let row: Vec<&str> = nodes.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..3], ["node1", "Ready", "control-plane,etcd,master"]);
+    assert_eq!(
+        row[4..7],
+        ["v1.22.4+k3s1", &cluster.address(1).to_string(), "<none>"]
+    );
+    assert!(row.last().unwrap().starts_with("containerd://"), "{nodes}");
 }
 
 #[test]

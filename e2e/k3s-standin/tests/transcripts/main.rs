@@ -18,3 +18,4 @@ mod recorded;
 mod restore;
 mod snapshots;
 mod wire;
+mod workloads;
