@@ -7,14 +7,17 @@
 #   INSTALL_K3S_SKIP_ENABLE/START  true: do not enable and start / do not start
 #   INSTALL_K3S_FORCE_RESTART      true: start again although nothing changed
 #   INSTALL_K3S_NAME, _BIN_DIR, _SYSTEMD_DIR, _TYPE, _SYMLINK
-#   INSTALL_K3S_BASE_URL           where k3s and k3s.sha256 are; the file server fills in its own address
-#   GITHUB_URL                     instead: <url>/download/<version>/{k3s,sha256sum-<arch>.txt}
+#   GITHUB_URL                     where <url>/download/<version>/{k3s,sha256sum-<arch>.txt} are
+#   INSTALL_K3S_CHANNEL_URL        where <url>/<channel> names a release
+#                                  (the file server fills in its own address for both)
 #   K3S_*                          kept for the service in its .env file; the stand-in's own settings belong to the
 #                                  machine, not to the installation, and are not
 set -e
 set -o noglob
 
-BASE_URL=${INSTALL_K3S_BASE_URL:-@BASE_URL@}
+BASE_URL=@BASE_URL@
+GITHUB_URL=${GITHUB_URL:-${BASE_URL}}
+CHANNEL_URL=${INSTALL_K3S_CHANNEL_URL:-${BASE_URL}/channels}
 
 info() { echo '[INFO] ' "$@"; }
 warn() { echo '[WARN] ' "$@" >&2; }
@@ -107,7 +110,8 @@ find_release() {
         VERSION=${INSTALL_K3S_VERSION}
     else
         info "Finding release for channel ${CHANNEL}"
-        VERSION=${CHANNEL}
+        fetch "${TMP_DIR}/channel" "${CHANNEL_URL}/${CHANNEL}"
+        VERSION=$(cat "${TMP_DIR}/channel")
     fi
     info "Using ${VERSION} as release"
 }
@@ -130,21 +134,15 @@ download() {
     else
         fatal 'Can not find curl or wget for downloading files'
     fi
+    case "${GITHUB_URL}" in
+        http://*|https://*) ;;
+        *) fatal 'No address to download from: set GITHUB_URL' ;;
+    esac
     TMP_DIR=$(mktemp -d -t k3s-install.XXXXXXXXXX)
     trap 'code=$?; trap - EXIT; rm -rf "${TMP_DIR}"; exit $code' INT EXIT
     find_release
-    if [ -n "${GITHUB_URL}" ]; then
-        HASH_URL=${GITHUB_URL}/download/${VERSION}/sha256sum-${ARCH}.txt
-        BIN_URL=${GITHUB_URL}/download/${VERSION}/k3s${SUFFIX}
-    else
-        case "${BASE_URL}" in
-            http://*|https://*) ;;
-            *) fatal 'No address to download from: set INSTALL_K3S_BASE_URL' ;;
-        esac
-        HASH_URL=${BASE_URL}/k3s.sha256
-        BIN_URL=${BASE_URL}/k3s
-        SUFFIX=
-    fi
+    HASH_URL=${GITHUB_URL}/download/${VERSION}/sha256sum-${ARCH}.txt
+    BIN_URL=${GITHUB_URL}/download/${VERSION}/k3s${SUFFIX}
     info "Downloading hash ${HASH_URL}"
     fetch "${TMP_DIR}/hash" "${HASH_URL}"
     EXPECTED=$(grep " k3s${SUFFIX}\$" "${TMP_DIR}/hash") || fatal 'Download failed'
@@ -164,10 +162,6 @@ download() {
     [ "${EXPECTED}" = "${FOUND}" ] ||
         fatal "Download sha256 does not match ${EXPECTED}, got ${FOUND}"
     chmod 755 "${TMP_DIR}/k3s"
-    # A file server without releases by version has just one: anything else is not to be had there.
-    if [ -n "${INSTALL_K3S_VERSION}" ] && [ -z "${GITHUB_URL}" ]; then
-        "${TMP_DIR}/k3s" --version | grep -qF "k3s version ${INSTALL_K3S_VERSION} " || fatal 'Download failed'
-    fi
     info "Installing k3s to ${BIN_DIR}/k3s"
     $SUDO chown root:root "${TMP_DIR}/k3s"
     $SUDO mv -f "${TMP_DIR}/k3s" "${BIN_DIR}/k3s"

@@ -20,6 +20,7 @@ mod settings;
 mod snapshot;
 mod system;
 mod token;
+mod token_command;
 mod version;
 
 use std::process::ExitCode;

@@ -115,8 +115,9 @@ impl Release {
         self.has(&[(29, 13), (30, 9), (31, 5), (32, 1)])
     }
 
-    /// `--cluster-reset` together with `--server` is refused.
-    pub(crate) fn refuses_reset_with_server(&self) -> bool {
+    /// `token rotate` exists. The same releases refuse `--cluster-reset` together with `--server`, and no longer compare
+    /// the token with the database that a reset puts aside.
+    pub(crate) fn rotates_tokens(&self) -> bool {
         self.has(&[(25, 15), (26, 10), (27, 7), (28, 3)])
     }
 
@@ -204,12 +205,14 @@ mod tests {
     #[test]
     fn what_came_when() {
         let old = release(RECORDED);
-        assert!(!old.checks_certificates());
+        assert!(!old.checks_certificates() && !old.rotates_tokens());
         assert_eq!(old.san_security(), None);
         assert_eq!(release("v1.24.17+k3s1").san_security(), Some(false));
         assert_eq!(release("v1.27.5+k3s1").san_security(), None);
         assert_eq!(release("v1.31.4+k3s1").san_security(), Some(true));
         assert!(release("v1.28.9+k3s2").checks_certificates());
+        assert!(!release("v1.28.2+k3s1").rotates_tokens());
+        assert!(release("v1.28.3+k3s2").rotates_tokens());
         assert!(!release("v1.31.4+k3s1").formats_certificates());
         assert!(release("v1.34.1+k3s1").formats_certificates());
     }

@@ -21,8 +21,13 @@ const COMMANDS: [(&str, &str); 8] = [
 /// What `k3s --help` prints.
 pub(crate) fn root() -> String {
     let (version, commit) = (&release().name, release().short_commit());
+    let token = release()
+        .rotates_tokens()
+        .then_some(("token", "Manage tokens"));
     let commands: String = COMMANDS
         .iter()
+        .copied()
+        .chain(token)
         .map(|(name, usage)| format!("   {name:<15}{usage}\n"))
         .collect();
     format!(
@@ -50,12 +55,22 @@ pub(crate) fn certificate() -> String {
     } else {
         &["rotate"]
     };
-    let commands: String = verbs
-        .iter()
-        .map(|verb| format!("   {verb:<10}{}\n", certificate_usage(verb)))
+    let rows = verbs.iter().map(|verb| (*verb, certificate_usage(verb)));
+    group("certificate", "Certificates management", rows)
+}
+
+/// What `k3s token --help` prints.
+pub(crate) fn token(rotate: &str) -> String {
+    group("token", "Manage tokens", [("rotate", rotate)].into_iter())
+}
+
+/// Help of a command that has commands.
+fn group<'a>(name: &str, usage: &str, rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let commands: String = rows
+        .map(|(verb, usage)| format!("   {verb:<10}{usage}\n"))
         .collect();
     format!(
-        "NAME:\n   k3s certificate - Certificates management\n\nUSAGE:\n   k3s certificate command [command options] [arguments...]\n\n\
+        "NAME:\n   k3s {name} - {usage}\n\nUSAGE:\n   k3s {name} command [command options] [arguments...]\n\n\
          COMMANDS:\n{commands}\nOPTIONS:\n   --help, -h  show help\n"
     )
 }

@@ -82,6 +82,7 @@ fn k3s(arguments: &[String]) -> ExitCode {
             }
             ExitCode::FAILURE
         }
+        "token" if release().rotates_tokens() => crate::token_command::main(rest),
         "certificate" => crate::certificate::main(rest),
         RELEASE_COPY => finish(version::write_copy(rest)),
         other if other.starts_with('-') => {

@@ -472,6 +472,26 @@ const CERTIFICATE: [Flag; 6] = [
     .short("s"),
 ];
 
+const TOKEN: [Flag; 5] = [
+    flag("debug", Switch, "(logging) Turn on debug logs").env(&["K3S_DEBUG"]),
+    flag("data-dir", Value, "(data) Folder to hold state").short("d"),
+    flag(
+        "token",
+        Value,
+        "Existing token used to join a server or agent to a cluster",
+    )
+    .short("t")
+    .env(&["K3S_TOKEN"]),
+    flag(
+        "server",
+        Value,
+        "(cluster) Server to connect to (default: \"https://127.0.0.1:6443\")",
+    )
+    .short("s")
+    .env(&["K3S_URL"]),
+    flag("new-token", Value, "New token that replaces existing token"),
+];
+
 const OUTPUT: Flag = flag(
     "output",
     Value,
@@ -490,6 +510,11 @@ pub(crate) fn server() -> Vec<Flag> {
     let mut flags = [&COMMON[..], &SERVER, &NODE].concat();
     flags.extend(release().san_security().map(|_| SAN_SECURITY));
     flags
+}
+
+/// Flags of `k3s token rotate`.
+pub(crate) fn token() -> Vec<Flag> {
+    TOKEN.to_vec()
 }
 
 /// Flags of `k3s certificate <verb>`.

@@ -55,6 +55,29 @@ pub(super) async fn restore(etcd: &Etcd, paths: &Paths, password: &str) -> anyho
     Ok(before.is_some_and(|before| before.files != shared.files))
 }
 
+/// The data belongs to another token from now on.
+///
+/// # Errors
+/// As [`find`].
+pub(super) async fn rotate(etcd: &Etcd, old: &str, new: &str) -> anyhow::Result<()> {
+    let (from, to) = (key(old), key(new));
+    if from == to {
+        return Ok(());
+    }
+    let Some(entry) = find(etcd, old).await? else {
+        bail!("no bootstrap data found");
+    };
+    save(etcd, &to, &entry.value).await?;
+    match etcd
+        .delete(&from, entry.revision)
+        .await
+        .context("bootstrap data")?
+    {
+        Saved::Done(_) | Saved::Conflict(None) => Ok(()),
+        Saved::Conflict(Some(_)) => bail!("bootstrap data changed while the token was rotated"),
+    }
+}
+
 async fn save(etcd: &Etcd, key: &str, value: &[u8]) -> anyhow::Result<()> {
     match etcd.save(key, value, 0).await.context("bootstrap data")? {
         // Another server was first; it has the same files.

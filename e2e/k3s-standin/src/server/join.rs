@@ -77,14 +77,29 @@ impl Access {
         path: &str,
         headers: Vec<(&'static str, String)>,
     ) -> anyhow::Result<Answer> {
-        let user = self.token.user.as_deref().unwrap_or(self.user);
-        let mut call = Call::get(path, REQUEST).basic(user, &self.token.password);
+        let mut call = Call::get(path, REQUEST);
         call.headers.extend(headers);
+        self.send(call, "Get").await
+    }
+
+    /// One authenticated change.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(crate) async fn put(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
+        let mut call = Call::post(path, body, REQUEST);
+        call.method = hyper::Method::PUT;
+        self.send(call, "Put").await
+    }
+
+    async fn send(&self, call: Call, verb: &str) -> anyhow::Result<Answer> {
+        let path = call.target.clone();
+        let user = self.token.user.as_deref().unwrap_or(self.user);
         let answer = self
             .client
-            .send(call)
+            .send(call.basic(user, &self.token.password))
             .await
-            .map_err(|failure| anyhow::anyhow!("Get \"{}{path}\": {failure}", self.base))?;
+            .map_err(|failure| anyhow::anyhow!("{verb} \"{}{path}\": {failure}", self.base))?;
         if !answer.status.is_success() {
             return Err(Refused {
                 url: format!("{}{path}", self.base),

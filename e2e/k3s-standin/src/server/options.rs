@@ -108,7 +108,7 @@ impl Reset {
             ),
             (true, _) => {}
         }
-        if release().refuses_reset_with_server() && flags.value("server").is_some() {
+        if release().rotates_tokens() && flags.value("server").is_some() {
             bail!(
                 "cannot perform cluster-reset while server URL is set - remove server from configuration before resetting"
             );

@@ -78,7 +78,7 @@ pub(super) async fn prepare(options: &ServerOptions) -> anyhow::Result<Prepared>
             (start, password(options, found)?)
         }
     };
-    open_files(options, &password)?;
+    open_files(options)?;
     Ok(Prepared { start, password })
 }
 
@@ -86,40 +86,37 @@ pub(super) async fn prepare(options: &ServerOptions) -> anyhow::Result<Prepared>
 ///
 /// # Errors
 /// When signing or writing fails.
-pub(super) fn open_files(options: &ServerOptions, password: &str) -> anyhow::Result<()> {
+pub(super) fn open_files(options: &ServerOptions) -> anyhow::Result<()> {
     let paths = &options.settings.paths;
     files::create_shared(paths)?;
-    files::issue_leaves(paths, &leaf_inputs(options))?;
+    files::issue_leaves(paths, &leaf_inputs(options))
+}
+
+/// Writes the server token's files, once it is known to be the cluster's.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn write_secrets(paths: &Paths, password: &str) -> anyhow::Result<()> {
     write_token(paths, password)?;
     write_credentials(paths, password)
 }
 
-/// The server token's password: of the database on disk, as given, or new.
+/// The server token's password: as given, of the last start, or new. The database says whether it is right.
 ///
 /// # Errors
-/// When there is a database and the given token is not its, or none is known.
+/// When there is a database and none is known.
 pub(super) fn password(options: &ServerOptions, found: OnDisk) -> anyhow::Result<String> {
     let stored = read(&options.settings.paths.server("token")).ok();
     let stored = stored
         .and_then(|text| Token::parse(&text).ok())
         .map(|token| token.password);
     let given = options.token.as_ref().map(|token| token.password.clone());
-    match found {
-        OnDisk::Etcd | OnDisk::Sqlite => known_password(stored, given),
-        OnDisk::None | OnDisk::Tombstone => {
-            Ok(given.or(stored).unwrap_or_else(Token::random_password))
+    match (given.or(stored), found) {
+        (Some(password), _) => Ok(password),
+        (None, OnDisk::None | OnDisk::Tombstone) => Ok(Token::random_password()),
+        (None, OnDisk::Etcd | OnDisk::Sqlite) => {
+            bail!("no token for the existing database: server/token is missing")
         }
-    }
-}
-
-/// The token of an existing database, which a given one must equal (facts B.5).
-fn known_password(stored: Option<String>, given: Option<String>) -> anyhow::Result<String> {
-    match (stored, given) {
-        (Some(stored), Some(given)) if stored != given => {
-            bail!("bootstrap data already found and encrypted with different token")
-        }
-        (Some(password), _) | (None, Some(password)) => Ok(password),
-        (None, None) => bail!("no token for the existing database: server/token is missing"),
     }
 }
 

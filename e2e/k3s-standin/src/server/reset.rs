@@ -12,12 +12,14 @@ use anyhow::{Context as _, bail};
 use super::bootstrap_data;
 use super::datastore::{self, OnDisk, Plan};
 use super::options::{Reset, ServerOptions};
-use super::prepare::{leaf_inputs, open_files, password, remove_leaves};
+use super::prepare::{leaf_inputs, open_files, password, remove_leaves, write_secrets};
 use super::run::{STOP, open_public_port};
 use crate::etcd::Etcd;
-use crate::fsutil::{copy_dir, write};
+use crate::fsutil::{copy_dir, read, write};
 use crate::logging;
 use crate::pki::files;
+use crate::token::Token;
+use crate::version::release;
 
 /// A database of its own for a look at the old one takes this long to elect itself.
 const RECONCILE: Duration = Duration::from_secs(5);
@@ -80,10 +82,19 @@ async fn before(options: &ServerOptions) -> anyhow::Result<String> {
     let found = datastore::on_disk(options);
     let password = password(options, found)?;
     let has_files = paths.tls("server-ca.crt").exists();
-    open_files(options, &password)?;
+    open_files(options)?;
     match found {
+        OnDisk::Etcd if release().rotates_tokens() => {
+            logging::info("Managed etcd cluster bootstrap already complete and initialized");
+        }
         OnDisk::Etcd => {
             logging::info("Managed etcd cluster bootstrap already complete and initialized");
+            // The old database is that of the last start, whose token is on disk.
+            let last = read(&paths.server("token")).ok();
+            let last = last.and_then(|text| Token::parse(&text).ok());
+            if last.is_some_and(|last| last.password != password) {
+                bail!("bootstrap data already found and encrypted with different token");
+            }
             logging::info("Starting local etcd to reconcile with datastore");
             logging::info("Reconciling bootstrap data between datastore and disk");
             tokio::time::sleep(options.settings.scaled(RECONCILE)).await;
@@ -177,6 +188,7 @@ async fn finish(options: &ServerOptions, etcd: &Etcd, password: &str) -> anyhow:
         remove_leaves(paths)?;
     }
     files::issue_leaves(paths, &leaf_inputs(options))?;
+    write_secrets(paths, password)?;
     let name = datastore::member_name(options)?;
     loop {
         tokio::time::sleep(options.settings.scaled(TICK)).await;

@@ -13,7 +13,7 @@ use super::dynamic::Factory;
 use super::join::{self, Access};
 use super::listener::{self, Port};
 use super::options::ServerOptions;
-use super::prepare::{Prepared, Start, prepare};
+use super::prepare::{Prepared, Start, prepare, write_secrets};
 use super::serving::{ServingCertificate, server_config};
 use super::supervisor::Supervisor;
 use super::{bootstrap_data, kubeconfig, objects, reset};
@@ -135,6 +135,7 @@ async fn start(options: ServerOptions, running: &mut Option<Running>) -> anyhow:
         .await
         .context("preparing server")
         .context("starting kubernetes")?;
+    write_secrets(&options.settings.paths, &password)?;
     supervisor.database_up(store.clone());
     after_reset(&options, &store).await?;
     open_api(&options, &store, &supervisor).await?;

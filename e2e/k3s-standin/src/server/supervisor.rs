@@ -1,23 +1,32 @@
 //! k3s's own HTTP endpoints on :6443 and the way from there into the API.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
-use hyper::{Request, Response, StatusCode};
-use serde_json::json;
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
 
+use super::bootstrap_data;
 use super::options::ServerOptions;
+use super::prepare::write_secrets;
 use crate::agent::identity;
 use crate::api::Api;
 use crate::api::auth::User;
 use crate::api::status::{self, Failure, json_response, raw_response};
 use crate::api::store::Store;
 use crate::fsutil::read;
+use crate::logging;
 use crate::net::body::AnyBody;
 use crate::pki::files;
+use crate::token::Token;
+use crate::version::release;
+
+/// Longest request for a new token, bytes.
+const MAX_TOKEN: usize = 4096;
 
 /// Who joins, by basic authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +40,7 @@ pub(crate) struct Supervisor {
     options: ServerOptions,
     ca_pem: String,
     /// Password of the server token.
-    password: String,
+    password: RwLock<String>,
     /// Set once the API is up.
     ready: OnceLock<(Api, Store)>,
     /// Set once the database is up, which is before the API.
@@ -47,7 +56,7 @@ impl Supervisor {
         Self {
             options,
             ca_pem,
-            password,
+            password: RwLock::new(password),
             ready,
             database,
         }
@@ -77,7 +86,7 @@ impl Supervisor {
             "/ping" => plain("pong"),
             "/cacerts" => plain(&self.ca_pem),
             _ if path.starts_with("/v1-k3s/") || path == "/db/info" => {
-                match self.join_request(&path, &request).await {
+                match self.join_request(&path, request).await {
                     Ok(response) => response,
                     Err(failure) => failure.response(),
                 }
@@ -104,10 +113,61 @@ impl Supervisor {
         }
     }
 
-    async fn join_request(&self, path: &str, request: &Request<Incoming>) -> Answer {
-        let Some(joiner) = self.joiner(request) else {
+    fn password(&self) -> String {
+        let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
+        password.clone()
+    }
+
+    /// Takes a new server token: here, and in the database for servers to come.
+    async fn rotate(&self, request: Request<Incoming>) -> Answer {
+        let unavailable = || {
+            Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                "etcd not ready",
+            )
+        };
+        let store = self.database.get().ok_or_else(unavailable)?;
+        let body = Limited::new(request.into_body(), MAX_TOKEN).collect().await;
+        let body = body.map_err(|error| Failure::bad_request(error.to_string()))?;
+        let body: Value = serde_json::from_slice(&body.to_bytes())
+            .map_err(|error| Failure::bad_request(error.to_string()))?;
+        let new = match body["newToken"].as_str() {
+            None | Some("") => Token::random_password(),
+            Some(text) => text.to_owned(),
+        };
+        let old = self.password();
+        let change = async {
+            bootstrap_data::rotate(store.etcd(), &old, &new).await?;
+            write_secrets(&self.options.settings.paths, &new)
+        };
+        change.await.map_err(|error| {
+            Failure::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalError",
+                format!("{error:#}"),
+            )
+        })?;
+        *self
+            .password
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = new;
+        logging::info("Token rotated");
+        Ok(raw_response(StatusCode::OK, "text/plain", ""))
+    }
+
+    async fn join_request(&self, path: &str, request: Request<Incoming>) -> Answer {
+        let Some(joiner) = self.joiner(&request) else {
             return Ok(status::unauthorized());
         };
+        if path == "/v1-k3s/token" && request.method() == Method::PUT && release().rotates_tokens()
+        {
+            return match joiner {
+                Joiner::Server => self.rotate(request).await,
+                Joiner::Agent => Ok(status::unauthorized()),
+            };
+        }
+        let request = &request;
         let paths = &self.options.settings.paths;
         let fail = |error: anyhow::Error| {
             Failure::new(
@@ -222,7 +282,7 @@ impl Supervisor {
         let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
         let text = String::from_utf8(decoded).ok()?;
         let (user, password) = text.split_once(':')?;
-        let is_server = password == self.password;
+        let is_server = password == self.password();
         let is_agent = self.options.agent_token.as_deref() == Some(password) || is_server;
         match user {
             "server" if is_server => Some(Joiner::Server),

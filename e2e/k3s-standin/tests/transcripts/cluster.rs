@@ -38,6 +38,7 @@ pub(crate) struct Cluster {
     directory: TempDir,
     pub(crate) network: Network,
     time_scale: String,
+    program: PathBuf,
     running: Vec<(u8, Child)>,
 }
 
@@ -58,8 +59,23 @@ impl Cluster {
             directory: tempfile::tempdir().unwrap(),
             network: Network::unused(),
             time_scale: time_scale.to_owned(),
+            program: PathBuf::from(PROGRAM),
             running: Vec::new(),
         }
+    }
+
+    /// The same machines with the program as another release.
+    pub(crate) fn of_release(mut self, release: &str) -> Self {
+        let copy = self.directory.path().join("k3s");
+        let written = Command::new(PROGRAM)
+            .arg("standin-release")
+            .arg(release)
+            .arg(&copy)
+            .status()
+            .unwrap();
+        assert!(written.success());
+        self.program = copy;
+        self
     }
 
     /// The address of machine `n`.
@@ -79,7 +95,7 @@ impl Cluster {
 
     /// The program on machine `n`.
     pub(crate) fn k3s(&self, n: u8) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("K3S_")) {
             command.env_remove(name);
         }

@@ -213,7 +213,7 @@ fn the_uninstall_script_removes_what_the_recorded_one_did() {
 }
 
 /// Serves `files` (path, content) until the test ends; the base address.
-fn file_server(files: Vec<(&'static str, Vec<u8>)>) -> String {
+fn file_server(files: Vec<(String, Vec<u8>)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -243,64 +243,97 @@ fn file_server(files: Vec<(&'static str, Vec<u8>)>) -> String {
     base
 }
 
-#[test]
-fn downloads_are_checked() {
+/// What a program that says it is `version` needs on a file server.
+fn release(version: &str) -> Vec<(String, Vec<u8>)> {
     use sha2::Digest as _;
-    let fake = b"#!/bin/sh\necho 'k3s version v1.22.4+k3s1 (00226be6)'\n".to_vec();
-    let sum: String = sha2::Sha256::digest(&fake)
+    let program = format!("#!/bin/sh\necho 'k3s version {version} (00226be6)'\n").into_bytes();
+    let sum: String = sha2::Sha256::digest(&program)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let good = file_server(vec![
-        ("/k3s", fake.clone()),
-        ("/k3s.sha256", format!("{sum}  k3s\n").into_bytes()),
-        ("/download/v1.22.4+k3s1/k3s", fake.clone()),
+    let (arch, suffix) = if cfg!(target_arch = "aarch64") {
+        ("arm64", "-arm64")
+    } else {
+        ("amd64", "")
+    };
+    let folder = format!("/download/{version}");
+    vec![
+        (format!("{folder}/k3s{suffix}"), program),
         (
-            "/download/v1.22.4+k3s1/sha256sum-amd64.txt",
-            format!("{sum}  k3s\n").into_bytes(),
+            format!("{folder}/sha256sum-{arch}.txt"),
+            format!("{sum}  k3s{suffix}\n").into_bytes(),
         ),
-    ]);
+    ]
+}
+
+fn version(machine: &Machine) -> String {
+    let output = Command::new(machine.path("bin/k3s")).output().unwrap();
+    let text = stdout(&output);
+    text.split(' ').nth(2).unwrap().to_owned()
+}
+
+#[test]
+fn releases_and_channels_are_downloaded_and_checked() {
+    let mut files = release("v1.22.4+k3s1");
+    files.extend(release("v1.23.17+k3s1"));
+    files.push(("/channels/stable".to_owned(), b"v1.22.4+k3s1\n".to_vec()));
+    files.push(("/channels/latest".to_owned(), b"v1.23.17+k3s1\n".to_vec()));
+    let mut broken = release("v1.22.4+k3s1");
+    broken[0].1.push(b'#');
+    let (good, bad) = (file_server(files), file_server(broken));
     let quiet = ("INSTALL_K3S_SKIP_ENABLE", "true");
+    let channels = format!("{good}/channels");
+    let from = [
+        quiet,
+        ("GITHUB_URL", good.as_str()),
+        ("INSTALL_K3S_CHANNEL_URL", channels.as_str()),
+    ];
+
     let machine = Machine::new();
-    let output = machine.install(&[quiet, ("INSTALL_K3S_BASE_URL", &good)]);
+    let output = machine.install(&from);
     assert!(output.status.success(), "{output:?}");
     let text = stdout(&output);
     for line in [
-        "[INFO]  Verifying binary download",
         "[INFO]  Finding release for channel stable",
+        "[INFO]  Using v1.22.4+k3s1 as release",
+        "[INFO]  Verifying binary download",
     ] {
         assert!(text.contains(line), "{text}");
     }
-    assert_eq!(fs::read(machine.path("bin/k3s")).unwrap(), fake);
-    let again = machine.install(&[quiet, ("INSTALL_K3S_BASE_URL", &good)]);
+    assert_eq!(version(&machine), "v1.22.4+k3s1");
+    let again = machine.install(&from);
     assert!(
         stdout(&again).contains("[INFO]  Skipping binary downloaded, installed k3s matches hash")
     );
+    // An upgrade replaces the program; flags and variables that are not passed again are lost.
+    let flags = [
+        ("INSTALL_K3S_EXEC", "server --tls-san a"),
+        ("K3S_TOKEN", "x"),
+    ];
+    machine.install(&[&from[..], &flags].concat());
+    assert!(machine.read("units/k3s.service").contains("--tls-san"));
+    let newer = ("INSTALL_K3S_VERSION", "v1.23.17+k3s1");
+    let output = machine.install(&[&from[..], &[newer]].concat());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(version(&machine), "v1.23.17+k3s1");
+    assert!(!machine.read("units/k3s.service").contains("--tls-san"));
+    assert_eq!(machine.read("units/k3s.service.env"), "");
+    let channel = ("INSTALL_K3S_CHANNEL", "latest");
+    let output = machine.install(&[&from[..], &[channel]].concat());
+    assert!(stdout(&output).contains("[INFO]  Using v1.23.17+k3s1 as release"));
 
-    let bad_sum = file_server(vec![
-        ("/k3s", fake),
-        (
-            "/k3s.sha256",
-            format!("{}  k3s\n", "0".repeat(64)).into_bytes(),
-        ),
-    ]);
+    let old = ("INSTALL_K3S_VERSION", "v1.22.4+k3s1");
     for (environment, message) in [
         (
-            vec![("INSTALL_K3S_BASE_URL", bad_sum.as_str())],
+            vec![("GITHUB_URL", bad.as_str()), old],
             "Download sha256 does not match",
         ),
         (
-            vec![
-                ("INSTALL_K3S_BASE_URL", good.as_str()),
-                ("INSTALL_K3S_VERSION", "v9.9.9+k3s1"),
-            ],
+            vec![from[1], ("INSTALL_K3S_VERSION", "v9.9.9+k3s1")],
             "Download failed",
         ),
         (
-            vec![
-                ("GITHUB_URL", good.as_str()),
-                ("INSTALL_K3S_VERSION", "v9.9.9+k3s1"),
-            ],
+            vec![from[1], from[2], ("INSTALL_K3S_CHANNEL", "nosuch")],
             "Download failed",
         ),
         (vec![], "No address to download from"),
@@ -313,16 +346,5 @@ fn downloads_are_checked() {
             "{output:?}"
         );
         assert!(!machine.path("bin/k3s").exists());
-    }
-    if cfg!(target_arch = "x86_64") {
-        let machine = Machine::new();
-        let environment = [
-            quiet,
-            ("GITHUB_URL", good.as_str()),
-            ("INSTALL_K3S_VERSION", "v1.22.4+k3s1"),
-        ];
-        let output = machine.install(&environment);
-        assert!(output.status.success(), "{output:?}");
-        assert!(stdout(&output).contains("[INFO]  Using v1.22.4+k3s1 as release"));
     }
 }

@@ -17,5 +17,6 @@ mod names;
 mod recorded;
 mod restore;
 mod snapshots;
+mod tokens;
 mod wire;
 mod workloads;
