@@ -284,7 +284,7 @@ pub(crate) fn command(kind: CommandKind) -> CommandWords {
             "abandon",
             "Abandon",
             Icon::Flag,
-            "Leave everything as it is and free the locks",
+            "Give back what was taken for the run, leave the rest as it is, free the locks",
         ),
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::decide::Activity;
-use crate::drive::{self, Drive};
+use crate::drive::{self, Drive, Ending, Halt};
 use crate::engine::Shared;
 use crate::event::Event;
 use crate::evidence::{changes, evidence};
@@ -26,7 +26,7 @@ pub(crate) fn start(
     runner: &Runner,
     activity: Activity,
     recorder: Recorder,
-    kill: watch::Receiver<bool>,
+    halt: watch::Receiver<Halt>,
 ) -> Task {
     let shared = runner.shared.clone();
     let (run, state) = (runner.run, runner.state.clone());
@@ -34,7 +34,7 @@ pub(crate) fn start(
         Activity::OpenGate(stage) => Box::pin(open_gate(shared, run, state, stage, recorder)),
         Activity::PassGate(stage) => Box::pin(pass_gate(shared, run, state, stage, recorder)),
         Activity::Recheck(stage) => Box::pin(recheck(shared, run, state, stage, recorder)),
-        Activity::Drive(step) => drive_step(runner, step, recorder, kill),
+        Activity::Drive(step) => drive_step(runner, step, recorder, halt),
         Activity::Undo(step) => undo_step(runner, step, recorder),
     }
 }
@@ -118,7 +118,7 @@ fn drive_step(
     runner: &Runner,
     step: StepIndex,
     recorder: Recorder,
-    kill: watch::Receiver<bool>,
+    halt: watch::Receiver<Halt>,
 ) -> Task {
     let shared = runner.shared.clone();
     let Some((planned, context)) = prepared(runner, step, Remaining::OfAttempt) else {
@@ -135,11 +135,16 @@ fn drive_step(
     let drive = Drive {
         kind,
         context,
-        interruptible: planned.interruptible,
+        ending: match (planned.ends_at_stop, planned.interruptible) {
+            (true, _) => Ending::AtStop,
+            (false, true) => Ending::AtKill,
+            (false, false) => Ending::Never,
+        },
+        attempts: runner.state.steps[step as usize].attempt,
         deadline: Duration::from_secs(planned.deadline_s.into()),
         store: shared.store.clone(),
         recorder,
-        kill,
+        halt,
         timing: shared.timing,
     };
     Box::pin(drive.run())

@@ -62,13 +62,13 @@ pub fn decide(state: &RunState) -> Next {
 }
 
 fn running(state: &RunState) -> Next {
-    let Some(stage) = state.current_stage() else {
-        return Next::End(Event::Completed);
-    };
     let mut work = under_way(state);
-    if state.stop.is_some() || state.any(StepStatus::Failed) {
-        return Next::Work(work);
+    if state.is_leaving() {
+        return leaving(state, work);
     }
+    let Some(stage) = state.current_stage() else {
+        return Next::Work(work);
+    };
     if let (true, Some(gate)) = (state.recheck, state.governing_gate()) {
         work.push(Activity::Recheck(gate));
         return Next::Work(work);
@@ -79,6 +79,25 @@ fn running(state: &RunState) -> Next {
         }
     }
     Next::Work(work)
+}
+
+/// What runs is seen to its end, then what was taken away is given back, one after the other.
+fn leaving(state: &RunState, work: Vec<Activity>) -> Next {
+    if !work.is_empty() {
+        return Next::Work(work);
+    }
+    if let Some(step) = state.giving_back() {
+        return Next::Work(vec![Activity::Undo(step)]);
+    }
+    match &state.abandon {
+        Some(abandon) => Next::End(Event::Abandoned {
+            by: abandon.by.clone(),
+            comment: abandon.comment.clone(),
+            dead_hosts: abandon.dead_hosts.clone(),
+        }),
+        None if state.current_stage().is_none() => Next::End(Event::Completed),
+        None => Next::Work(Vec::new()),
+    }
 }
 
 fn unwinding(state: &RunState) -> Next {

@@ -42,13 +42,47 @@ impl Default for Timing {
 pub(crate) struct Drive {
     pub(crate) kind: Arc<dyn StepKind>,
     pub(crate) context: StepContext,
-    pub(crate) interruptible: bool,
+    pub(crate) ending: Ending,
+    /// Attempts made before; those of an effect that was given back are not in the context.
+    pub(crate) attempts: u32,
     /// Seconds an attempt may take.
     pub(crate) deadline: Duration,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) recorder: Recorder,
-    pub(crate) kill: watch::Receiver<bool>,
+    pub(crate) halt: watch::Receiver<Halt>,
     pub(crate) timing: Timing,
+}
+
+/// How urgently the run wants running steps to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// Not at all.
+    No,
+    /// The run is leaving: who only watches ends.
+    Leaving,
+    /// Kill-now, or abandon.
+    Now,
+}
+
+/// What ends a running step before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing.
+    Never,
+    /// Kill-now.
+    AtKill,
+    /// Kill-now, and as soon as the run is leaving.
+    AtStop,
+}
+
+impl Ending {
+    fn wanted(self, halt: Halt) -> bool {
+        match self {
+            Ending::Never => false,
+            Ending::AtKill => halt == Halt::Now,
+            Ending::AtStop => halt != Halt::No,
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -61,7 +95,22 @@ enum Outcome {
 impl Drive {
     /// Sees the step to a recorded outcome. Returns early only if the runner no longer wants it.
     pub(crate) async fn run(mut self) {
-        let outcome = match self.before().await {
+        let mut halt = self.halt.clone();
+        // An attempt found in flight after a crash may have a long job to wait for.
+        let ending = if self.context.applied {
+            self.ending
+        } else {
+            Ending::Never
+        };
+        let before = tokio::select! {
+            before = self.before() => Some(before),
+            () = halted(&mut halt, ending) => None,
+        };
+        let before = match before {
+            Some(before) => before,
+            None => Err(self.give_up(halted_error()).await),
+        };
+        let outcome = match before {
             Ok(Some(outcome)) => outcome,
             Ok(None) => match self.attempt().await {
                 Some(outcome) => outcome,
@@ -100,7 +149,7 @@ impl Drive {
         } else {
             self.context.memo.clone()
         };
-        let attempt = self.context.attempt + 1;
+        let attempt = self.attempts + 1;
         let intent = Event::StepStarted {
             step: self.context.step,
             attempt,
@@ -120,7 +169,7 @@ impl Drive {
     async fn apply_and_observe(&mut self) -> Outcome {
         let applied = tokio::select! {
             applied = timeout_at(self.context.deadline, self.kind.apply(&self.context)) => applied,
-            () = killed(&mut self.kill, self.interruptible) => return self.give_up(killed_error()).await,
+            () = halted(&mut self.halt, self.ending) => return self.give_up(halted_error()).await,
         };
         let complaint = match applied {
             Ok(Ok(())) => None,
@@ -143,7 +192,7 @@ impl Drive {
                 Ok(outcome) => outcome,
                 Err(error) => self.give_up(error).await,
             },
-            () = killed(&mut self.kill, self.interruptible) => self.give_up(killed_error()).await,
+            () = halted(&mut self.halt, self.ending) => self.give_up(halted_error()).await,
         }
     }
 
@@ -296,13 +345,13 @@ where
     }
 }
 
-async fn killed(kill: &mut watch::Receiver<bool>, interruptible: bool) {
-    if !interruptible || kill.wait_for(|k| *k).await.is_err() {
+async fn halted(halt: &mut watch::Receiver<Halt>, ending: Ending) {
+    if halt.wait_for(|h| ending.wanted(*h)).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-fn killed_error() -> StepError {
+fn halted_error() -> StepError {
     StepError {
         message: "ended on request".to_owned(),
         causes: Vec::new(),
@@ -323,14 +372,14 @@ pub(crate) fn context(
     Some(StepContext {
         run,
         step,
-        attempt: at.attempt,
+        attempt: if at.ours { at.attempt } else { 0 },
         host: planned.host,
         target: planned.target.clone(),
         params: planned.params.clone(),
-        memo: if at.attempt == 0 {
-            Value::Null
-        } else {
+        memo: if at.ours {
             at.memo.clone()
+        } else {
+            Value::Null
         },
         outputs: outputs.clone(),
         deadline,

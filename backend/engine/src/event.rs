@@ -168,12 +168,12 @@ pub enum Event {
         /// The undo plan they read.
         plan_sha256: String,
     },
-    /// The intent of an undo.
+    /// The intent of an undo, or of giving back what a step took away only for the run.
     UndoStarted {
         /// The step.
         step: StepIndex,
     },
-    /// Observed undone.
+    /// Observed undone, or given back.
     UndoSucceeded {
         /// The step.
         step: StepIndex,
@@ -186,6 +186,15 @@ pub enum Event {
         step: StepIndex,
         /// Why.
         error: StepError,
+    },
+    /// A person gives the run up; first it gives back what it took away.
+    AbandonAsked {
+        /// Who.
+        by: Actor,
+        /// Why.
+        comment: String,
+        /// Hosts they declared dead: nothing is given back there.
+        dead_hosts: Vec<HostId>,
     },
     /// A person gave the run up.
     Abandoned {
@@ -246,6 +255,7 @@ impl Event {
             | Event::RetryAsked { .. }
             | Event::UnwindAsked { .. }
             | Event::UndoStarted { .. }
+            | Event::AbandonAsked { .. }
             | Event::Abandoned { .. }
             | Event::Completed
             | Event::Unwound

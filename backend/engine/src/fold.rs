@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::event::{Actor, Event, Recorded};
 use crate::plan::Outputs;
-use crate::state::{Ended, RunState, StageState, StepState, Stop};
+use crate::state::{Abandon, Ended, RunState, StageState, StepState, Stop};
 
 /// An event that cannot follow the ones before it.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl RunState {
                 outputs: made,
             } => {
                 let state = self.step(*step, &[StepStatus::Pending])?;
-                if state.attempt != 0 {
+                if state.ours {
                     return Err("an attempt was made, so it is our effect".to_owned());
                 }
                 state.status = StepStatus::AlreadySatisfied;
@@ -158,10 +158,11 @@ impl RunState {
                 if *attempt != state.attempt + 1 {
                     return Err(format!("attempt {} was the latest", state.attempt));
                 }
-                if state.attempt == 0 {
+                if !state.ours {
                     state.memo = memo.clone();
                 }
                 state.attempt = *attempt;
+                state.ours = true;
                 state.status = StepStatus::Running;
                 state.started_at = Some(at);
                 state.finished_at = None;
@@ -173,7 +174,7 @@ impl RunState {
                 outputs: made,
             } => {
                 let state = self.step(*step, &[StepStatus::Running, StepStatus::Pending])?;
-                if state.attempt == 0 {
+                if !state.ours {
                     return Err("no attempt was made".to_owned());
                 }
                 state.status = StepStatus::Succeeded;
@@ -186,6 +187,7 @@ impl RunState {
                 state.started_at = state.started_at.or(Some(at));
                 state.finished_at = Some(at);
                 state.error = Some(error.clone());
+                self.failures.push((*step, error.clone()));
             }
             Event::StepUnsure { step, error } => {
                 let title = self
@@ -216,14 +218,7 @@ impl RunState {
                 self.stop = Some(if *kill { Stop::Now } else { Stop::AfterRunning });
                 self.paused = false;
             }
-            Event::RetryAsked { .. } => {
-                self.stop = None;
-                self.parked = None;
-                for state in &mut self.steps {
-                    retry(state);
-                }
-                self.recheck = !self.unwinding;
-            }
+            Event::RetryAsked { .. } => self.retry(),
             Event::UnwindAsked { .. } => {
                 if self.any(StepStatus::Running) {
                     return Err("a step is running".to_owned());
@@ -231,12 +226,13 @@ impl RunState {
                 self.unwinding = true;
                 self.parked = None;
                 self.stop = None;
+                self.failures.clear();
                 self.paused = false;
                 self.recheck = false;
             }
             Event::UndoStarted { step } => {
-                if !self.unwinding {
-                    return Err("nobody asked to unwind".to_owned());
+                if !self.unwinding && self.giving_back() != Some(*step) {
+                    return Err("nobody asked to unwind, and it is not to be given back".to_owned());
                 }
                 let state = self.step(
                     *step,
@@ -254,6 +250,7 @@ impl RunState {
             Event::UndoSucceeded { step, observed } => {
                 let state = self.step(*step, &[StepStatus::Undoing])?;
                 state.status = StepStatus::Undone;
+                state.ours = false;
                 finish(state, at, observed);
             }
             Event::UndoFailed { step, error } => {
@@ -270,10 +267,31 @@ impl RunState {
                     error.message
                 ));
             }
-            Event::Abandoned { .. } => self.ended = Some((Ended::Abandoned, at)),
+            Event::AbandonAsked {
+                by,
+                comment,
+                dead_hosts,
+            } => {
+                self.abandon = Some(Abandon {
+                    by: by.clone(),
+                    comment: comment.clone(),
+                    dead_hosts: dead_hosts.clone(),
+                });
+                self.parked = None;
+                self.paused = false;
+            }
+            Event::Abandoned { dead_hosts, .. } => {
+                if !self.owed(dead_hosts).is_empty() {
+                    return Err("something is still taken away".to_owned());
+                }
+                self.ended = Some((Ended::Abandoned, at));
+            }
             Event::Completed => {
                 if self.current_stage().is_some() {
                     return Err("steps are left".to_owned());
+                }
+                if !self.taken().is_empty() {
+                    return Err("something is still taken away".to_owned());
                 }
                 self.ended = Some((Ended::Completed, at));
             }
@@ -289,6 +307,34 @@ impl RunState {
             }
         }
         Ok(())
+    }
+
+    /// Failed, unsure and stopped steps may be tried again, and what they need is taken away again. Where
+    /// giving back failed, only that is tried again: the run then rests as it would have.
+    fn retry(&mut self) {
+        self.parked = None;
+        let giving_back = !self.unwinding && self.any(StepStatus::UndoFailed);
+        if !giving_back {
+            self.stop = None;
+            self.recheck = !self.unwinding;
+        }
+        for state in &mut self.steps {
+            retry(state, giving_back);
+        }
+        if giving_back {
+            return;
+        }
+        if !self.unwinding {
+            let again: Vec<StepIndex> = (0..)
+                .take(self.steps.len())
+                .filter(|s| self.steps[*s as usize].status == StepStatus::Undone)
+                .filter(|s| self.is_needed(*s))
+                .collect();
+            for step in again {
+                pending(&mut self.steps[step as usize]);
+            }
+        }
+        self.failures.clear();
     }
 
     fn has_gate(&self, stage: StageIndex) -> bool {
@@ -337,20 +383,25 @@ impl RunState {
 }
 
 /// What a retry makes of a step.
-fn retry(state: &mut StepState) {
+fn retry(state: &mut StepState, giving_back: bool) {
     match state.status {
-        StepStatus::Failed | StepStatus::Unsure => {
-            state.status = StepStatus::Pending;
-            state.finished_at = None;
-        }
         StepStatus::UndoFailed => state.status = StepStatus::Undoing,
-        StepStatus::Pending
+        StepStatus::Failed | StepStatus::Unsure if !giving_back => pending(state),
+        StepStatus::Failed
+        | StepStatus::Unsure
+        | StepStatus::Pending
         | StepStatus::Running
         | StepStatus::AlreadySatisfied
         | StepStatus::Succeeded
         | StepStatus::Undoing
         | StepStatus::Undone => {}
     }
+}
+
+fn pending(state: &mut StepState) {
+    state.status = StepStatus::Pending;
+    state.finished_at = None;
+    state.observed = None;
 }
 
 fn finish(state: &mut StepState, at: Timestamp, observed: &str) {

@@ -65,6 +65,11 @@ pub fn allowed(state: &RunState) -> Vec<CommandKind> {
         }
         RunStatus::Preflight => vec![C::Pause, C::Abandon],
         RunStatus::Waiting => vec![C::Approve, C::Reject, C::Refresh, C::Abandon],
+        RunStatus::Running
+            if state.abandon.is_some() || state.is_leaving() && !state.any(StepStatus::Running) =>
+        {
+            vec![]
+        }
         RunStatus::Running if state.stop.is_some() => vec![C::Kill],
         RunStatus::Running => vec![C::Pause, C::Stop, C::Kill],
         RunStatus::Unwinding => vec![C::Pause],
@@ -164,10 +169,19 @@ pub fn handle(state: &RunState, command: &RunCommand, by: &Actor) -> Result<Even
                     hosts: hosts.join(", "),
                 });
             }
-            Ok(Event::Abandoned {
-                by,
-                comment: said(comment)?,
-                dead_hosts: dead_hosts.clone(),
+            let (comment, dead_hosts) = (said(comment)?, dead_hosts.clone());
+            Ok(if state.owed(&dead_hosts).is_empty() {
+                Event::Abandoned {
+                    by,
+                    comment,
+                    dead_hosts,
+                }
+            } else {
+                Event::AbandonAsked {
+                    by,
+                    comment,
+                    dead_hosts,
+                }
             })
         }
     }

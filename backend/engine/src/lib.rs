@@ -20,6 +20,7 @@ mod runner;
 pub mod state;
 pub mod step;
 pub mod store;
+mod taking;
 mod undo;
 pub mod unwind;
 pub mod view;

@@ -70,10 +70,21 @@ pub struct Step {
     pub commands: Vec<String>,
     /// How it is undone, in words; none if it changes nothing or cannot be undone.
     pub undo: Option<String>,
+    /// What it changes is only for the duration of the run: how that is given back, in words. Takes the
+    /// place of [`Step::undo`]; the run gives it back by the same calls on every way out, unless a later
+    /// step that [`Step::restores`] it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<String>,
+    /// Earlier steps whose effect this one gives back as planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<StepIndex>,
     /// Cannot be undone: unwinding stops here.
     pub irreversible: bool,
     /// Whether kill-now may interrupt it.
     pub interruptible: bool,
+    /// It only watches: a stop, or the failure of a step beside it, ends it at once as kill-now does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_at_stop: bool,
     /// Seconds from the start of an attempt until it counts as failed.
     pub deadline_s: u32,
     /// Effect on the quorum, in words.
@@ -84,7 +95,7 @@ impl Step {
     /// It only looks: there is nothing to undo, and nothing that cannot be undone.
     #[must_use]
     pub fn is_look(&self) -> bool {
-        self.undo.is_none() && !self.irreversible
+        self.undo.is_none() && self.compensation.is_none() && !self.irreversible
     }
 }
 
@@ -172,6 +183,14 @@ impl Plan {
         numbered.into_iter()
     }
 
+    /// The stage of a step.
+    #[must_use]
+    pub fn stage_of(&self, step: StepIndex) -> Option<StageIndex> {
+        self.steps()
+            .find(|(index, _, _)| *index == step)
+            .map(|(_, stage, _)| stage)
+    }
+
     /// The step at a position.
     #[must_use]
     pub fn step(&self, index: StepIndex) -> Option<&Step> {
@@ -179,6 +198,14 @@ impl Plan {
             .iter()
             .flat_map(|s| &s.steps)
             .nth(index as usize)
+    }
+
+    /// The step that gives back as planned what another took away.
+    #[must_use]
+    pub fn restorer(&self, taking: StepIndex) -> Option<StepIndex> {
+        self.steps()
+            .find(|(_, _, step)| step.restores.contains(&taking))
+            .map(|(index, _, _)| index)
     }
 
     /// Positions of a stage's steps.

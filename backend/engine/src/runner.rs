@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::decide::{Activity, Next, decide};
+use crate::drive::Halt;
 use crate::engine::Shared;
 use crate::event::{Actor, Event, Recorded};
 use crate::handle::{Refusal, handle};
@@ -78,7 +79,7 @@ pub(crate) struct Runner {
     own: mpsc::Sender<Message>,
     tasks: JoinSet<Activity>,
     live: HashMap<Activity, tokio::task::AbortHandle>,
-    kill: watch::Sender<bool>,
+    halt: watch::Sender<Halt>,
 }
 
 impl Runner {
@@ -97,14 +98,14 @@ impl Runner {
             own,
             tasks: JoinSet::new(),
             live: HashMap::new(),
-            kill: watch::Sender::new(false),
+            halt: watch::Sender::new(Halt::No),
         }
     }
 
     /// Works until nothing is left to do.
     pub(crate) async fn work(mut self, mut mailbox: mpsc::Receiver<Message>) {
         loop {
-            self.kill.send_replace(self.state.stop == Some(Stop::Now));
+            self.halt.send_replace(halt(&self.state));
             match decide(&self.state) {
                 Next::End(event) => {
                     self.append(event).await;
@@ -143,7 +144,7 @@ impl Runner {
                 activity: *activity,
                 mailbox: self.own.clone(),
             };
-            let task = crate::activity::start(self, *activity, recorder, self.kill.subscribe());
+            let task = crate::activity::start(self, *activity, recorder, self.halt.subscribe());
             let activity = *activity;
             let handle = self.tasks.spawn(async move {
                 task.await;
@@ -280,6 +281,17 @@ fn concluded(activity: Activity, state: &RunState) -> bool {
             .steps
             .get(step as usize)
             .is_some_and(|s| s.status != StepStatus::Pending),
+    }
+}
+
+/// How urgently running steps are to end.
+fn halt(state: &RunState) -> Halt {
+    if state.stop == Some(Stop::Now) || state.abandon.is_some() {
+        Halt::Now
+    } else if state.is_leaving() {
+        Halt::Leaving
+    } else {
+        Halt::No
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use coxswain_wire::{Decision, Evidence, RunStatus, StageIndex, StepError, StepStatus, Timestamp};
+use coxswain_wire::{
+    Decision, Evidence, HostId, RunStatus, StageIndex, StepError, StepIndex, StepStatus, Timestamp,
+};
 use serde_json::Value;
 
 use crate::event::{Actor, Recorded};
@@ -29,8 +31,13 @@ pub struct RunState {
     pub stop: Option<Stop>,
     /// After a pause: the evidence of what is still to be done must be checked first.
     pub recheck: bool,
+    /// Steps that failed since the last retry, and why, the first first. Kept apart from the steps: a failed step whose
+    /// effect was given back is undone.
+    pub failures: Vec<(StepIndex, StepError)>,
     /// A person asked to undo.
     pub unwinding: bool,
+    /// A person gives the run up, once it has given back what it took away.
+    pub abandon: Option<Abandon>,
     /// Why a person must decide.
     pub parked: Option<String>,
     /// How it ended, and when.
@@ -44,6 +51,17 @@ pub enum Stop {
     AfterRunning,
     /// Interruptible running steps are ended.
     Now,
+}
+
+/// What was said when a run was given up.
+#[derive(Clone, Debug)]
+pub struct Abandon {
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub comment: String,
+    /// Hosts they declared dead.
+    pub dead_hosts: Vec<HostId>,
 }
 
 /// How a run ended.
@@ -78,9 +96,11 @@ pub struct StageState {
 pub struct StepState {
     /// Where it stands.
     pub status: StepStatus,
-    /// Latest attempt, from 1; 0 before the first. From 1 on the effect is ours.
+    /// Latest attempt, from 1; 0 before the first.
     pub attempt: u32,
-    /// Stored with the first intent.
+    /// An attempt was made and not undone since: the effect is ours.
+    pub ours: bool,
+    /// Stored with the intent that made the effect ours.
     pub memo: Value,
     /// Start of the latest attempt.
     pub started_at: Option<Timestamp>,
@@ -97,6 +117,7 @@ impl StepState {
         Self {
             status: StepStatus::Pending,
             attempt: 0,
+            ours: false,
             memo: Value::Null,
             started_at: None,
             finished_at: None,
@@ -137,7 +158,9 @@ impl RunState {
             paused: false,
             stop: None,
             recheck: false,
+            failures: Vec::new(),
             unwinding: false,
+            abandon: None,
             parked: None,
             ended: None,
         }
@@ -157,17 +180,13 @@ impl RunState {
         (state, outputs)
     }
 
-    /// The stage that the run is in: the first with a step not done. None when all are done.
+    /// The stage that the run is in: the first with a step not settled. None when all are.
     #[must_use]
     pub fn current_stage(&self) -> Option<StageIndex> {
         (0..).take(self.plan.stages.len()).find(|stage| {
             let gate_open = self.plan.stages[*stage as usize].gate.is_some()
                 && !self.stages[*stage as usize].passed;
-            gate_open
-                || self
-                    .plan
-                    .steps_of(*stage)
-                    .any(|s| !self.steps[s as usize].is_done())
+            gate_open || self.plan.steps_of(*stage).any(|s| !self.is_settled(s))
         })
     }
 
@@ -180,7 +199,8 @@ impl RunState {
     /// Steps done.
     #[must_use]
     pub fn steps_done(&self) -> u32 {
-        u32::try_from(self.steps.iter().filter(|s| s.is_done()).count()).unwrap_or(u32::MAX)
+        let settled = (0..).take(self.steps.len()).filter(|s| self.is_settled(*s));
+        u32::try_from(settled.count()).unwrap_or(u32::MAX)
     }
 
     /// Where the run stands, in one word.
@@ -200,13 +220,16 @@ impl RunState {
         if self.paused {
             return RunStatus::Paused;
         }
+        if self.abandon.is_some() {
+            return RunStatus::Running;
+        }
         if self.unwinding {
             return RunStatus::Unwinding;
         }
-        if self.any(StepStatus::Running) {
+        if self.any(StepStatus::Running) || self.giving_back().is_some() {
             return RunStatus::Running;
         }
-        if self.any(StepStatus::Failed) {
+        if !self.failures.is_empty() {
             return RunStatus::Failed;
         }
         let Some(stage) = self.current_stage() else {

@@ -104,7 +104,8 @@ pub struct StepContext {
     pub run: RunId,
     /// The step.
     pub step: StepIndex,
-    /// The attempt, from 1; the latest one while probing or undoing; 0 before the first.
+    /// The attempt, from 1; the latest one while probing or undoing; 0 before the first, and again once
+    /// the effect was given back: what is there then is not ours.
     pub attempt: u32,
     /// Host it works on.
     pub host: Option<HostId>,
@@ -185,7 +186,7 @@ pub trait StepKind: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Is it undone? Reads only. Only called on steps whose plan has an undo.
+    /// Is it undone? Reads only. Only called on steps whose plan has an undo or a compensation.
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let _ = context;
         Ok(Probe::Unsure {
@@ -193,7 +194,8 @@ pub trait StepKind: Send + Sync + 'static {
         })
     }
 
-    /// Undoes it, using the memo. Only called on steps whose plan has an undo.
+    /// Undoes it, using the memo. Only called on steps whose plan has an undo or a compensation. A step
+    /// with a compensation may be done, undone and done again within one run.
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
         let _ = context;
         Err(StepFailure::fatal("this step cannot be undone"))

@@ -1,6 +1,7 @@
-//! The undo plan: which steps are undone, in which order, and where it must stop.
+//! The undo plan: which steps are undone, in which order, and where it must stop. A failed step is undone
+//! too: it may have failed half-way.
 
-use coxswain_wire::{StepIndex, StepStatus, UnwindStep, UnwindView};
+use coxswain_wire::{StepIndex, UnwindStep, UnwindView};
 use sha2::{Digest, Sha256};
 
 use crate::plan::hex;
@@ -11,20 +12,23 @@ use crate::state::RunState;
 pub fn plan(state: &RunState) -> UnwindView {
     let mut steps = Vec::new();
     let mut stops_at = None;
+    let taken = state.taken();
     for (index, _, step) in state.plan.steps().rev() {
-        if !has_effect(state, index) {
-            continue;
-        }
-        if step.irreversible {
+        let undo = if let Some(compensation) = &step.compensation {
+            // What is only for the run is given back even where unwinding stops before it.
+            taken.contains(&index).then_some(compensation)
+        } else if stops_at.is_some() || !state.steps[index as usize].ours {
+            None
+        } else if step.irreversible {
             stops_at = Some(index);
-            break;
-        }
-        if let Some(undo) = &step.undo {
-            steps.push(UnwindStep {
-                index,
-                undo: undo.clone(),
-            });
-        }
+            None
+        } else {
+            step.undo.as_ref()
+        };
+        steps.extend(undo.map(|undo| UnwindStep {
+            index,
+            undo: undo.clone(),
+        }));
     }
     let json = serde_json::to_vec(&(&steps, stops_at)).expect("plain data");
     UnwindView {
@@ -38,20 +42,4 @@ pub fn plan(state: &RunState) -> UnwindView {
 #[must_use]
 pub fn next(state: &RunState) -> Option<StepIndex> {
     plan(state).steps.first().map(|s| s.index)
-}
-
-/// True if the step's effect is ours and not yet undone. A failed step counts: it may have failed half-way.
-fn has_effect(state: &RunState, index: StepIndex) -> bool {
-    let step = &state.steps[index as usize];
-    let standing = match step.status {
-        StepStatus::Succeeded
-        | StepStatus::Failed
-        | StepStatus::Unsure
-        | StepStatus::Pending
-        | StepStatus::Running
-        | StepStatus::Undoing
-        | StepStatus::UndoFailed => true,
-        StepStatus::AlreadySatisfied | StepStatus::Undone => false,
-    };
-    standing && step.attempt > 0
 }

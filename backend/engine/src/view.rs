@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coxswain_wire::{
     GateView, HistoryEntry, Notice, PlanView, RunId, RunStatus, RunSummary, RunView, StageProgress,
-    StageView, StepProgress, StepStatus, StepView,
+    StageView, StepProgress, StepView,
 };
 
 use crate::event::{Actor, Event, Recorded};
@@ -29,6 +29,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
                 target: step.target.clone(),
                 commands: step.commands.clone(),
                 undo: step.undo.clone(),
+                compensation: step.compensation.clone(),
                 irreversible: step.irreversible,
                 deadline_s: step.deadline_s,
                 forecast: step.forecast.clone(),
@@ -120,6 +121,7 @@ pub fn view(run: RunId, stored: StoredRun) -> RunView {
             .then(|| state.current_stage())
             .flatten(),
         notice: notice(&state),
+        taken: state.taken(),
         stopping: state.stop.is_some() && status == RunStatus::Running,
         commands: allowed(&state),
         history: stored.log.iter().map(|r| entry(&plan, r)).collect(),
@@ -134,18 +136,13 @@ fn notice(state: &RunState) -> Option<Notice> {
                 "The panel cannot tell what is safe. Look at the target, then retry, unwind or abandon.".to_owned(),
             ),
         }),
-        RunStatus::Failed => state
-            .steps
-            .iter()
-            .zip(state.plan.steps())
-            .find(|(s, _)| s.status == StepStatus::Failed)
-            .and_then(|(s, (_, _, step))| {
-                let error = s.error.as_ref()?;
-                Some(Notice {
-                    message: format!("{} on {}: {}", step.title, step.target, error.message),
-                    advice: error.advice.clone(),
-                })
-            }),
+        RunStatus::Failed => state.failures.first().and_then(|(index, error)| {
+            let step = state.plan.step(*index)?;
+            Some(Notice {
+                message: format!("{} on {}: {}", step.title, step.target, error.message),
+                advice: error.advice.clone(),
+            })
+        }),
         RunStatus::Waiting => {
             let stage = state.current_stage()?;
             let message = state.stages[stage as usize].refused.clone()?;
@@ -187,6 +184,13 @@ pub fn describe<'a>(plan: &Plan, event: &'a Event) -> (Option<&'a Actor>, String
                     s.target
                 )
             },
+        )
+    };
+    let undo = |index: &u32| {
+        let compensation = plan.step(*index).and_then(|s| s.compensation.as_ref());
+        compensation.map_or_else(
+            || format!("Undo of {}", step(index)),
+            |words| format!("Giving back what {} took away ({words})", step(index)),
         )
     };
     let gate = |stage: &u32| {
@@ -298,13 +302,19 @@ pub fn describe<'a>(plan: &Plan, event: &'a Event) -> (Option<&'a Actor>, String
         }
         Event::RetryAsked { by } => (Some(by), "asked to go on".to_owned()),
         Event::UnwindAsked { by, .. } => (Some(by), "asked to undo what was done".to_owned()),
-        Event::UndoStarted { step: s } => (None, format!("Undo of {} started", step(s))),
+        Event::UndoStarted { step: s } => (None, format!("{} started", undo(s))),
         Event::UndoSucceeded { step: s, observed } => {
-            (None, format!("Undo of {} succeeded: {observed}", step(s)))
+            (None, format!("{} succeeded: {observed}", undo(s)))
         }
-        Event::UndoFailed { step: s, error } => (
-            None,
-            format!("Undo of {} failed: {}", step(s), error.message),
+        Event::UndoFailed { step: s, error } => {
+            (None, format!("{} failed: {}", undo(s), error.message))
+        }
+        Event::AbandonAsked { by, comment, .. } => (
+            Some(by),
+            format!(
+                "asked to abandon the run once it has given back what it took away{}",
+                quoted(comment)
+            ),
         ),
         Event::Abandoned { by, comment, .. } => {
             (Some(by), format!("abandoned the run{}", quoted(comment)))

@@ -129,6 +129,15 @@ pub fn of_event(run: RunId, event: &Event) -> Draft {
             "run.undo_failed",
             format!("{}: {}", step(s), why(error)),
         ),
+        Event::AbandonAsked {
+            by,
+            comment,
+            dead_hosts,
+        } => (
+            Some(by),
+            "run.abandon_asked",
+            format!("{} hosts declared dead: {comment}", dead_hosts.len()),
+        ),
         Event::Abandoned {
             by,
             comment,

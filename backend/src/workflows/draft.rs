@@ -79,8 +79,11 @@ pub(super) fn step(
         params: json(params),
         commands: Vec::new(),
         undo: None,
+        compensation: None,
+        restores: Vec::new(),
         irreversible: false,
         interruptible: true,
+        ends_at_stop: false,
         deadline_s: 120,
         forecast: None,
     }

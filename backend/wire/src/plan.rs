@@ -74,6 +74,9 @@ pub struct StepView {
     pub commands: Vec<String>,
     /// How it would be undone; none if it changes nothing.
     pub undo: Option<String>,
+    /// What it changes is only for the duration of the run: how that is given back, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<String>,
     /// Cannot be undone.
     pub irreversible: bool,
     /// Seconds until it counts as failed.

@@ -121,6 +121,9 @@ pub struct RunView {
     pub open_gate: Option<StageIndex>,
     /// Why it failed or is parked, and what to do next.
     pub notice: Option<Notice>,
+    /// Steps whose effect, meant only for the run's duration, stands at this moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<StepIndex>,
     /// A stop was asked for; running steps finish first.
     pub stopping: bool,
     /// Commands that make sense now (whoever asks); the server checks rights when one comes.

@@ -2,11 +2,13 @@
 //!
 //! They run in virtual time: start them in a current-thread runtime with the clock paused.
 
+mod taking;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coxswain_wire::{RunCommand, RunId, RunStatus, StepIndex, Timestamp, UserId};
+use coxswain_wire::{RunCommand, RunId, RunStatus, StageIndex, StepIndex, Timestamp, UserId};
 
 use super::{Applied, Count, FailAt, KillAround, KillSwitch, MemoryStore, Twice, When, layer};
 use crate::engine::{Engine, Timing};
@@ -14,6 +16,8 @@ use crate::event::{Actor, Event};
 use crate::evidence::Preflight;
 use crate::plan::Plan;
 use crate::step::{Registry, StepKind};
+
+pub use taking::{Takes, gives_back};
 
 /// A workflow with its example input, over a world that tests can look at.
 pub trait Subject {
@@ -104,11 +108,23 @@ pub fn starter() -> Actor {
 
 /// Approves every gate until the run rests in another state or the panel dies.
 async fn see_through(panel: &Panel, run: RunId) -> Result<RunStatus, Finding> {
+    see_to(panel, run, None).await
+}
+
+/// The same, but waits at the gate of a stage.
+async fn see_to(
+    panel: &Panel,
+    run: RunId,
+    until: Option<StageIndex>,
+) -> Result<RunStatus, Finding> {
     let mut changed = panel.engine.changed();
     let through = async {
         loop {
             let view = panel.engine.view(run).await.map_err(|e| e.to_string())?;
             match view.summary.status {
+                RunStatus::Waiting if view.open_gate.is_some() && view.open_gate == until => {
+                    return Ok(RunStatus::Waiting);
+                }
                 RunStatus::Waiting => {
                     let stage = view.open_gate.ok_or("waiting at no gate")? as usize;
                     let evidence = view.stages[stage]
@@ -403,6 +419,7 @@ fn log_is_whole(store: &MemoryStore, run: RunId) -> Result<(), Finding> {
             | Event::UndoStarted { .. }
             | Event::UndoSucceeded { .. }
             | Event::UndoFailed { .. }
+            | Event::AbandonAsked { .. }
             | Event::Abandoned { .. }
             | Event::Completed
             | Event::Unwound

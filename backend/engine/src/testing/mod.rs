@@ -1,5 +1,5 @@
 //! For tests of the engine and of workflows: runs in memory, a switch that kills the panel at a chosen
-//! point, and the five checks that every workflow gets for nothing ([`checks`]).
+//! point, and the checks that every workflow gets for nothing ([`checks`]).
 
 pub mod checks;
 mod kill;
@@ -10,5 +10,6 @@ mod wrap;
 pub use kill::KillSwitch;
 pub use store::MemoryStore;
 pub use wrap::{
-    Applied, Count, FailAt, KillAround, Layer, NoProbe, NoUndoOfFailed, Twice, When, layer,
+    Applied, Count, FailAt, FailFirst, HoldAt, KillAround, Layer, NoProbe, NoUndo, NoUndoOfFailed,
+    Twice, UnsureAt, When, layer,
 };

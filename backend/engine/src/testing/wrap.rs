@@ -1,4 +1,4 @@
-//! Layers around step kinds: failing, counting, dying, and the two mutilations that prove that the checks
+//! Layers around step kinds: failing, counting, dying, and the mutilations that prove that the checks
 //! can fail.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use coxswain_wire::StepIndex;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::KillSwitch;
 use crate::step::{Attached, Probe, StepContext, StepFailure, StepKind};
@@ -160,6 +161,67 @@ impl Layer for FailAt {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Lets the first attempt of one step fail before it changed anything.
+pub struct FailFirst {
+    /// The step.
+    pub step: StepIndex,
+}
+
+#[async_trait]
+impl Layer for FailFirst {
+    async fn apply(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
+        if context.step == self.step && context.attempt == 1 {
+            return Err(StepFailure::fatal(INJECTED));
+        }
+        inner.apply(context).await
+    }
+}
+
+/// Leaves it open whether one step took effect.
+pub struct UnsureAt {
+    /// The step.
+    pub step: StepIndex,
+}
+
+#[async_trait]
+impl Layer for UnsureAt {
+    async fn probe(
+        &self,
+        inner: &dyn StepKind,
+        context: &StepContext,
+    ) -> Result<Probe, StepFailure> {
+        if context.step == self.step && context.applied {
+            return Ok(Probe::Unsure {
+                why: "nobody knows".to_owned(),
+            });
+        }
+        inner.probe(context).await
+    }
+}
+
+/// Holds one step in flight, its effect done, until it is let go.
+#[derive(Clone)]
+pub struct HoldAt {
+    /// The step.
+    pub step: StepIndex,
+    /// Told when the step is held.
+    pub held: Arc<Notify>,
+    /// Lets it go.
+    pub release: Arc<Notify>,
+}
+
+#[async_trait]
+impl Layer for HoldAt {
+    async fn apply(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
+        inner.apply(context).await?;
+        if context.step == self.step {
+            self.held.notify_one();
+            self.release.notified().await;
+        }
+        Ok(())
     }
 }
 
@@ -321,5 +383,18 @@ impl Layer for NoUndoOfFailed {
             });
         }
         inner.probe_undone(context).await
+    }
+}
+
+/// An engine that undoes nothing, and gives nothing back.
+pub struct NoUndo;
+
+#[async_trait]
+impl Layer for NoUndo {
+    async fn probe_undone(&self, _: &dyn StepKind, _: &StepContext) -> Result<Probe, StepFailure> {
+        Ok(Probe::Done {
+            observed: "left as it is".to_owned(),
+            outputs: BTreeMap::new(),
+        })
     }
 }

@@ -5,31 +5,31 @@ use std::sync::Arc;
 use coxswain_engine::engine::{CommandError, Engine, Timing};
 use coxswain_engine::handle::Refusal;
 use coxswain_engine::plan::Plan;
-use coxswain_engine::step::Registry;
+use coxswain_engine::step::{Registry, StepKind};
 use coxswain_engine::testing::checks::{approver, starter};
 use coxswain_engine::testing::{FailAt, MemoryStore, When, layer};
 use coxswain_wire::{RunCommand, RunId, RunStatus, RunView, StepStatus, Timestamp};
 
 use crate::toy::{self, Weather, World};
 
-struct Bench {
-    engine: Engine,
-    store: MemoryStore,
-    world: World,
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) store: MemoryStore,
+    pub(crate) world: World,
 }
 
-fn bench(fail: Option<FailAt>) -> Bench {
-    let (world, store) = (World::default(), MemoryStore::default());
-    let mut kinds = toy::kinds(&world);
-    if let Some(FailAt { step, when }) = fail {
-        kinds = kinds
-            .into_iter()
-            .map(|kind| layer(kind, FailAt { step, when }))
-            .collect();
+pub(crate) fn bench(fail: Option<FailAt>) -> Bench {
+    match fail {
+        Some(FailAt { step, when }) => bench_of(|kind| layer(kind, FailAt { step, when })),
+        None => bench_of(|kind| kind),
     }
+}
+
+pub(crate) fn bench_of(wrap: impl Fn(Arc<dyn StepKind>) -> Arc<dyn StepKind>) -> Bench {
+    let (world, store) = (World::default(), MemoryStore::default());
     let engine = Engine::new(
         Arc::new(store.clone()),
-        Registry::new(kinds),
+        Registry::new(toy::kinds(&world).into_iter().map(wrap)),
         Arc::new(Weather(world.clone())),
         || Timestamp(0),
         Timing::default(),
@@ -42,11 +42,11 @@ fn bench(fail: Option<FailAt>) -> Bench {
 }
 
 impl Bench {
-    async fn start(&self, plan: Plan) -> RunId {
+    pub(crate) async fn start(&self, plan: Plan) -> RunId {
         self.engine.start(plan, starter()).await.unwrap()
     }
 
-    async fn until(&self, run: RunId, wanted: impl Fn(&RunView) -> bool) -> RunView {
+    pub(crate) async fn until(&self, run: RunId, wanted: impl Fn(&RunView) -> bool) -> RunView {
         let mut changed = self.engine.changed();
         loop {
             let view = self.engine.view(run).await.unwrap();
@@ -57,11 +57,11 @@ impl Bench {
         }
     }
 
-    async fn is(&self, run: RunId, status: RunStatus) -> RunView {
+    pub(crate) async fn is(&self, run: RunId, status: RunStatus) -> RunView {
         self.until(run, |view| view.summary.status == status).await
     }
 
-    async fn say(&self, run: RunId, command: RunCommand) -> Result<(), Refusal> {
+    pub(crate) async fn say(&self, run: RunId, command: RunCommand) -> Result<(), Refusal> {
         match self.engine.command(run, command, approver()).await {
             Ok(()) => Ok(()),
             Err(CommandError::Refused(refusal)) => Err(refusal),
@@ -69,7 +69,7 @@ impl Bench {
         }
     }
 
-    async fn approve(&self, run: RunId) {
+    pub(crate) async fn approve(&self, run: RunId) {
         let view = self.is(run, RunStatus::Waiting).await;
         self.say(run, approval(&view)).await.unwrap();
     }

@@ -6,6 +6,8 @@
 )]
 
 mod commands;
+mod stored;
+mod taking;
 mod toy;
 
 use coxswain_engine::testing::{MemoryStore, NoProbe, NoUndoOfFailed, checks, layer, store_checks};

@@ -9,7 +9,7 @@ use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::{Gate, Plan, Stage, Step};
 use coxswain_engine::state::RunState;
 use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
-use coxswain_engine::testing::checks::Subject;
+use coxswain_engine::testing::checks::{Subject, Takes};
 use coxswain_wire::{Fact, FactKind, HostId, RunId, StageIndex, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 pub(crate) struct Things {
     pub(crate) set: BTreeSet<String>,
     pub(crate) ticks: BTreeMap<String, i64>,
+    /// Out of use for the duration of a run.
+    pub(crate) taken: BTreeSet<String>,
 }
 
 type JobKey = (RunId, u32, u32);
@@ -30,6 +32,8 @@ pub(crate) struct World {
     jobs: Arc<Mutex<HashMap<JobKey, watch::Receiver<bool>>>>,
     /// The value of an equal fact; tests change it.
     pub(crate) weather: Arc<Mutex<String>>,
+    /// Nothing can be given back.
+    pub(crate) stuck: Arc<Mutex<bool>>,
     /// A failing fact stands in the way.
     pub(crate) blocked: Arc<Mutex<bool>>,
 }
@@ -205,6 +209,68 @@ impl StepKind for Tick {
     }
 }
 
+/// A word is taken away. Its undo gives it back.
+struct Take(World);
+
+#[async_trait]
+impl StepKind for Take {
+    fn name(&self) -> &'static str {
+        "take"
+    }
+    fn check(&self, params: &Value) -> Result<(), String> {
+        Put(self.0.clone()).check(params)
+    }
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        if self.0.things().taken.contains(&word(context)) {
+            done("it is taken away")
+        } else {
+            not_done("it is there")
+        }
+    }
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        self.0.things().taken.insert(word(context));
+        Ok(())
+    }
+    async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        if *self.0.stuck.lock().unwrap() {
+            return Err(StepFailure::fatal("it is stuck"));
+        }
+        if self.0.things().taken.contains(&word(context)) {
+            not_done("it is taken away")
+        } else {
+            done("it is there again")
+        }
+    }
+    async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
+        self.0.things().taken.remove(&word(context));
+        Ok(())
+    }
+}
+
+/// A word that was taken away is there again.
+struct Return(World);
+
+#[async_trait]
+impl StepKind for Return {
+    fn name(&self) -> &'static str {
+        "return"
+    }
+    fn check(&self, params: &Value) -> Result<(), String> {
+        Put(self.0.clone()).check(params)
+    }
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        if self.0.things().taken.contains(&word(context)) {
+            not_done("it is taken away")
+        } else {
+            done("it is there again")
+        }
+    }
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        self.0.things().taken.remove(&word(context));
+        Ok(())
+    }
+}
+
 pub(crate) struct Weather(pub(crate) World);
 
 #[async_trait]
@@ -235,8 +301,11 @@ pub(crate) fn step(kind: &str, word: &str, job: bool) -> Step {
         params: json!({ "word": word, "job": job }),
         commands: vec![],
         undo: Some("take it back".to_owned()),
+        compensation: None,
+        restores: vec![],
         irreversible: false,
         interruptible: true,
+        ends_at_stop: false,
         deadline_s: 60,
         forecast: None,
     }
@@ -289,7 +358,12 @@ pub(crate) fn plan() -> Plan {
 }
 
 pub(crate) fn kinds(world: &World) -> Vec<Arc<dyn StepKind>> {
-    vec![Arc::new(Put(world.clone())), Arc::new(Tick(world.clone()))]
+    vec![
+        Arc::new(Put(world.clone())),
+        Arc::new(Tick(world.clone())),
+        Arc::new(Take(world.clone())),
+        Arc::new(Return(world.clone())),
+    ]
 }
 
 /// The toy workflow.
@@ -313,6 +387,74 @@ impl Subject for Toy {
     }
     fn picture(&self, world: &World) -> Things {
         world.things().clone()
+    }
+}
+
+/// Takes the door away and returns it as planned; takes the light away for the whole run.
+pub(crate) struct Errand;
+
+impl Errand {
+    pub(crate) const DOOR: u32 = 0;
+    pub(crate) const JOB: u32 = 3;
+    pub(crate) const DOOR_BACK: u32 = 4;
+}
+
+impl Subject for Errand {
+    type Picture = Things;
+    type World = World;
+
+    fn world(&self) -> World {
+        World::default()
+    }
+    fn plan(&self) -> Plan {
+        let take = |word: &str| Step {
+            host: None,
+            undo: None,
+            compensation: Some(format!("bring the {word} back")),
+            ..step("take", word, false)
+        };
+        let job = Step {
+            host: None,
+            ends_at_stop: true,
+            ..step("tick", "job", true)
+        };
+        let back = Step {
+            host: None,
+            undo: None,
+            restores: vec![Self::DOOR],
+            ..step("return", "door", false)
+        };
+        let stage = |title: &str, gate: Option<Gate>, step: Step| Stage {
+            title: title.to_owned(),
+            gate,
+            steps: vec![step],
+        };
+        let mut plan = plan();
+        let (first, second) = (plan.stages[0].gate.take(), plan.stages[2].gate.take());
+        plan.stages = vec![
+            stage("Take the door", first, take("door")),
+            stage("Put", None, step("put", "a", false)),
+            stage("Take the light", second, take("light")),
+            stage("Watch", None, job),
+            stage("Return the door", None, back),
+            stage("After", None, step("put", "last", false)),
+        ];
+        plan
+    }
+    fn kinds(&self, world: &World) -> Vec<Arc<dyn StepKind>> {
+        kinds(world)
+    }
+    fn preflight(&self, world: &World) -> Arc<dyn Preflight> {
+        Arc::new(Weather(world.clone()))
+    }
+    fn picture(&self, world: &World) -> Things {
+        world.things().clone()
+    }
+}
+
+impl Takes for Errand {
+    fn taken(&self, world: &World) -> BTreeSet<String> {
+        world.things().taken.clone()
     }
 }
 

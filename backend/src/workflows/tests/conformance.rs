@@ -1,12 +1,15 @@
 //! What every workflow gets for nothing (design §3): it completes; fails at each step and is unwound;
-//! does every step twice; is killed at every write and every effect; and its plan is the recorded one.
+//! gives back what it takes only for its duration; does every step twice; is killed at every write and every effect; and its plan is the recorded one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::step::StepKind;
-use coxswain_engine::testing::checks::{Subject, completes, survives, twice, unwinds};
+use coxswain_engine::testing::checks::{
+    Subject, Takes, completes, gives_back, survives, twice, unwinds,
+};
 use coxswain_engine::testing::{NoProbe, NoUndoOfFailed, layer};
 use coxswain_wire::{FieldValue, HostId, Inputs};
 
@@ -53,6 +56,12 @@ impl Subject for Example {
             .counted
             .then(|| ((1..=5).flat_map(count).collect(), lab.snapshots()));
         (lab.picture(), counts)
+    }
+}
+
+impl Takes for Example {
+    fn taken(&self, lab: &Lab) -> BTreeSet<String> {
+        lab.taken()
     }
 }
 
@@ -204,6 +213,11 @@ macro_rules! conforms {
             #[tokio::test(start_paused = true)]
             async fn unwinds_from_each_step() {
                 unwinds(&$example, &|kind, _| kind).await.unwrap();
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn gives_back_what_it_takes() {
+                gives_back(&$example, &|kind| kind).await.unwrap();
             }
 
             #[tokio::test(start_paused = true)]

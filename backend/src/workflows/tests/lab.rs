@@ -1,6 +1,6 @@
 //! The panel's services in memory, and the inventory that tests plan on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use crate::steps::Services;
 use crate::steps::services::{
     ClusterBook, SecretKind, Secrets, ServiceError, SnapshotBook, TakenSnapshot,
 };
-use crate::world::fake::{FakeHost, FakeWorld, WorldPicture};
+use crate::world::fake::{FakeHost, FakeWorld, HostPicture, WorldPicture};
 use crate::world::{Secret, World};
 
 /// The cluster of all tests.
@@ -218,6 +218,23 @@ impl Lab {
             .collect();
         all.sort();
         all
+    }
+
+    /// What is out of use: units that do not run, and cordoned nodes.
+    pub(super) fn taken(&self) -> BTreeSet<String> {
+        let world = self.world.picture();
+        let stopped = |(name, host): (&String, &HostPicture)| {
+            let (unit, state, _) = host
+                .k3s
+                .as_ref()
+                .filter(|(_, state, _)| state != "active")?;
+            Some(format!("{unit} is {state} on {name}"))
+        };
+        let cordoned = world.clusters.iter().flat_map(|c| &c.cordoned);
+        cordoned
+            .map(|node| format!("{node} is cordoned"))
+            .chain(world.hosts.iter().filter_map(stopped))
+            .collect()
     }
 
     pub(super) fn picture(&self) -> Picture {

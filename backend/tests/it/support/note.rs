@@ -103,8 +103,11 @@ impl Planner for Planned {
             params: Value::from(text.as_str()),
             commands: vec!["note".to_owned()],
             undo: None,
+            compensation: None,
+            restores: Vec::new(),
             irreversible: false,
             interruptible: true,
+            ends_at_stop: false,
             deadline_s: 30,
             forecast: None,
         };

@@ -97,7 +97,11 @@ fn step(step: &StepView, open: Option<StepIndex>) -> AnyView {
         .iter()
         .map(|c| view! { <Code text=c.clone() label="Copy the command"/> }.into_any())
         .collect_view();
-    let undo = match (&step.undo, step.irreversible) {
+    let compensation = step
+        .compensation
+        .as_ref()
+        .map(|c| format!("Only for the run, given back however it ends: {c}"));
+    let undo = match (step.undo.as_ref().or(compensation.as_ref()), step.irreversible) {
         (Some(undo), false) => view! { <p class="plan-undo"><Glyph icon=Icon::Undo/><span>{undo.clone()}</span></p> }.into_any(),
         (Some(_) | None, true) => {
             view! { <p class="plan-undo tone-bad toned"><Glyph icon=Icon::Warn/><span>"This step cannot be undone."</span></p> }.into_any()
@@ -113,6 +117,7 @@ fn step(step: &StepView, open: Option<StepIndex>) -> AnyView {
                     <span class="plan-step-title">{step.title.clone()}</span>
                     <span class="plan-step-marks">
                         {step.irreversible.then(|| view! { <span class="tag tone-bad">"irreversible"</span> }.into_any())}
+                        {step.compensation.is_some().then(|| view! { <span class="tag tone-quiet">"for the run only"</span> }.into_any())}
                         {step.forecast.is_some().then(|| view! { <span class="tag tone-warn">"quorum"</span> }.into_any())}
                     </span>
                     <span class="plan-step-target mono">{step.target.clone()}</span>

@@ -80,9 +80,9 @@ fn StopOrKill(run: Run, kill: bool) -> impl IntoView {
     let form = Form::new();
     let steps = Memo::new(move |_| run.view.with(moving));
     let text = if kill {
-        "Running steps that allow it are ended at once and may be left half-done. Steps that must not be interrupted finish first."
+        "Running steps that allow it are ended at once and may be left half-done. Steps that must not be interrupted finish first. What was taken away only for the run is then given back."
     } else {
-        "Running steps finish, then nothing more starts. What is done stays; the run keeps its locks until you retry, unwind or abandon it."
+        "Running steps finish, then nothing more starts. What was taken away only for the run is given back, what else is done stays; the run keeps its locks until you retry, unwind or abandon it."
     };
     let left = if kill {
         "Left half-done, if it may be interrupted:"
@@ -230,13 +230,13 @@ fn Abandon(run: Run) -> impl IntoView {
     view! {
         <form class="form" novalidate on:submit=submit>
             <p>
-                "Everything stays as it is now, and the locks are freed. The panel refuses while a job of this run may still
-                be alive on a host."
+                "What was taken away only for the run is given back; everything else stays as it is now, and the locks are
+                freed. The panel refuses while a job of this run may still be alive on a host."
             </p>
             <TextArea form name="comment" label="Why" value=comment autofocus=true/>
             <details class="more">
                 <summary>"A host is dead and cannot be asked"</summary>
-                <p class="hint">"Tick a host only if you know that it is off: no job of this run can be alive there."</p>
+                <p class="hint">"Tick a host only if you know that it is off: no job of this run can be alive there, and nothing is given back on it."</p>
                 <div class="tick-list">{ticks}</div>
             </details>
             <FormFailure form/>

@@ -12,6 +12,7 @@ mod log_row;
 mod log_view;
 mod notice;
 mod steps;
+mod taken;
 mod timeline;
 mod viewport;
 
@@ -132,6 +133,7 @@ fn page(app: App, id: RunId, view: RunView) -> AnyView {
         <announce::Announcer run/>
         <head::Head run/>
         <notice::NoticePanel run/>
+        <taken::Taken run/>
         <gate::Gate run/>
         <Tabs run tab/>
         {move || match tab.get().as_str() {
