@@ -16,6 +16,7 @@ pub mod remove_k3s;
 pub mod restart_k3s;
 pub mod save_snapshot;
 pub mod services;
+pub mod stop_k3s;
 pub mod uncordon_node;
 pub mod verify_cluster;
 
@@ -60,6 +61,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
+        Arc::new(stop_k3s::StopK3s(services.clone())),
         Arc::new(uncordon_node::UncordonNode(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
     ]
@@ -101,6 +103,8 @@ mod tests {
             super::inspect::INSPECT,
             super::remove_k3s::REMOVE,
             super::restart::RESTART,
+            super::stop_k3s::STOP,
+            super::stop_k3s::START,
             super::save_snapshot::SAVE,
             super::snapshots::LOOK,
             super::snapshots::HASH,

@@ -171,7 +171,11 @@ pub(crate) async fn settle<K: StepKind + ?Sized>(
     Ok(attached)
 }
 
-async fn as_wanted(
+/// Is a node whose unit is active healthy? `Err` inside: what is missing.
+///
+/// # Errors
+/// It cannot be asked.
+pub(crate) async fn as_wanted(
     world: &dyn World,
     context: &StepContext,
     target: &Target,

@@ -15,7 +15,7 @@ pub(crate) const LOOK: Script = Script {
     name: "look-at-unit",
     text: r#"unit=$1 mark=${2-}
 echo '--- unit'
-systemctl show "$unit" -p LoadState -p ActiveState -p SubState -p InvocationID -p NRestarts
+systemctl show "$unit" -p LoadState -p UnitFileState -p ActiveState -p SubState -p InvocationID -p NRestarts
 echo '--- files'
 systemctl cat "$unit" 2>/dev/null
 [ -n "$mark" ] || exit 0
@@ -39,6 +39,8 @@ exit 0
 pub(crate) struct UnitLook {
     /// There is such a unit.
     pub(crate) loaded: bool,
+    /// It starts at boot.
+    pub(crate) enabled: bool,
     /// systemd's `ActiveState`.
     pub(crate) state: String,
     /// Changes with every start; empty before the first.
@@ -72,6 +74,7 @@ impl UnitLook {
         let show = |key: &str| value(body("unit"), key).unwrap_or_default().to_owned();
         Self {
             loaded: show("LoadState") == "loaded",
+            enabled: show("UnitFileState") == "enabled",
             state: show("ActiveState"),
             invocation: show("InvocationID"),
             files: body("files").to_owned(),
@@ -87,6 +90,11 @@ impl UnitLook {
                 .chain(command.args)
                 .collect(),
         )
+    }
+
+    /// Neither up nor on its way: also when it is not installed.
+    pub(crate) fn stopped(&self) -> bool {
+        self.state == "inactive" || self.state == "failed"
     }
 
     /// Started and not on its way down or up.
@@ -132,9 +140,9 @@ mod tests {
     #[test]
     fn reads_the_answer() {
         let look = UnitLook::parse(
-            "--- unit\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\nInvocationID=ab\n--- files\n[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--debug' \\\n\n--- journal\ntime=\"x\" level=fatal msg=\"starting kubernetes: preparing server: https://10.0.0.1:6443/v1-k3s/config: 401 Unauthorized\"\n",
+            "--- unit\nLoadState=loaded\nUnitFileState=enabled\nActiveState=activating\nSubState=auto-restart\nInvocationID=ab\n--- files\n[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--debug' \\\n\n--- journal\ntime=\"x\" level=fatal msg=\"starting kubernetes: preparing server: https://10.0.0.1:6443/v1-k3s/config: 401 Unauthorized\"\n",
         );
-        assert!(look.loaded && !look.active());
+        assert!(look.loaded && look.enabled && !look.active() && !look.stopped());
         assert_eq!(look.fatal().map(|s| s.kind), Some(JoinFailure::WrongToken));
         assert_eq!(
             look.words(),

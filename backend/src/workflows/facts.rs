@@ -6,6 +6,7 @@
 pub(super) mod balancer;
 mod host;
 pub(super) mod living;
+pub(super) mod pods;
 mod ports;
 mod reach;
 mod remains;

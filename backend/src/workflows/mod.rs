@@ -9,6 +9,7 @@ mod install_form;
 mod join;
 mod load_balancer;
 mod nodes;
+mod remove_node;
 mod snapshot;
 mod step_list;
 mod uninstall;
@@ -89,6 +90,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(join::Join),
         Arc::new(load_balancer::LoadBalancer),
         Arc::new(snapshot::TakeSnapshot),
+        Arc::new(remove_node::RemoveNode),
         Arc::new(uninstall::Uninstall),
     ]
 }

@@ -108,14 +108,11 @@ impl Nodes {
         Living {
             servers: self.servers.iter().map(Node::api).collect(),
             agents: self.agents.iter().map(Node::api).collect(),
+            leaving: None,
         }
     }
 
     /// One of the cluster's servers or agents as something to restart. A load balancer is none.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the workflows that restart nodes")
-    )]
     pub(super) fn target(&self, node: &Node) -> Option<Target> {
         let others = |role: NodeRole| Target {
             node: node.api(),

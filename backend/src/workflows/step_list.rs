@@ -11,9 +11,10 @@ use coxswain_wire::SecretId;
 use super::draft::step;
 use super::nodes::{Node, Nodes};
 use crate::steps::restart::{NodeRole, Target};
+use crate::steps::stop_k3s::Outage;
 use crate::steps::{
-    configure_haproxy, fetch_kubeconfig, install_k3s, read_token, remove_k3s, restart_k3s,
-    save_snapshot, verify_cluster,
+    configure_haproxy, drain_node, fetch_kubeconfig, install_k3s, read_token, remove_k3s,
+    restart_k3s, save_snapshot, stop_k3s, verify_cluster,
 };
 
 /// Directories that a removal empties.
@@ -291,12 +292,47 @@ pub(super) fn restart_commands(target: &Target) -> Vec<String> {
     ]
 }
 
+/// Stops k3s on one node, and keeps it from starting at boot.
+pub(super) fn stop(target: &Target, outage: Outage, forecast: Option<String>) -> Step {
+    let name = &target.node.name;
+    let params = stop_k3s::Params {
+        target: target.clone(),
+        outage,
+    };
+    let mut planned = step(stop_k3s::KIND, format!("Stop k3s on {name}"), name, &params);
+    planned.host = Some(target.node.host);
+    planned.commands = vec![format!("systemctl disable --now {}", target.role.unit())];
+    planned.undo = Some("enable and start k3s again, and see it healthy".to_owned());
+    planned.deadline_s = stop_k3s::DEADLINE_S;
+    planned.interruptible = false;
+    planned.forecast = forecast;
+    planned
+}
+
+/// Moves the pods of a node elsewhere. Servers other than it are asked, `via` first.
+pub(super) fn drain(nodes: &Nodes, node: &Node, via: &Node) -> Step {
+    let others = nodes
+        .servers
+        .iter()
+        .filter(|s| s.host != node.host && s.host != via.host);
+    let params = drain_node::Params {
+        node: node.name.to_string(),
+        via: std::iter::once(via).chain(others).map(Node::api).collect(),
+    };
+    let title = format!("Drain {}", node.name);
+    let mut planned = step(drain_node::KIND, title, node.name.as_str(), &params);
+    planned.host = Some(node.host);
+    planned.commands = vec![format!(
+        "kubectl drain {} --ignore-daemonsets --delete-emptydir-data --force",
+        node.name
+    )];
+    planned.undo = Some("uncordon it, if it was not cordoned before".to_owned());
+    planned.deadline_s = drain_node::DEADLINE_S;
+    planned
+}
+
 /// What it does to the quorum that one of the servers is down for a while, all others being healthy. An
 /// agent has no vote.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the workflows that restart nodes")
-)]
 pub(super) fn forecast(nodes: &Nodes, target: &Target) -> Option<String> {
     match target.role {
         NodeRole::Agent => None,

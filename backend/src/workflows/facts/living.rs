@@ -27,6 +27,14 @@ pub(in crate::workflows) struct Living {
     pub(in crate::workflows) servers: Vec<ApiHost>,
     /// All agents.
     pub(in crate::workflows) agents: Vec<ApiHost>,
+    /// A node that the run takes out: nothing is asked of it here, and its member may be down.
+    pub(in crate::workflows) leaving: Option<ApiHost>,
+}
+
+impl Living {
+    fn leaves(&self, node: &str) -> bool {
+        self.leaving.as_ref().is_some_and(|host| host.name == node)
+    }
 }
 
 /// What one server says.
@@ -130,10 +138,12 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
         return vec![fail(cluster, NAME, "no server gives a member list", advice)];
     };
     let wanted: BTreeSet<&str> = living.servers.iter().map(|s| s.name.as_str()).collect();
+    let counts = |m: &&coxswain_k3s::etcd::Member| !living.leaves(m.node_name());
     let members: BTreeSet<&str> = listed
         .members
         .members
         .iter()
+        .filter(counts)
         .map(|m| m.node_name())
         .collect();
     let names = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
@@ -159,7 +169,8 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
                 .is_some_and(|e| e.healthy && e.votes(&s.node.name))
         })
         .count();
-    let now = quorum(listed.members.voters(), healthy);
+    let voters = listed.members.members.iter().filter(counts);
+    let now = quorum(voters.filter(|m| m.votes()).count(), healthy);
     let value = format!(
         "{} of {} members healthy, {} needed",
         now.healthy, now.members, now.needed
@@ -224,7 +235,7 @@ fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
     let strangers: Vec<&str> = nodes
         .iter()
         .map(|n| n.name.as_str())
-        .filter(|name| !known().any(|host| host.name == *name))
+        .filter(|name| !known().any(|host| host.name == *name) && !living.leaves(name))
         .collect();
     if !strangers.is_empty() {
         facts.push(warn(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::super::{Inventory, Preflights, find};
 use super::lab::{self, Lab, inputs, list, text};
+use crate::world::PodOwner;
 use crate::world::fake::FakeHost;
 
 async fn facts(lab: &Lab, workflow: &str, inputs: &Inputs, inventory: &Inventory) -> Vec<Fact> {
@@ -188,4 +189,58 @@ async fn joiners_are_compared_with_the_cluster() {
     lab.world.change(HostId(3), |host| host.reachable = false);
     let found = failing(&facts(&lab, "join", &given("v1.33.5+k3s1"), &inventory).await);
     assert!(found.contains(&"prod: etcd".to_owned()), "{found:?}");
+}
+
+async fn removal(lab: &Lab, host: i64, state: &str, inventory: &Inventory) -> Vec<Fact> {
+    let given = inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("host", FieldValue::Id(host)),
+        ("state", text(state)),
+    ]);
+    facts(lab, "remove_node", &given, inventory).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lives_is_not_lost_and_one_that_is_lost_does_not_answer() {
+    let lab = lab::running_lab();
+    let found = failing(&removal(&lab, 3, "lost", &lab::running_inventory()).await);
+    assert_eq!(found, ["node3: Machine", "node3: Lease"]);
+    lab.world.power_off(HostId(3));
+    let found = failing(&removal(&lab, 3, "lost", &lab::running_inventory()).await);
+    assert_eq!(found, [""; 0]);
+    let found = failing(&removal(&lab, 3, "reachable", &lab::running_inventory()).await);
+    assert_eq!(found, ["node3: Connection"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_leaves_while_another_member_is_down() {
+    let lab = lab::running_lab();
+    lab.world.stop_k3s(HostId(2));
+    let found = failing(&removal(&lab, 3, "reachable", &lab::running_inventory()).await);
+    assert!(
+        found.contains(&"prod: Quorum without node3".to_owned()),
+        "{found:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drain_loses_is_named() {
+    let lab = lab::running_lab();
+    lab.world.pod(
+        "web",
+        "node4",
+        PodOwner::Other("ReplicaSet".to_owned()),
+        None,
+    );
+    lab.world.pod("by-hand", "node4", PodOwner::Nobody, None);
+    let found = removal(&lab, 4, "reachable", &lab::running_inventory()).await;
+    let bare = found
+        .iter()
+        .find(|f| f.name == "Pods without a controller")
+        .unwrap();
+    assert_eq!(
+        (bare.verdict, bare.value.as_str()),
+        (Verdict::Warn, "default/by-hand")
+    );
+    assert_eq!(failing(&found), [""; 0]);
 }

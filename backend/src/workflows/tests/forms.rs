@@ -171,3 +171,26 @@ fn forms_are_consistent() {
         }
     }
 }
+
+#[test]
+fn only_a_node_that_others_can_spare_is_removed() {
+    let given = |host: i64, state: &str| {
+        inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("host", FieldValue::Id(host)),
+            ("state", text(state)),
+        ])
+    };
+    let running = lab::running_inventory();
+    let removal =
+        |inputs: &Inputs, inventory: &Inventory| refused("remove_node", inputs, inventory);
+    assert_eq!(removal(&given(5, "reachable"), &running), ["host"]);
+    assert_eq!(removal(&given(9, "reachable"), &running), ["host"]);
+    assert_eq!(removal(&given(3, "dead"), &running), ["state"]);
+    assert_eq!(removal(&given(3, "lost"), &lab::inventory()), ["cluster"]);
+    let mut alone = lab::running_inventory();
+    alone.clusters[0]
+        .members
+        .retain(|m| m.role != MemberRole::Server || m.host.0 == 1);
+    assert_eq!(removal(&given(1, "reachable"), &alone), ["host"]);
+}

@@ -387,6 +387,37 @@ pub(super) fn lab_with_snapshots() -> Lab {
     lab
 }
 
+/// A lab in which the third server has left the cluster before.
+pub(super) fn two_servers() -> Lab {
+    let mut cluster = running_inventory().clusters[0].clone();
+    cluster.members.retain(|m| m.host != HostId(3));
+    let lab = Lab::new(machines(), &cluster);
+    let server = "--tls-san 10.0.0.9";
+    let joins = "--server https://10.0.0.1:6443";
+    for (host, unit, words) in [
+        (
+            1,
+            "k3s.service",
+            format!("server --cluster-init --node-name node1 {server}"),
+        ),
+        (
+            2,
+            "k3s.service",
+            format!("server {joins} --node-name node2 {server}"),
+        ),
+        (
+            4,
+            "k3s-agent.service",
+            format!("agent {joins} --node-name node4"),
+        ),
+    ] {
+        lab.world.set_up(HostId(host), unit, &words);
+    }
+    lab.world
+        .balance(LB, "prod", &[("node1", "10.0.0.1"), ("node2", "10.0.0.2")]);
+    lab
+}
+
 /// Inputs by name.
 pub(super) fn inputs(given: &[(&str, FieldValue)]) -> Inputs {
     given

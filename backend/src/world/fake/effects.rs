@@ -37,6 +37,8 @@ impl State {
             "install-k3s-online" | "install-k3s-air-gap" => self.install(host, &spec, at),
             "remove-k3s" => self.remove(host, &spec),
             "save-snapshot" => self.save_snapshot(host, &spec),
+            "stop-k3s" => self.stop_unit(host, &spec),
+            "start-k3s" => self.start_unit(host, &spec, at),
             "restart-k3s" => self.restart(host, &spec, at),
             "delete-snapshots" => self.delete_snapshots(host, &spec),
             _ => Ok(()),
@@ -149,6 +151,7 @@ impl State {
             .filter(|_| host.has_database());
         let k3s = K3s {
             unit,
+            enabled: true,
             words,
             token,
             cluster: has_data.unwrap_or(cluster),
@@ -157,6 +160,31 @@ impl State {
         };
         host.k3s = Some(k3s);
         self.start(id, at, has_data.is_some());
+        Ok(())
+    }
+
+    fn unit(&mut self, id: HostId, spec: &JobSpec) -> Result<&mut K3s, String> {
+        let unit = spec.args.first().ok_or("arguments")?;
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let k3s = host.k3s.as_mut().filter(|k3s| k3s.unit == *unit);
+        k3s.ok_or_else(|| format!("Failed to disable unit: Unit file {unit} does not exist."))
+    }
+
+    fn stop_unit(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
+        let k3s = self.unit(id, spec)?;
+        k3s.enabled = false;
+        k3s.fate = Fate::Stopped;
+        Ok(())
+    }
+
+    fn start_unit(&mut self, id: HostId, spec: &JobSpec, at: Instant) -> Result<(), String> {
+        let (invocation, has_data) = (self.unique(), self.hosts[&id].has_database());
+        let k3s = self.unit(id, spec)?;
+        k3s.enabled |= spec.args.get(1).is_some_and(|word| word == "enable");
+        if let Fate::Stopped = k3s.fate {
+            k3s.invocation = invocation;
+            self.start(id, at, has_data);
+        }
         Ok(())
     }
 

@@ -23,6 +23,8 @@ const RESTARTS_AFTER: Duration = Duration::from_secs(6);
 /// An installation.
 pub(super) struct K3s {
     pub(super) unit: String,
+    /// Starts at boot.
+    pub(super) enabled: bool,
     /// Subcommand and arguments.
     pub(super) words: Vec<String>,
     pub(super) token: Option<String>,

@@ -96,6 +96,17 @@ impl FakeWorld {
         self.change(host, FakeHost::stop_k3s);
     }
 
+    /// Pulls a host's plug.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn power_off(&self, host: HostId) {
+        self.change(host, |host| {
+            host.stop_k3s();
+            host.reachable = false;
+        });
+    }
+
     /// Lets a pod of the first cluster run on a node. A disruption budget may hold it for a while from now on.
     ///
     /// # Panics

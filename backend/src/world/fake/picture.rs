@@ -26,8 +26,8 @@ pub struct WorldPicture {
 pub struct HostPicture {
     /// Files with their content.
     pub files: BTreeMap<String, String>,
-    /// The unit of k3s, its state and its words.
-    pub k3s: Option<(String, String, Vec<String>)>,
+    /// The unit of k3s, whether it starts at boot, its state and its words.
+    pub k3s: Option<(String, bool, String, Vec<String>)>,
     /// Whether HAProxy runs, and with which configuration.
     pub haproxy: Option<(bool, String)>,
 }
@@ -53,10 +53,14 @@ pub(super) fn take(state: &State) -> WorldPicture {
             files: files
                 .map(|(path, text)| (path.clone(), text.clone()))
                 .collect(),
-            k3s: host
-                .k3s
-                .as_ref()
-                .map(|k3s| (k3s.unit.clone(), k3s.state().to_owned(), k3s.words.clone())),
+            k3s: host.k3s.as_ref().map(|k3s| {
+                (
+                    k3s.unit.clone(),
+                    k3s.enabled,
+                    k3s.state().to_owned(),
+                    k3s.words.clone(),
+                )
+            }),
             haproxy: host
                 .haproxy
                 .as_ref()

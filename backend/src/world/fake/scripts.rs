@@ -121,7 +121,8 @@ fn unit(state: &State, id: HostId, name: &str, mark: Option<&str>) -> String {
         String::new()
     };
     format!(
-        "--- unit\nLoadState=loaded\nActiveState={}\nSubState=x\nInvocationID={:032x}\nNRestarts=0\n--- files\n{file}\n--- journal\n{journal}\n",
+        "--- unit\nLoadState=loaded\nUnitFileState={}\nActiveState={}\nSubState=x\nInvocationID={:032x}\nNRestarts=0\n--- files\n{file}\n--- journal\n{journal}\n",
+        if k3s.enabled { "enabled" } else { "disabled" },
         k3s.state(),
         k3s.invocation
     )

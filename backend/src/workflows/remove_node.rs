@@ -1,0 +1,278 @@
+//! Workflow `remove_node`: one server or agent out of a running cluster, whether its host still answers or not.
+
+mod facts;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::{Gate, OutputRef, Param, Plan, Step};
+use coxswain_engine::state::RunState;
+use coxswain_wire::{
+    Choice, Fact, FieldKind, FieldValue, HostId, Inputs, StageIndex, WorkflowInfo,
+};
+
+use super::draft::{Draft, json, step};
+use super::form::Form;
+use super::install_form::text;
+use super::nodes::{Node, Nodes};
+use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use crate::steps::record_cluster::{self, Entry};
+use crate::steps::restart::{NodeRole, Target};
+use crate::steps::stop_k3s::Outage;
+use crate::steps::{fetch_kubeconfig, leave_cluster, remove_k3s};
+
+/// See the module.
+pub(super) struct RemoveNode;
+
+/// Answers to the question that decides the order of things.
+const REACHABLE: &str = "reachable";
+const LOST: &str = "lost";
+
+/// The checked inputs.
+struct Request {
+    nodes: Nodes,
+    node: Node,
+    target: Target,
+    lost: bool,
+}
+
+#[async_trait]
+impl Workflow for RemoveNode {
+    fn name(&self) -> &'static str {
+        "remove_node"
+    }
+
+    fn info(&self) -> WorkflowInfo {
+        let choice = |value: &str, label: &str| Choice {
+            value: value.to_owned(),
+            label: label.to_owned(),
+        };
+        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
+        cluster.kind = FieldKind::Cluster;
+        cluster.required = true;
+        let mut host = text("host", "Host", "The server or agent that goes.", "");
+        host.kind = FieldKind::Host;
+        host.required = true;
+        let mut state = text(
+            "state",
+            "Its machine",
+            "Lost means: it does not come back, or not with its data. Nothing is done on it then.",
+            "",
+        );
+        state.kind = FieldKind::Choice {
+            choices: vec![
+                choice(REACHABLE, "Answers over SSH"),
+                choice(LOST, "Is lost"),
+            ],
+        };
+        state.default = Some(FieldValue::Text(REACHABLE.to_owned()));
+        state.required = true;
+        WorkflowInfo {
+            name: self.name().to_owned(),
+            title: "Remove a node".to_owned(),
+            summary: "Takes a server or an agent out of a running cluster for good.".to_owned(),
+            help: [
+                "A snapshot is taken first. The node is drained, taken out of the load balancer, stopped, and deleted; k3s then removes its etcd member. At the end k3s and its data are removed from the host.",
+                "With two members left, the member leaves while both servers run: stopping one first would lose the quorum for good. A cluster's only server is not removed: that is an uninstall.",
+                "If the machine is lost, nothing is done on it: its Node and etcd member are removed from the others. Should it ever come back, it must be cleaned before it is used again.",
+                "It takes two to five minutes, longer if disruption budgets hold pods back. Until the member has left, everything can be unwound; after that the node comes back only by a join.",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            fields: vec![cluster, host, state],
+        }
+    }
+
+    fn plan(&self, inputs: &Inputs, inventory: &Inventory) -> Result<Plan, Vec<FieldError>> {
+        let mut form = Form::read(&self.info(), inputs)?;
+        let request = request(&mut form, inventory);
+        form.or_errors(request)
+            .map(|request| plan(self.name(), inputs, &request))
+    }
+
+    async fn preflight(
+        &self,
+        context: &PreflightContext,
+        plan: &Plan,
+        stage: StageIndex,
+        _state: &RunState,
+    ) -> Vec<Fact> {
+        facts::collect(context, plan, stage).await
+    }
+}
+
+fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+    let nodes = Nodes::read_running(form, "cluster", inventory)?;
+    let id = HostId(form.id("host")?);
+    let found = nodes
+        .with_k3s()
+        .find(|n| n.host == id)
+        .cloned()
+        .and_then(|node| Some((nodes.target(&node)?, node)));
+    let Some((target, node)) = found else {
+        form.refuse(
+            "host",
+            format!("Host {id} is no server or agent of {}.", nodes.name),
+        );
+        return None;
+    };
+    if target.servers.is_empty() {
+        form.refuse(
+            "host",
+            format!(
+                "{} is the only server of {}: without it there is no cluster. Uninstall it instead.",
+                node.name, nodes.name
+            ),
+        );
+        return None;
+    }
+    Some(Request {
+        lost: form.text("state") == Some(LOST),
+        nodes,
+        node,
+        target,
+    })
+}
+
+impl Request {
+    fn server(&self) -> bool {
+        match self.target.role {
+            NodeRole::Server => true,
+            NodeRole::Agent => false,
+        }
+    }
+
+    /// Servers that stay.
+    fn staying(&self) -> Vec<Node> {
+        let servers = self.nodes.servers.iter();
+        servers
+            .filter(|s| s.host != self.node.host)
+            .cloned()
+            .collect()
+    }
+}
+
+fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
+    let Request {
+        nodes,
+        node,
+        target,
+        lost,
+    } = request;
+    let title = format!("Remove {} from cluster {}", node.name, nodes.name);
+    let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
+    draft.lock_host(node.host);
+    let servers = request.staying();
+    let Some(via) = servers.first() else {
+        return draft.finish();
+    };
+    warn(&mut draft, request, servers.len());
+    let gate = Gate {
+        title: format!("Remove {} from {}", node.name, nodes.name),
+        confirm: Some(node.name.to_string()),
+        preflight: json(&facts::Checks::new(request, &servers)),
+    };
+    draft.stage("Snapshot", Some(gate), vec![step_list::snapshot(via)]);
+    if !lost {
+        draft.stage("Drain", None, vec![step_list::drain(nodes, node, via)]);
+    }
+    if request.server() {
+        let up: Vec<_> = servers.iter().map(|s| s.name.clone()).collect();
+        let balancers = nodes.load_balancers.iter();
+        draft.stage(
+            "Load balancer",
+            None,
+            balancers
+                .map(|lb| step_list::configure_haproxy(nodes, lb, &servers, &up))
+                .collect(),
+        );
+    }
+    // With two members, stopping one before its member has left loses the quorum for good.
+    let stop_first = !lost && (!request.server() || servers.len() > 1);
+    if stop_first {
+        let stop = step_list::stop(target, Outage::Refused, step_list::forecast(nodes, target));
+        draft.stage("Stop", None, vec![stop]);
+    }
+    draft.stage("Departure", None, vec![leave(node, via, request.server())]);
+    if !lost {
+        let params = remove_k3s::Params { keep: Vec::new() };
+        draft.stage("Removal", None, vec![step_list::remove(node, &params)]);
+    }
+    if !lost && !stop_first {
+        // A kubelet that was still running may have registered its Node once more.
+        let again = leave(node, via, request.server());
+        draft.stage("Departure seen", None, vec![again]);
+    }
+    see(&mut draft, request, &servers);
+    draft.finish()
+}
+
+fn warn(draft: &mut Draft, request: &Request, staying: usize) {
+    let Request { node, lost, .. } = request;
+    if *lost {
+        draft.warn(format!(
+            "{} must be cleaned before it is used again: with its old data it would come up as what it was.",
+            node.name
+        ));
+    }
+    if request.server() {
+        draft.warn(match staying {
+            1 => "One server stays: its loss is an outage.".to_owned(),
+            even if even.is_multiple_of(2) => format!(
+                "{even} servers stay, and tolerate no more losses than {}: go on to an odd number soon.",
+                even - 1
+            ),
+            odd => format!("{odd} servers stay."),
+        });
+    }
+}
+
+/// Node and member leave. The member does not come back.
+fn leave(node: &Node, via: &Node, server: bool) -> Step {
+    let params = leave_cluster::Params {
+        node: node.api(),
+        via: via.api(),
+    };
+    let title = if server {
+        format!("Delete node {} and see its etcd member gone", node.name)
+    } else {
+        format!("Delete node {}", node.name)
+    };
+    let mut planned = step(leave_cluster::KIND, title, node.name.as_str(), &params);
+    planned.irreversible = true;
+    planned.commands = vec![format!("kubectl delete node {}", node.name)];
+    planned
+}
+
+/// What stays is looked at, and recorded.
+fn see(draft: &mut Draft, request: &Request, servers: &[Node]) {
+    let Request { nodes, node, .. } = request;
+    let Some(via) = servers.first() else { return };
+    let kubeconfig = Param::Output(OutputRef {
+        from_step: draft.next(),
+        output: fetch_kubeconfig::KUBECONFIG.to_owned(),
+    });
+    draft.stage(
+        "Kubeconfig",
+        None,
+        vec![step_list::fetch_kubeconfig(nodes, via)],
+    );
+    let agents: Vec<Node> = nodes
+        .agents
+        .iter()
+        .filter(|a| a.host != node.host)
+        .cloned()
+        .collect();
+    let verify = step_list::verify(nodes, servers, &agents, &nodes.sans(&[]), kubeconfig);
+    draft.stage("Verification", None, vec![verify]);
+    let params = record_cluster::Params {
+        cluster: nodes.cluster.id,
+        entry: Entry::Left(node.host),
+    };
+    let mut record = step(
+        record_cluster::KIND,
+        format!("Record that {} left {}", node.name, nodes.name),
+        &nodes.cluster.name,
+        &params,
+    );
+    record.irreversible = true;
+    draft.stage("Record", None, vec![record]);
+}

@@ -1,0 +1,147 @@
+//! The evidence for a removal: those that stay must be whole, and the one that goes must be what the form says.
+
+use coxswain_engine::plan::Plan;
+use coxswain_wire::{Fact, StageIndex};
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::super::facts::living::{self, Living};
+use super::super::facts::{checks_of, connection, fail, jobs, pass, pods};
+use super::super::nodes::Node;
+use super::Request;
+use crate::steps::ApiHost;
+use crate::steps::kube::{fresh_lease, of_first};
+use crate::steps::quorum;
+use crate::steps::restart::NodeRole;
+
+/// What the gate looks at; stored in the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Checks {
+    staying: Living,
+    node: ApiHost,
+    server: bool,
+    lost: bool,
+}
+
+impl Checks {
+    pub(super) fn new(request: &Request, servers: &[Node]) -> Self {
+        let stays = |node: &&Node| node.host != request.node.host;
+        Self {
+            staying: Living {
+                servers: servers.iter().map(Node::api).collect(),
+                agents: request
+                    .nodes
+                    .agents
+                    .iter()
+                    .filter(stays)
+                    .map(Node::api)
+                    .collect(),
+                leaving: Some(request.node.api()),
+            },
+            node: request.node.api(),
+            server: match request.target.role {
+                NodeRole::Server => true,
+                NodeRole::Agent => false,
+            },
+            lost: request.lost,
+        }
+    }
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+) -> Vec<Fact> {
+    let checks: Checks = match checks_of(plan, stage) {
+        Ok(checks) => checks,
+        Err(facts) => return facts,
+    };
+    let mut facts = living::facts(context, &plan.cluster_name, &checks.staying).await;
+    if checks.server {
+        facts.push(without(context, &plan.cluster_name, &checks).await);
+    }
+    if checks.lost {
+        facts.extend(lost(context, &checks).await);
+    } else {
+        facts.extend(reachable(context, &checks).await);
+    }
+    facts
+}
+
+/// The quorum of those that stay, counted while the one that goes is still a member.
+async fn without(context: &PreflightContext, cluster: &str, checks: &Checks) -> Fact {
+    let name = format!("Quorum without {}", checks.node.name);
+    let world = &*context.services.world;
+    let advice = "Bring the other servers back first; if that cannot be, the cluster's page has the recovery guide.";
+    match quorum::without(world, &checks.node, &checks.staying.servers).await {
+        Err(why) => fail(cluster, &name, why, advice),
+        Ok(without) => {
+            let now = without.quorum;
+            let value = format!(
+                "{} of {} members healthy, {} needed",
+                now.healthy, now.members, now.needed
+            );
+            // The last but one leaves while it runs: its own vote still counts then.
+            let leaves_alive = now.members == 2 && !checks.lost && now.healthy == 1;
+            if now.holds() || leaves_alive {
+                pass(cluster, &name, value)
+            } else {
+                fail(cluster, &name, value, advice)
+            }
+        }
+    }
+}
+
+/// A node that is said to be lost must not be alive.
+async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
+    const ADVICE: &str = "It is alive: start again and choose that its machine answers, or turn it off for good first.";
+    let name = checks.node.name.as_str();
+    let world = &*context.services.world;
+    let mut facts = vec![match world.boot_id(checks.node.host).await {
+        Ok(_) => fail(name, "Machine", "answers over SSH", ADVICE),
+        Err(error) => pass(name, "Machine", format!("does not answer ({error})")),
+    }];
+    facts.push(match of_first(world, &checks.staying.servers).await {
+        Err(failure) => fail(
+            name,
+            "Lease",
+            failure.into_error().message,
+            "Check that the cluster runs.",
+        ),
+        Ok(kube) => {
+            let until = tokio::time::Instant::now() + std::time::Duration::from_secs(25);
+            match fresh_lease(&*kube, name, until).await {
+                Ok(()) => fail(name, "Lease", "is being renewed", ADVICE),
+                Err(_) => pass(name, "Lease", "is not renewed any more"),
+            }
+        }
+    });
+    facts
+}
+
+/// A node that goes in good order: it answers, and its pods can move.
+async fn reachable(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
+    let name = checks.node.name.as_str();
+    let world = &*context.services.world;
+    if let Err(error) = world.boot_id(checks.node.host).await {
+        let mut fact = connection(name, &error);
+        fact.advice =
+            Some("Bring it back, or start again and say that its machine is lost.".to_owned());
+        return vec![fact];
+    }
+    let mut facts = vec![pass(name, "Connection", "signed in over SSH, root by sudo")];
+    facts.extend(jobs(world, &checks.node, context.run).await);
+    match of_first(world, &checks.staying.servers).await {
+        Ok(kube) => facts.extend(pods::facts(&*kube, name).await),
+        Err(failure) => facts.push(fail(
+            name,
+            "Pods",
+            failure.into_error().message,
+            "Check that the cluster runs.",
+        )),
+    }
+    facts
+}
