@@ -224,10 +224,10 @@ impl Lab {
     pub(super) fn taken(&self) -> BTreeSet<String> {
         let world = self.world.picture();
         let stopped = |(name, host): (&String, &HostPicture)| {
-            let (unit, state, _) = host
+            let (unit, _, state, _) = host
                 .k3s
                 .as_ref()
-                .filter(|(_, state, _)| state != "active")?;
+                .filter(|(_, _, state, _)| state != "active")?;
             Some(format!("{unit} is {state} on {name}"))
         };
         let cordoned = world.clusters.iter().flat_map(|c| &c.cordoned);
