@@ -230,6 +230,8 @@ fn configuration(options: &ServerOptions, plan: &Plan) -> anyhow::Result<Value> 
         "force-new-cluster": *plan == Plan::Reset,
         "client-transport-security": tls("server-client", "server-ca"),
         "peer-transport-security": tls("peer-server-client", "peer-ca"),
+        // On by default in k3s's etcd 3.5: a member that was cut off does not unseat the leader when it is back.
+        "pre-vote": true,
         // k3s's values.
         "heartbeat-interval": milliseconds(500),
         "election-timeout": milliseconds(5000),
