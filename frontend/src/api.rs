@@ -7,9 +7,10 @@ use std::fmt;
 
 use coxswain_wire::{
     ApiError, AuditPage, Boot, CSRF_HEADER, Cluster, ClusterId, ConfirmHostKeys, ConnectionTest,
-    Credential, CredentialId, Host, HostId, HostKey, NewCluster, NewCredential, NewHost, NewRun,
-    NewUser, PlanView, RunCommand, RunId, RunSummary, RunView, Session, SetupRequest,
-    SignInRequest, Snapshot, SnapshotId, UnwindView, User, UserId, WorkflowInfo,
+    Credential, CredentialId, Host, HostId, HostKey, KubeconfigRequest, NewCluster, NewCredential,
+    NewHost, NewRun, NewUser, PlanView, RunCommand, RunId, RunSummary, RunView, Session,
+    SetupRequest, SignInRequest, Snapshot, SnapshotId, UnwindView, User, UserChange, UserId,
+    WorkflowInfo,
 };
 use gloo_net::http::{Method, RequestBuilder};
 use leptos::prelude::*;
@@ -303,6 +304,12 @@ impl Api {
         self.get(format!("/clusters/{id}/snapshots")).await
     }
 
+    /// The file's text. Secret.
+    pub(crate) async fn kubeconfig(&self, request: &KubeconfigRequest) -> Answer<String> {
+        self.call(Method::POST, "/kubeconfigs".into(), encode(request)?, QUICK)
+            .await
+    }
+
     pub(crate) async fn workflows(&self) -> Answer<Vec<WorkflowInfo>> {
         self.get("/workflows").await
     }
@@ -345,6 +352,10 @@ impl Api {
 
     pub(crate) async fn add_user(&self, user: &NewUser) -> Answer<User> {
         self.post("/users", encode(user)?, QUICK).await
+    }
+
+    pub(crate) async fn change_user(&self, id: UserId, change: &UserChange) -> Answer<User> {
+        self.put(format!("/users/{id}"), encode(change)?).await
     }
 
     pub(crate) async fn delete_user(&self, id: UserId) -> Answer<()> {

@@ -51,6 +51,25 @@ pub(crate) fn focused() -> Option<HtmlElement> {
     document().active_element()?.dyn_into().ok()
 }
 
+/// Lets the browser save text as a file; false if it refuses.
+pub(crate) fn save(name: &str, kind: &str, text: &str) -> bool {
+    try_save(name, kind, text).is_some()
+}
+
+fn try_save(name: &str, kind: &str, text: &str) -> Option<()> {
+    let options = web_sys::BlobPropertyBag::new();
+    options.set_type(kind);
+    let parts = js_sys::Array::of1(&text.into());
+    let blob = web_sys::Blob::new_with_str_sequence_and_options(&parts, &options).ok()?;
+    let url = web_sys::Url::create_object_url_with_blob(&blob).ok()?;
+    let link: web_sys::HtmlAnchorElement = document().create_element("a").ok()?.dyn_into().ok()?;
+    link.set_href(&url);
+    link.set_download(name);
+    link.click();
+    // The click has taken the file; what it was made of must not stay in the page.
+    web_sys::Url::revoke_object_url(&url).ok()
+}
+
 /// Puts text on the clipboard; false if the browser refuses (an address that is neither HTTPS nor loopback).
 pub(crate) async fn copy(text: &str) -> bool {
     let clipboard = window().navigator().clipboard();

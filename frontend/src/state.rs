@@ -81,7 +81,7 @@ impl App {
     /// Whether the signed-in user may.
     pub(crate) fn may(&self, permission: Permission) -> bool {
         self.session
-            .with(|s| s.as_ref().is_some_and(|s| s.role.allows(permission)))
+            .with(|s| s.as_ref().is_some_and(|s| s.may(permission)))
     }
 
     /// Sign-in name, empty if nobody is signed in.

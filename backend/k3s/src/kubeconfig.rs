@@ -1,6 +1,8 @@
 //! Kubeconfigs: reading the one k3s writes, and pointing it at the cluster's endpoint under the
 //! cluster's name (facts A: `/etc/rancher/k3s/k3s.yaml`, server 127.0.0.1, everything named `default`).
 
+mod merge;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -8,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ClusterName, ServerUrl};
+
+pub use merge::{MergeError, Merged, merge};
 
 /// Where k3s writes the admin kubeconfig (mode 0600).
 pub const K3S_KUBECONFIG_FILE: &str = "/etc/rancher/k3s/k3s.yaml";
@@ -129,18 +133,21 @@ impl Kubeconfig {
         ]
     }
 
+    /// CA, certificate and key as they stand in the file.
+    fn encoded(&self) -> [String; 3] {
+        [&self.ca_pem, &self.client_cert_pem, &self.client_key_pem].map(|pem| STANDARD.encode(pem))
+    }
+
     /// The file's text, in the layout k3s writes. Secret.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         let quote = |text: &str| serde_json::Value::from(text).to_string();
         let (name, server) = (quote(&self.name), quote(&self.server));
+        let [ca, certificate, key] = self.encoded();
         format!(
-            "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {}\n    server: {server}\n  name: {name}\n\
+            "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {ca}\n    server: {server}\n  name: {name}\n\
              contexts:\n- context:\n    cluster: {name}\n    user: {name}\n  name: {name}\ncurrent-context: {name}\n\
-             kind: Config\npreferences: {{}}\nusers:\n- name: {name}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
-            STANDARD.encode(&self.ca_pem),
-            STANDARD.encode(&self.client_cert_pem),
-            STANDARD.encode(&self.client_key_pem),
+             kind: Config\npreferences: {{}}\nusers:\n- name: {name}\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n",
         )
     }
 }

@@ -245,6 +245,7 @@ fn session(user: &User, csrf: String) -> Session {
         user: user.id,
         name: user.name.clone(),
         role: user.role,
+        kubeconfig: user.kubeconfig,
         csrf,
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use coxswain_engine::event::Actor;
-use coxswain_wire::{CSRF_HEADER, Permission};
+use coxswain_wire::{CSRF_HEADER, Permission, Session};
 use subtle::ConstantTimeEq;
 
 use super::address::ClientAddress;
@@ -27,20 +27,20 @@ pub(super) const COOKIE: &str = "__Host-coxswain";
 pub enum Access {
     /// Nothing: what comes before a session.
     Open,
-    /// A session whose role allows this.
+    /// A session that allows this.
     Needs(Permission),
-    /// A session whose role allows any command of a run; the handler looks at which one it is.
+    /// A session that allows any command of a run; the handler looks at which one it is.
     Command,
 }
 
 impl Access {
-    /// Whether a role may call the route at all.
+    /// Whether somebody may call the route at all.
     #[must_use]
-    pub fn admits(self, role: coxswain_wire::Role) -> bool {
+    pub fn admits(self, session: &Session) -> bool {
         match self {
             Access::Open => true,
-            Access::Needs(permission) => role.allows(permission),
-            Access::Command => role.allows(Permission::Operate) || role.allows(Permission::Approve),
+            Access::Needs(permission) => session.may(permission),
+            Access::Command => session.may(Permission::Operate) || session.may(Permission::Approve),
         }
     }
 }
@@ -148,7 +148,7 @@ async fn check(
     if changes && !csrf.is_some_and(|given| bool::from(given.ct_eq(session.csrf.as_bytes()))) {
         return Err(csrf_missing());
     }
-    if !access.admits(session.role) {
+    if !access.admits(session) {
         if changes {
             let subject = format!("{} {}", request.method, request.uri.path());
             app.db

@@ -9,6 +9,7 @@ mod errors;
 mod guard;
 mod hosts;
 mod input;
+mod kubeconfigs;
 mod page;
 mod runs;
 mod session;
@@ -25,7 +26,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use coxswain_wire::Permission::{Administer, Operate, View};
+use coxswain_wire::Permission::{Administer, Kubeconfig, Operate, View};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
@@ -103,6 +104,8 @@ pub fn routes() -> Vec<Route> {
         route(GET,    "/clusters/{id}/snapshots", Needs(View),  get(snapshots::of_cluster)),
         route(GET,    "/snapshots/{id}/file", Needs(Administer), get(snapshots::file)),
 
+        route(POST,   "/kubeconfigs",        Needs(Kubeconfig), post(kubeconfigs::download)),
+
         route(GET,    "/workflows",          Needs(View),       get(workflows::list)),
         route(POST,   "/plans",              Needs(Operate),    post(workflows::plan)),
 
@@ -118,6 +121,7 @@ pub fn routes() -> Vec<Route> {
 
         route(GET,    "/users",              Needs(Administer), get(users::list)),
         route(POST,   "/users",              Needs(Administer), post(users::create)),
+        route(PUT,    "/users/{id}",         Needs(Administer), put(users::update)),
         route(DELETE, "/users/{id}",         Needs(Administer), delete(users::delete)),
     ]
 }

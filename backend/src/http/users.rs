@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use coxswain_wire::{NewUser, User, UserId};
+use coxswain_wire::{NewUser, User, UserChange, UserId};
 use zeroize::Zeroizing;
 
 use super::errors::{Answer, Failure};
@@ -33,6 +33,19 @@ pub(super) async fn create(
         .create_user(&caller.who(), &name, Zeroizing::new(password), role)
         .await?;
     Ok((StatusCode::CREATED, Json(user)))
+}
+
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<UserId>,
+    Input(UserChange { kubeconfig }): Input<UserChange>,
+) -> Answer<Json<User>> {
+    let changed = app
+        .db
+        .set_user_kubeconfig(&caller.who(), now(), id, kubeconfig)
+        .await?;
+    Ok(Json(changed))
 }
 
 pub(super) async fn delete(

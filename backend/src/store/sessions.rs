@@ -64,7 +64,7 @@ impl Db {
     /// The storage failed.
     pub async fn session(&self, token_sha256: [u8; 32]) -> Result<Option<SessionRow>, DbError> {
         let row = sqlx::query(
-            "SELECT u.id, u.name, u.role, u.created_at AS user_created_at, s.created_at, s.last_used_at
+            "SELECT u.id, u.name, u.role, u.kubeconfig, u.created_at AS user_created_at, s.created_at, s.last_used_at
              FROM session s JOIN user u ON u.id = s.user WHERE s.token_sha256 = ?",
         )
         .bind(token_sha256.as_slice())
@@ -75,6 +75,7 @@ impl Db {
             id: UserId(row.try_get("id")?),
             name: row.try_get("name")?,
             role: role(row.try_get("role")?)?,
+            kubeconfig: row.try_get("kubeconfig")?,
             created_at: Timestamp(row.try_get("user_created_at")?),
         };
         Ok(Some(SessionRow {

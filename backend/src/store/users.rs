@@ -38,6 +38,7 @@ fn user(row: &SqliteRow) -> Result<User, DbError> {
         id: UserId(row.try_get("id")?),
         name: row.try_get("name")?,
         role: role(row.try_get("role")?)?,
+        kubeconfig: row.try_get("kubeconfig")?,
         created_at: Timestamp(row.try_get("created_at")?),
     })
 }
@@ -48,9 +49,10 @@ impl Db {
     /// # Errors
     /// The storage failed.
     pub async fn users(&self) -> Result<Vec<User>, DbError> {
-        let rows = sqlx::query("SELECT id, name, role, created_at FROM user ORDER BY name")
-            .fetch_all(&self.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT id, name, role, kubeconfig, created_at FROM user ORDER BY name")
+                .fetch_all(&self.readers)
+                .await?;
         rows.iter().map(user).collect()
     }
 
@@ -70,7 +72,7 @@ impl Db {
     /// The storage failed.
     pub async fn user_by_name(&self, name: &str) -> Result<Option<UserRow>, DbError> {
         let row = sqlx::query(
-            "SELECT id, name, role, created_at, password_hash FROM user WHERE name = ?",
+            "SELECT id, name, role, kubeconfig, created_at, password_hash FROM user WHERE name = ?",
         )
         .bind(name)
         .fetch_optional(&self.readers)
@@ -139,6 +141,52 @@ impl Db {
         Ok(Some(made))
     }
 
+    /// Grants a user to download kubeconfigs, or takes that back. Safe to repeat.
+    ///
+    /// # Errors
+    /// There is no such user, or their role does not take it.
+    pub async fn set_user_kubeconfig(
+        &self,
+        who: &Who,
+        at: Timestamp,
+        id: UserId,
+        granted: bool,
+    ) -> Result<User, ChangeError> {
+        let mut tx = self.write().await?;
+        let mut changed = by_id(&mut tx, id).await?;
+        if granted && !changed.role.takes_kubeconfig() {
+            let why = match changed.role {
+                Role::Admin => "An admin may download kubeconfigs anyway.",
+                Role::Viewer | Role::Operator | Role::Approver => {
+                    "Whoever has a kubeconfig is admin of the cluster: a viewer does not get it."
+                }
+            };
+            return Err(ChangeError::field("kubeconfig", why));
+        }
+        if changed.kubeconfig != granted {
+            sqlx::query("UPDATE user SET kubeconfig = ? WHERE id = ?")
+                .bind(granted)
+                .bind(id.0)
+                .execute(&mut *tx)
+                .await?;
+            changed.kubeconfig = granted;
+            let detail = if granted {
+                "may download kubeconfigs"
+            } else {
+                "may not download kubeconfigs"
+            };
+            let subject = format!("user {}", changed.name);
+            append(
+                &mut tx,
+                at,
+                Draft::new(who, "user.changed", subject, detail),
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
     /// Removes a user with their sessions.
     ///
     /// # Errors
@@ -150,12 +198,7 @@ impl Db {
         id: UserId,
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
-        let row = sqlx::query("SELECT id, name, role, created_at FROM user WHERE id = ?")
-            .bind(id.0)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(|| ChangeError::NotFound(format!("user {id}")))?;
-        let gone = user(&row)?;
+        let gone = by_id(&mut tx, id).await?;
         sqlx::query("DELETE FROM user WHERE id = ?")
             .bind(id.0)
             .execute(&mut *tx)
@@ -176,6 +219,15 @@ impl Db {
         .await?;
         Ok(tx.commit().await?)
     }
+}
+
+async fn by_id(tx: &mut Tx, id: UserId) -> Result<User, ChangeError> {
+    let row = sqlx::query("SELECT id, name, role, kubeconfig, created_at FROM user WHERE id = ?")
+        .bind(id.0)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or_else(|| ChangeError::NotFound(format!("user {id}")))?;
+    Ok(user(&row)?)
 }
 
 async fn insert(
@@ -208,6 +260,7 @@ async fn insert(
         id: UserId(id),
         name: name.to_owned(),
         role,
+        kubeconfig: false,
         created_at: at,
     })
 }

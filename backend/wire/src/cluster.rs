@@ -39,6 +39,17 @@ pub struct NewCluster {
     pub members: Vec<Member>,
 }
 
+/// `POST /kubeconfigs`: one file with the admin kubeconfigs of these clusters.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeconfigRequest {
+    /// At least one.
+    pub clusters: Vec<ClusterId>,
+    /// A kubeconfig to merge them into. It is not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+}
+
 /// Whether k3s is believed to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -29,6 +29,8 @@ pub enum Permission {
     Approve,
     /// Manage users.
     Administer,
+    /// Download kubeconfigs: whoever has one is admin of the cluster, past every gate.
+    Kubeconfig,
 }
 
 impl Role {
@@ -42,7 +44,17 @@ impl Role {
             Permission::View => true,
             Permission::Operate => matches!(self, Role::Operator | Role::Admin),
             Permission::Approve => matches!(self, Role::Approver | Role::Admin),
-            Permission::Administer => matches!(self, Role::Admin),
+            Permission::Administer | Permission::Kubeconfig => matches!(self, Role::Admin),
+        }
+    }
+
+    /// Whether an admin may grant [`Permission::Kubeconfig`] to a user of this role: admins have it, and
+    /// who only looks must not get it.
+    #[must_use]
+    pub fn takes_kubeconfig(self) -> bool {
+        match self {
+            Role::Operator | Role::Approver => true,
+            Role::Viewer | Role::Admin => false,
         }
     }
 }
@@ -67,8 +79,20 @@ pub struct Session {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// They may also download kubeconfigs.
+    pub kubeconfig: bool,
     /// Goes back in the header [`crate::CSRF_HEADER`] of every change.
     pub csrf: String,
+}
+
+impl Session {
+    /// Whether they may: by role, or because an admin granted it.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        let granted =
+            permission == Permission::Kubeconfig && self.kubeconfig && self.role.takes_kubeconfig();
+        granted || self.role.allows(permission)
+    }
 }
 
 /// `POST /setup`: makes the first admin, once.
@@ -102,6 +126,8 @@ pub struct User {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// An admin granted them to download kubeconfigs.
+    pub kubeconfig: bool,
     /// When the account was made.
     pub created_at: Timestamp,
 }
@@ -116,4 +142,12 @@ pub struct NewUser {
     pub password: String,
     /// What they may do.
     pub role: Role,
+}
+
+/// `PUT /users/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// Whether they may download kubeconfigs. Refused for viewers; admins may anyway.
+    pub kubeconfig: bool,
 }

@@ -1,6 +1,6 @@
 //! Settings: appearance, users (for admins), and what this panel is.
 
-use coxswain_wire::{NewUser, Permission, Role, User, UserId};
+use coxswain_wire::{NewUser, Permission, Role, User, UserChange, UserId};
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 
@@ -80,7 +80,7 @@ fn Users() -> impl IntoView {
     view! {
         <Panel title="Users" flush=true>
             {users.view(move |list| view! {
-                <ul class="user-list">{list.into_iter().map(|user| row(user, going)).collect_view()}</ul>
+                <ul class="user-list">{list.into_iter().map(|user| row(user, users, going)).collect_view()}</ul>
             }.into_any())}
             <div class="panel-foot">
                 <Button icon=Icon::Plus testid="user-add" on_click=move |_| adding.set(true)>"Add user"</Button>
@@ -91,8 +91,9 @@ fn Users() -> impl IntoView {
     }.into_any()
 }
 
-fn row(user: User, going: RwSignal<Option<(UserId, String)>>) -> AnyView {
-    let me = app()
+fn row(user: User, users: Loaded<Vec<User>>, going: RwSignal<Option<(UserId, String)>>) -> AnyView {
+    let app = app();
+    let me = app
         .session
         .with(|s| s.as_ref().is_some_and(|s| s.user == user.id));
     let (id, name) = (user.id, user.name.clone());
@@ -104,6 +105,7 @@ fn row(user: User, going: RwSignal<Option<(UserId, String)>>) -> AnyView {
                 <span class="quiet">"since "<Ago at=Signal::stored(user.created_at)/></span>
             </span>
             <Tag text=words::role(user.role)/>
+            {user.role.takes_kubeconfig().then(|| grant(&user, users))}
             <span class="user-end">
                 {(!me).then(|| view! {
                     <IconButton icon=Icon::Trash label=format!("Delete {}", user.name) testid=format!("user-delete-{}", user.name)
@@ -111,6 +113,42 @@ fn row(user: User, going: RwSignal<Option<(UserId, String)>>) -> AnyView {
                 }.into_any())}
             </span>
         </li>
+    }
+    .into_any()
+}
+
+/// Whether the user may download kubeconfigs, to be switched.
+fn grant(user: &User, users: Loaded<Vec<User>>) -> AnyView {
+    let app = app();
+    let id = user.id;
+    let granted = user.kubeconfig;
+    let switch = move |_| {
+        let api = app.api();
+        let change = UserChange {
+            kubeconfig: !granted,
+        };
+        leptos::task::spawn_local(async move {
+            match api.change_user(id, &change).await {
+                Ok(changed) => users.update(|all| {
+                    for user in all.iter_mut().filter(|u| u.id == id) {
+                        *user = changed.clone();
+                    }
+                }),
+                Err(failure) => app.toast_bad(failure.message),
+            }
+        });
+    };
+    let label = if granted {
+        format!("{} may download kubeconfigs; take that back", user.name)
+    } else {
+        format!(
+            "Let {} download kubeconfigs: full admin of every cluster",
+            user.name
+        )
+    };
+    view! {
+        <IconButton icon=Icon::Key label=label pressed=Signal::stored(granted)
+            testid=format!("user-kubeconfig-{}", user.name) on_click=switch/>
     }
     .into_any()
 }

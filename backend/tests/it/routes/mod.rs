@@ -5,6 +5,7 @@ mod clusters;
 mod credentials;
 mod every_route;
 mod hosts;
+mod kubeconfigs;
 mod page;
 mod roles;
 mod runs;

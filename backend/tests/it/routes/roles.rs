@@ -1,7 +1,7 @@
 //! Every route with every role, from the table that the router is made of.
 
 use coxswain::http::{Access, may_command, routes};
-use coxswain_wire::{Permission, Role, RunCommand};
+use coxswain_wire::{Boot, Permission, Role, RunCommand, Session, User};
 use serde_json::{Value, json};
 
 use crate::support::Panel;
@@ -9,7 +9,13 @@ use crate::support::Panel;
 #[tokio::test]
 async fn every_route_with_every_role() {
     let panel = Panel::new().await;
-    for role in Role::ALL {
+    let granted = [(Role::Operator, true), (Role::Approver, true)];
+    let callers = Role::ALL
+        .map(|role| (role, false))
+        .into_iter()
+        .chain(granted);
+    for (role, kubeconfig) in callers {
+        let session = session(&panel, role, kubeconfig).await;
         for route in routes() {
             // Signing out in one line of the table must not spoil the next.
             let client = if route.method == "DELETE" && route.path == "/session" {
@@ -27,16 +33,35 @@ async fn every_route_with_every_role() {
                 .await
                 .status()
                 .as_u16();
-            let at = format!("{role:?}: {} {path} answered {status}", route.method);
+            let at = format!(
+                "{role:?}, kubeconfig {kubeconfig}: {} {path} answered {status}",
+                route.method
+            );
             assert_ne!(status, 500, "{at}");
             assert_ne!(status, 405, "{at}");
             match route.access {
                 Access::Open => {}
-                access if access.admits(role) => assert!(status != 401 && status != 403, "{at}"),
+                access if access.admits(&session) => {
+                    assert!(status != 401 && status != 403, "{at}")
+                }
                 Access::Needs(_) | Access::Command => assert_eq!(status, 403, "{at}"),
             }
         }
     }
+}
+
+/// The session of a role's caller, with the permission for kubeconfigs granted or not.
+async fn session(panel: &Panel, role: Role, kubeconfig: bool) -> Session {
+    let client = panel.role(role).await;
+    let boot: Boot = client.get("/boot").await.is(200);
+    let user = boot.session.unwrap().user;
+    if kubeconfig {
+        let body = json!({ "kubeconfig": true });
+        let path = format!("/users/{user}");
+        let _: User = panel.admin().await.put(&path, body).await.is(200);
+    }
+    let boot: Boot = client.get("/boot").await.is(200);
+    boot.session.unwrap()
 }
 
 #[tokio::test]
@@ -83,6 +108,7 @@ fn who_may_do_what() {
                 )
             }
             Access::Needs(Permission::Operate) => assert!(!reads, "{at}"),
+            Access::Needs(Permission::Kubeconfig) => assert_eq!(at, "POST /kubeconfigs"),
             Access::Needs(Permission::Approve) => panic!("{at}: decisions are commands"),
             Access::Command => assert_eq!(route.path, "/runs/{id}/commands"),
         }

@@ -2,6 +2,7 @@
 
 mod actions;
 mod snapshots;
+mod kubeconfig;
 mod tables;
 mod topology;
 
@@ -12,10 +13,11 @@ use super::NotFound;
 use super::clusters::Availability;
 use super::runs::RunTable;
 use crate::components::badge::Badge;
-use crate::components::button::{LinkButton, Look};
+use crate::components::button::{Button, LinkButton, Look};
 use crate::components::icon::{Glyph, Icon};
 use crate::components::panel::Panel;
 use crate::components::time::Ago;
+use crate::components::when::when;
 use crate::health;
 use crate::load::{Skeleton, load};
 use crate::state::{App, app};
@@ -68,7 +70,7 @@ fn body(app: App, id: ClusterId, seen: Seen) -> AnyView {
     });
     let hosts = Signal::derive(move || hosts.value().unwrap_or_default());
     view! {
-        <Head seen/>
+        <Head id seen/>
         <div class="health-strip">
             <Availability
                 name="Control plane"
@@ -107,8 +109,15 @@ fn body(app: App, id: ClusterId, seen: Seen) -> AnyView {
 }
 
 #[component]
-fn Head(seen: Seen) -> impl IntoView {
+fn Head(id: ClusterId, seen: Seen) -> impl IntoView {
     let app = app();
+    let downloading = RwSignal::new(false);
+    let running = Memo::new(move |_| {
+        seen.with(|c| {
+            c.as_ref()
+                .is_some_and(|c| c.phase == coxswain_wire::ClusterPhase::Running)
+        })
+    });
     let part = move |f: fn(&Cluster) -> String| seen.with(|c| c.as_ref().map(f));
     let phase = Signal::derive(move || {
         words::phase(seen.with(|c| {
@@ -134,6 +143,10 @@ fn Head(seen: Seen) -> impl IntoView {
                 </p>
             </div>
             <div class="page-actions">
+                {when(move || app.may(Permission::Kubeconfig) && running.get(), move || view! {
+                    <Button look=Look::Plain icon=Icon::Download testid="cluster-kubeconfig" on_click=move |_| downloading.set(true)>"Kubeconfig"</Button>
+                    <kubeconfig::Download id seen open=downloading/>
+                }.into_any())}
                 {move || app.may(Permission::Operate).then(|| seen.with_untracked(|c| c.as_ref().map(|c| c.id))).flatten().map(|id| view! {
                     <LinkButton look=Look::Plain icon=Icon::Edit href=paths::edit_cluster(id) testid="cluster-edit">"Edit"</LinkButton>
                 }.into_any())}
