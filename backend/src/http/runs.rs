@@ -16,6 +16,7 @@ use futures::stream;
 use super::errors::{Answer, Failure};
 use super::guard::{Caller, forbidden};
 use super::input::{Id, Input};
+use super::workflows::planned;
 use crate::app::App;
 use crate::audit::Draft;
 use crate::time::now;
@@ -44,13 +45,13 @@ pub(super) async fn start(
     caller: Caller,
     Input(request): Input<NewRun>,
 ) -> Answer<(StatusCode, Json<RunSummary>)> {
-    let shown = request.plan_sha256.ok_or_else(|| {
+    let shown = request.plan_sha256.clone().ok_or_else(|| {
         Failure::field(
             "plan_sha256",
             "The hash of the plan that was read must be given; ask for the plan first.",
         )
     })?;
-    let plan = app.planner.plan(&request.workflow, &request.inputs).await?;
+    let plan = planned(&app, &request).await?;
     if plan.sha256() != shown {
         let message = "The plan is not the one that was shown: the inventory has changed. Read the new plan, then start.";
         return Err(Failure {

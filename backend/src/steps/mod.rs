@@ -10,10 +10,12 @@ pub mod fetch_kubeconfig;
 pub mod install_k3s;
 pub mod leave_cluster;
 pub mod list_snapshots;
+pub mod look;
 pub mod read_token;
 pub mod record_cluster;
 pub mod remove_k3s;
 pub mod restart_k3s;
+pub mod run_command;
 pub mod save_snapshot;
 pub mod services;
 pub mod stop_k3s;
@@ -56,10 +58,12 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
         Arc::new(list_snapshots::ListSnapshots(services.clone())),
+        Arc::new(look::Look(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
+        Arc::new(run_command::RunCommand(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
         Arc::new(stop_k3s::StopK3s(services.clone())),
         Arc::new(uncordon_node::UncordonNode(services.clone())),
@@ -101,6 +105,9 @@ mod tests {
             super::etcd::LOOK,
             super::etcd::REMOVE,
             super::inspect::INSPECT,
+            super::look::LOOK,
+            super::run_command::FOLLOW,
+            super::run_command::SHELL,
             super::remove_k3s::REMOVE,
             super::restart::RESTART,
             super::stop_k3s::STOP,

@@ -2,6 +2,7 @@
 //! evidence of its gates. Adding one is a file and its two lines here.
 
 mod bootstrap;
+mod command;
 mod draft;
 mod facts;
 mod form;
@@ -92,6 +93,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(snapshot::TakeSnapshot),
         Arc::new(remove_node::RemoveNode),
         Arc::new(uninstall::Uninstall),
+        Arc::new(command::CommandWorkflow),
     ]
 }
 

@@ -50,7 +50,12 @@ impl Subject for Example {
         Arc::new(Preflights::new(lab.services()))
     }
     fn picture(&self, lab: &Lab) -> Self::Picture {
-        let jobs = ["install-k3s-online", "remove-k3s", "save-snapshot"];
+        let jobs = [
+            "install-k3s-online",
+            "remove-k3s",
+            "save-snapshot",
+            "run-shell",
+        ];
         let count = |host: i64| jobs.map(|job| lab.world.started(HostId(host), job));
         let counts = self
             .counted
@@ -231,6 +236,28 @@ fn remove_last_but_one() -> Example {
     }
 }
 
+fn command(what: &str, more: &[(&str, FieldValue)]) -> Example {
+    let mut inputs = lab::inputs(&[("cluster", FieldValue::Id(1)), ("what", lab::text(what))]);
+    inputs.extend(lab::inputs(more));
+    Example {
+        workflow: "command",
+        inputs,
+        inventory: lab::running_inventory(),
+        lab: balanced_lab,
+        counted: false,
+    }
+}
+
+fn shell() -> Example {
+    command(
+        "shell",
+        &[
+            ("hosts", FieldValue::Ids(vec![1, 4])),
+            ("shell", lab::text("df -h; uptime")),
+        ],
+    )
+}
+
 /// Killed wherever, nothing runs a second time on any host.
 fn counted(example: Example) -> Example {
     Example {
@@ -288,6 +315,10 @@ conforms! {
     remove_agent: remove(4, "reachable"),
     remove_lost_server: remove_lost(),
     remove_last_but_one_server: remove_last_but_one(),
+    command_nodes: command("nodes", &[]),
+    command_log: command("log", &[]),
+    command_follow: command("log", &[("follow_s", lab::text("30"))]),
+    command_shell: shell(),
 }
 
 macro_rules! survives_death {
@@ -313,6 +344,8 @@ survives_death! {
     a_load_balancers_change_survives_death_at_each_point: load_balancer(),
     saving_a_snapshot_survives_death_at_each_point: snapshot("save", &[]),
     pruning_snapshots_survives_death_at_each_point: snapshot("prune", &[("keep", lab::text("1"))]),
+    a_look_survives_death_at_each_point: command("snapshots", &[]),
+    a_typed_command_survives_death_at_each_point: shell(),
 }
 
 /// The checks above see what they are for.

@@ -157,6 +157,30 @@ async fn air_gapped_files_are_looked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_typed_command_is_shown_word_for_word() {
+    let command = "systemctl status haproxy | head";
+    let given = inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("what", text("shell")),
+        ("hosts", FieldValue::Ids(vec![1, 9])),
+        ("shell", text(command)),
+        ("sudo", FieldValue::Bool(true)),
+    ]);
+    let lab = lab::running_lab();
+    lab.world.change(lab::LB, |host| host.reachable = false);
+    let facts = facts(&lab, "command", &given, &lab::running_inventory()).await;
+    assert_eq!(failing(&facts), ["lb: Connection"]);
+    let fact = |subject: &str, name: &str| {
+        let found = facts
+            .iter()
+            .find(|f| f.subject == subject && f.name == name);
+        found.unwrap().value.clone()
+    };
+    assert_eq!(fact("prod", "Command"), command);
+    assert_eq!(fact("node1", "Runs as"), "root");
+}
+
+#[tokio::test(start_paused = true)]
 async fn joiners_are_compared_with_the_cluster() {
     let given = |version: &str| {
         inputs(&[

@@ -156,6 +156,68 @@ fn joins_are_checked() {
 }
 
 #[test]
+fn commands_are_checked() {
+    let given = |what: &str, more: &[(&str, FieldValue)]| {
+        let mut given = inputs(&[("cluster", FieldValue::Id(1)), ("what", text(what))]);
+        given.extend(inputs(more));
+        given
+    };
+    let bad = |what: &str, more: &[(&str, FieldValue)]| {
+        refused("command", &given(what, more), &lab::running_inventory())
+    };
+    let hosts = |ids: &[i64]| ("hosts", FieldValue::Ids(ids.to_vec()));
+    assert_eq!(bad("reboot", &[]), ["what"]);
+    assert_eq!(bad("nodes", &[hosts(&[1, 2])]), ["hosts"]);
+    assert_eq!(bad("pods", &[hosts(&[4])]), ["hosts"]);
+    assert_eq!(bad("snapshots", &[hosts(&[1, 4])]), ["hosts"]);
+    assert_eq!(bad("certificates", &[hosts(&[9])]), ["hosts"]);
+    assert_eq!(bad("log", &[hosts(&[5])]), ["hosts"]);
+    for lines in ["0", "10001", "-1", "many"] {
+        assert_eq!(bad("log", &[("lines", text(lines))]), ["lines"]);
+    }
+    assert_eq!(bad("log", &[("follow_s", text("601"))]), ["follow_s"]);
+    assert_eq!(bad("nodes", &[("lines", text("5"))]), ["lines"]);
+    assert_eq!(bad("shell", &[hosts(&[1])]), ["shell"]);
+    assert_eq!(bad("shell", &[("shell", text("uptime"))]), ["hosts"]);
+    let typed = |command: &str| bad("shell", &[hosts(&[1]), ("shell", text(command))]);
+    assert_eq!(typed("echo \u{1b}[2J"), ["shell"]);
+    assert_eq!(typed(&"x".repeat(4097)), ["shell"]);
+    assert_eq!(
+        typed("curl -H 'Authorization: Bearer abcdefghijklmnop'"),
+        ["shell"]
+    );
+    let mut slow = given("shell", &[hosts(&[1]), ("shell", text("sleep 1"))]);
+    slow.insert("timeout_s".to_owned(), text("3601"));
+    assert_eq!(
+        refused("command", &slow, &lab::running_inventory()),
+        ["timeout_s"]
+    );
+}
+
+#[test]
+fn looks_take_no_lock_and_wait_at_no_gate() {
+    let plan = |given: Inputs| {
+        let command = find("command").unwrap();
+        command.plan(&given, &lab::running_inventory()).unwrap()
+    };
+    for what in ["nodes", "pods", "snapshots", "log", "certificates"] {
+        let given = inputs(&[("cluster", FieldValue::Id(1)), ("what", text(what))]);
+        let plan = plan(given);
+        assert!(plan.locks.is_empty(), "{what}");
+        assert!(plan.stages.iter().all(|s| s.gate.is_none()), "{what}");
+        assert!(plan.steps().all(|(_, _, s)| s.is_look()), "{what}");
+    }
+    let typed = plan(inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("what", text("shell")),
+        ("hosts", FieldValue::Ids(vec![2])),
+        ("shell", text("uptime")),
+    ]));
+    assert_eq!(typed.locks, ["cluster:1", "host:2"]);
+    assert!(typed.stages[0].gate.is_some());
+}
+
+#[test]
 fn forms_are_consistent() {
     for workflow in all() {
         let info = workflow.info();

@@ -48,6 +48,7 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             let free = state.host(id)?.free_kib;
             said(format!("free={free} 1024\ndatabase=1089568\n"))
         }
+        "look" => look(state, id, &args),
         "haproxy-version" => said(
             state
                 .host(id)?
@@ -126,6 +127,42 @@ fn unit(state: &State, id: HostId, name: &str, mark: Option<&str>) -> String {
         k3s.state(),
         k3s.invocation
     )
+}
+
+/// What k3s prints of itself.
+fn look(state: &State, id: HostId, args: &[&str]) -> Output {
+    let host = &state.hosts[&id];
+    let installed = host.k3s.is_some();
+    match args {
+        ["nodes" | "pods"] => match state.api_on(id).and_then(|n| state.clusters.get(&n)) {
+            // kubectl says so on standard error, which the script sends after standard output.
+            None => Output {
+                status: 1,
+                ..said(
+                    "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?\n",
+                )
+            },
+            Some(cluster) => {
+                let rows = cluster.nodes.keys();
+                let rows = rows.map(|name| format!("{name}   Ready   {VERSION}\n"));
+                said(format!(
+                    "NAME    STATUS   VERSION\n{}",
+                    rows.collect::<String>()
+                ))
+            }
+        },
+        ["snapshots"] if state.api_on(id).is_some() => said("Name Location Size Created\n"),
+        ["log", unit, lines] if host.k3s.as_ref().is_some_and(|k3s| k3s.unit == *unit) => {
+            said(format!("{lines} lines of {unit}\n"))
+        }
+        // journalctl knows no unit of this name, and does not mind.
+        ["log", _, _] => said(""),
+        ["certificates"] if installed => said("FILENAME SUBJECT USAGES EXPIRES RESIDUAL STATUS\n"),
+        _ => Output {
+            status: 127,
+            ..said("sh: 1: k3s: not found\n")
+        },
+    }
 }
 
 fn etcd(state: &State, id: HostId) -> String {

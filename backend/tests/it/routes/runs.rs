@@ -136,3 +136,18 @@ async fn a_run_waits_through_a_restart() {
     approve(&panel, run).await;
     reaches(&panel, run, RunStatus::Completed).await;
 }
+
+#[tokio::test]
+async fn a_secret_of_the_vault_is_no_input() {
+    let panel = Panel::new().await;
+    let operator = panel.role(Role::Operator).await;
+    let secret = coxswain::world::Secret::new("hunter2hunter2");
+    panel.app.vault.put("other", &secret).await.unwrap();
+    let inputs = json!({"text": "echo hunter2hunter2"});
+    let body = json!({"workflow": "note", "inputs": inputs});
+    let error = operator.post("/plans", body.clone()).await.refused(422);
+    assert_eq!(error.field.as_deref(), Some("inputs.text"));
+    let body = json!({"workflow": "note", "inputs": inputs, "plan_sha256": "x"});
+    let error = operator.post("/runs", body).await.refused(422);
+    assert_eq!(error.field.as_deref(), Some("inputs.text"));
+}

@@ -6,6 +6,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 
 use super::Seen;
+use super::looks::Looks;
 use crate::components::button::{Button, Look};
 use crate::components::dialog::Dialog;
 use crate::components::form::{Form, FormFailure};
@@ -40,6 +41,7 @@ pub(super) fn Actions(id: ClusterId, seen: Seen) -> impl IntoView {
     });
     view! {
         <aside class="cluster-side" aria-label="Procedures">
+            {when(move || app.may(Permission::Operate) && !planned.get(), move || view! { <Looks id/> }.into_any())}
             <Panel title="Procedures" flush=true>
                 {when(move || !app.may(Permission::Operate), || view! {
                     <p class="panel-empty">"An operator may start procedures on this cluster."</p>

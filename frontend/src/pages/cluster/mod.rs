@@ -1,8 +1,9 @@
 //! One cluster: availability, topology, nodes, etcd, certificates, runs, and what can be done with it.
 
 mod actions;
-mod snapshots;
 mod kubeconfig;
+mod looks;
+mod snapshots;
 mod tables;
 mod topology;
 
