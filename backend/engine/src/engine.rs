@@ -260,6 +260,9 @@ impl Shared {
         facts.retain(|fact| state.untouched(&fact.subject, stage));
         for fact in &mut facts {
             fact.value = self.store.redact(&fact.value).await?;
+            if let Some(diff) = &mut fact.diff {
+                *diff = self.store.redact(diff).await?;
+            }
         }
         Ok(facts)
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use coxswain_wire::{Evidence, HostId, RunId, StageIndex, StepError, StepIndex, Timestamp, UserId};
+use coxswain_wire::{
+    Evidence, HostId, RunId, StageIndex, StepError, StepIndex, Table, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -223,9 +225,15 @@ impl Event {
     /// The texts that come from machines and may hold a secret by accident.
     pub fn texts(&mut self) -> Vec<&mut String> {
         match self {
-            Event::StepSatisfied { observed, .. }
-            | Event::StepSucceeded { observed, .. }
-            | Event::UndoSucceeded { observed, .. } => vec![observed],
+            Event::StepSatisfied {
+                observed, outputs, ..
+            }
+            | Event::StepSucceeded {
+                observed, outputs, ..
+            } => std::iter::once(observed)
+                .chain(outputs.values_mut().flat_map(shown))
+                .collect(),
+            Event::UndoSucceeded { observed, .. } => vec![observed],
             Event::StepFailed { error, .. }
             | Event::StepUnsure { error, .. }
             | Event::UndoFailed { error, .. } => {
@@ -261,5 +269,26 @@ impl Event {
             | Event::Unwound
             | Event::Unknown => Vec::new(),
         }
+    }
+}
+
+/// The texts of an output that people read.
+fn shown(output: &mut Output) -> Vec<&mut String> {
+    match output {
+        Output::Report { tables } => tables
+            .iter_mut()
+            .flat_map(
+                |Table {
+                     title,
+                     columns,
+                     rows,
+                 }| {
+                    std::iter::once(title)
+                        .chain(columns)
+                        .chain(rows.iter_mut().flatten())
+                },
+            )
+            .collect(),
+        Output::Value { .. } | Output::Secret { .. } => Vec::new(),
     }
 }

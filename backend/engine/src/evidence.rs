@@ -42,8 +42,11 @@ fn hash(facts: &[Fact]) -> String {
 /// What of a fact binds an approval.
 fn binding(fact: &Fact) -> Option<String> {
     let value = match fact.kind {
-        FactKind::Equal => fact.value.as_str(),
-        FactKind::Bound => "",
+        FactKind::Equal => fact
+            .diff
+            .iter()
+            .fold(fact.value.clone(), |value, diff| format!("{value}\n{diff}")),
+        FactKind::Bound => String::new(),
         FactKind::Shown => return None,
     };
     let verdict = match fact.verdict {
@@ -52,7 +55,8 @@ fn binding(fact: &Fact) -> Option<String> {
         Verdict::Fail => "fail",
     };
     Some(
-        serde_json::to_string(&[&fact.subject, &fact.name, verdict, value]).expect("plain strings"),
+        serde_json::to_string(&[fact.subject.as_str(), &fact.name, verdict, &value])
+            .expect("plain strings"),
     )
 }
 

@@ -229,9 +229,9 @@ fn approve(
         });
     }
     let self_approved = state.created_by.as_ref().is_some_and(|c| c.id == by.id);
-    let expected = gate
-        .confirm
-        .as_ref()
+    let expected = state
+        .plan
+        .confirmation(gate)
         .or(self_approved.then_some(&state.plan.cluster_name));
     if let Some(expected) = expected
         && confirm != Some(expected.as_str())

@@ -29,6 +29,10 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// Odd things a person should know.
     pub warnings: Vec<String>,
+    /// The cluster is out of service while it runs, on purpose: in what way, in words. Every gate then wants
+    /// the cluster's name typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<String>,
 }
 
 /// Steps that may run side by side, behind an optional gate.
@@ -142,6 +146,9 @@ impl<T: DeserializeOwned + Clone> Param<T> {
                 let json = match output {
                     Output::Value { value } => value.clone(),
                     Output::Secret { id } => Value::from(id.0),
+                    Output::Report { tables } => {
+                        serde_json::to_value(tables).map_err(|e| e.to_string())?
+                    }
                 };
                 serde_json::from_value(json).map_err(|e| {
                     format!(
@@ -161,6 +168,14 @@ impl Plan {
     pub fn sha256(&self) -> String {
         let json = serde_json::to_vec(self).expect("a plan is plain data with string keys");
         hex(&Sha256::digest(json))
+    }
+
+    /// Text that must be typed at a gate, whoever approves.
+    #[must_use]
+    pub fn confirmation<'a>(&'a self, gate: &'a Gate) -> Option<&'a String> {
+        gate.confirm
+            .as_ref()
+            .or(self.outage.as_ref().map(|_| &self.cluster_name))
     }
 
     /// All steps with their positions.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coxswain_wire::{HostId, RunId, SecretId, StepError, StepIndex};
+use coxswain_wire::{HostId, RunId, SecretId, StepError, StepIndex, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -20,6 +20,11 @@ pub enum Output {
     Value {
         /// The data.
         value: Value,
+    },
+    /// What people read of it. Never holds a secret.
+    Report {
+        /// In order.
+        tables: Vec<Table>,
     },
     /// A secret in the vault; only its number travels.
     Secret {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use coxswain_wire::{
     GateView, HistoryEntry, Notice, PlanView, RunId, RunStatus, RunSummary, RunView, StageProgress,
-    StageView, StepProgress, StepView,
+    StageView, StepIndex, StepProgress, StepView, Table,
 };
 
 use crate::event::{Actor, Event, Recorded};
 use crate::handle::allowed;
-use crate::plan::{Plan, Step};
+use crate::plan::{Outputs, Plan, Step};
 use crate::state::RunState;
+use crate::step::Output;
 use crate::store::StoredRun;
 
 /// A plan as people read it.
@@ -57,7 +58,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
         stages[at].gate = Some(GateView {
             title: gate.title.clone(),
             irreversible,
-            confirm: gate.confirm.clone(),
+            confirm: plan.confirmation(gate).cloned(),
         });
     }
     PlanView {
@@ -68,6 +69,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
         sha256: plan.sha256(),
         stages,
         warnings: plan.warnings.clone(),
+        outage: plan.outage.clone(),
     }
 }
 
@@ -75,7 +77,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
 #[must_use]
 pub fn view(run: RunId, stored: StoredRun) -> RunView {
     let plan = Arc::new(stored.plan);
-    let (state, _) = RunState::replay(plan.clone(), &stored.log);
+    let (state, outputs) = RunState::replay(plan.clone(), &stored.log);
     let status = state.status();
     RunView {
         summary: RunSummary {
@@ -108,12 +110,14 @@ pub fn view(run: RunId, stored: StoredRun) -> RunView {
         steps: state
             .steps
             .iter()
-            .map(|s| StepProgress {
+            .zip(0..)
+            .map(|(s, index)| StepProgress {
                 status: s.status,
                 attempt: s.attempt,
                 started_at: s.started_at,
                 finished_at: s.finished_at,
                 observed: s.observed.clone(),
+                report: report(&outputs, index),
                 error: s.error.clone(),
             })
             .collect(),
@@ -126,6 +130,16 @@ pub fn view(run: RunId, stored: StoredRun) -> RunView {
         commands: allowed(&state),
         history: stored.log.iter().map(|r| entry(&plan, r)).collect(),
     }
+}
+
+/// What the step tells people.
+fn report(outputs: &Outputs, step: StepIndex) -> Vec<Table> {
+    let own = outputs.iter().filter(|((from, _), _)| *from == step);
+    own.flat_map(|(_, output)| match output {
+        Output::Report { tables } => tables.clone(),
+        Output::Value { .. } | Output::Secret { .. } => Vec::new(),
+    })
+    .collect()
 }
 
 fn notice(state: &RunState) -> Option<Notice> {

@@ -22,6 +22,7 @@ impl Draft {
             locks: vec![format!("cluster:{}", cluster.id)],
             stages: Vec::new(),
             warnings: Vec::new(),
+            outage: None,
         };
         Self { plan, next: 0 }
     }
@@ -42,6 +43,11 @@ impl Draft {
 
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.plan.warnings.push(warning.into());
+    }
+
+    /// Declares that the cluster is out of service while the run lasts, or after it.
+    pub(super) fn outage(&mut self, outage: impl Into<String>) {
+        self.plan.outage = Some(outage.into());
     }
 
     /// Adds a stage. A stage without steps is left out.

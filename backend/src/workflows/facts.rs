@@ -202,6 +202,7 @@ fn fact(
         subject: subject.to_owned(),
         name: name.to_owned(),
         value: value.into(),
+        diff: None,
         kind,
         verdict,
         advice: None,

@@ -130,6 +130,7 @@ impl Preflight for Preflights {
                 subject: plan.cluster_name.clone(),
                 name: "Workflow".to_owned(),
                 value: format!("this panel does not know the workflow {}", plan.workflow),
+                diff: None,
                 kind: FactKind::Equal,
                 verdict: Verdict::Fail,
                 advice: Some(

@@ -159,8 +159,8 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         draft.lock_host(node.host);
     }
     if *whole {
-        draft.warn(format!(
-            "This is an intended outage: the cluster {} and everything that runs on it ends.",
+        draft.outage(format!(
+            "the cluster {} and everything that runs on it ends.",
             nodes.name
         ));
         if !nodes.load_balancers.is_empty() {
@@ -289,6 +289,7 @@ async fn of_host(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
         } else {
             paths(&left)
         },
+        diff: None,
         kind: FactKind::Shown,
         verdict: Verdict::Pass,
         advice: None,

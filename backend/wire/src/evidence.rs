@@ -24,6 +24,9 @@ pub struct Fact {
     pub name: String,
     /// What was seen, in words.
     pub value: String,
+    /// What would change, as lines that begin with `+`, `-` or a blank; enters the hash with the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
     /// How it enters the hash.
     pub kind: FactKind,
     /// Whether it stands in the way.

@@ -33,6 +33,9 @@ pub struct PlanView {
     pub stages: Vec<StageView>,
     /// Odd things a person should know before starting, e.g. an even number of servers.
     pub warnings: Vec<String>,
+    /// The cluster is out of service while it runs, on purpose: in what way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<String>,
 }
 
 /// Steps that may run side by side.

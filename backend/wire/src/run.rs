@@ -194,8 +194,22 @@ pub struct StepProgress {
     pub finished_at: Option<Timestamp>,
     /// What was observed, in words.
     pub observed: Option<String>,
+    /// What it found, for people: on the page and in downloads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub report: Vec<Table>,
     /// Why it failed.
     pub error: Option<StepError>,
+}
+
+/// A part of a step's report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// What it shows.
+    pub title: String,
+    /// Heads of the columns.
+    pub columns: Vec<String>,
+    /// In order; as many cells as there are columns.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// Why a step failed.

@@ -21,6 +21,7 @@ fn plan() -> Plan {
             steps: vec![],
         }],
         warnings: vec![],
+        outage: None,
     }
 }
 

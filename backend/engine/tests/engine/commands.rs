@@ -158,6 +158,49 @@ async fn who_started_the_run_approves_it_only_by_typing_the_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_intended_outage_is_approved_by_nobody_without_the_name() {
+    let bench = bench(None);
+    let mut plan = toy::plan();
+    plan.outage = Some("no toys for a minute".to_owned());
+    let run = bench.start(plan).await;
+    let view = bench.is(run, RunStatus::Waiting).await;
+    assert_eq!(view.plan.outage.as_deref(), Some("no toys for a minute"));
+    let gate = view.plan.stages[0].gate.as_ref().unwrap();
+    assert_eq!(gate.confirm.as_deref(), Some("toys"));
+    let expected = "toys".to_owned();
+    assert_eq!(
+        bench.say(run, approval(&view)).await,
+        Err(Refusal::ConfirmationMissing { expected })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_diff_binds_an_approval() {
+    let bench = bench(None);
+    let run = bench.start(toy::plan()).await;
+    let view = bench.is(run, RunStatus::Waiting).await;
+    *bench.world.diff.lock().unwrap() = Some("-old\n+new".to_owned());
+    bench.say(run, approval(&view)).await.unwrap();
+    let view = bench.until(run, |v| !v.stages[0].changes.is_empty()).await;
+    assert_eq!(view.summary.status, RunStatus::Waiting);
+    let evidence = view.stages[0].evidence.as_ref().unwrap();
+    assert_eq!(evidence.facts[0].diff.as_deref(), Some("-old\n+new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_read_what_a_step_reports_and_no_other_output() {
+    let bench = bench(None);
+    let run = bench.start(toy::plan()).await;
+    bench.approve(run).await;
+    let view = bench
+        .until(run, |v| v.steps[0].status == StepStatus::Succeeded)
+        .await;
+    let tables: Vec<&str> = view.steps[0].report.iter().map(|t| &*t.title).collect();
+    assert_eq!(tables, ["Put"]);
+    assert_eq!(view.steps[0].report[0].rows, [["a"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_finding_in_the_way_refuses_the_approval() {
     let bench = bench(None);
     *bench.world.blocked.lock().unwrap() = true;

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::{Gate, Plan, Stage, Step};
 use coxswain_engine::state::RunState;
-use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
+use coxswain_engine::step::{Attached, Output, Probe, StepContext, StepFailure, StepKind};
 use coxswain_engine::testing::checks::{Subject, Takes};
-use coxswain_wire::{Fact, FactKind, HostId, RunId, StageIndex, Verdict};
+use coxswain_wire::{Fact, FactKind, HostId, RunId, StageIndex, Table, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -32,6 +32,8 @@ pub(crate) struct World {
     jobs: Arc<Mutex<HashMap<JobKey, watch::Receiver<bool>>>>,
     /// The value of an equal fact; tests change it.
     pub(crate) weather: Arc<Mutex<String>>,
+    /// The diff of that fact.
+    pub(crate) diff: Arc<Mutex<Option<String>>>,
     /// Nothing can be given back.
     pub(crate) stuck: Arc<Mutex<bool>>,
     /// A failing fact stands in the way.
@@ -70,6 +72,21 @@ fn word(context: &StepContext) -> String {
     context.params["word"].as_str().unwrap().to_owned()
 }
 
+/// One table for people and one value for steps.
+fn made(word: &str) -> BTreeMap<String, Output> {
+    let table = Table {
+        title: "Put".to_owned(),
+        columns: vec!["Word".to_owned()],
+        rows: vec![vec![word.to_owned()]],
+    };
+    let tables = vec![table];
+    let value = json!(word);
+    BTreeMap::from([
+        ("report".to_owned(), Output::Report { tables }),
+        ("word".to_owned(), Output::Value { value }),
+    ])
+}
+
 fn done(observed: &str) -> Result<Probe, StepFailure> {
     Ok(Probe::Done {
         observed: observed.to_owned(),
@@ -99,7 +116,10 @@ impl StepKind for Put {
     }
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         if self.0.things().set.contains(&word(context)) {
-            done("it is there")
+            Ok(Probe::Done {
+                observed: "it is there".to_owned(),
+                outputs: made(&word(context)),
+            })
         } else {
             not_done("it is not there")
         }
@@ -281,6 +301,7 @@ impl Preflight for Weather {
             subject: plan.cluster_name.clone(),
             name: "Weather".to_owned(),
             value: self.0.weather.lock().unwrap().clone(),
+            diff: self.0.diff.lock().unwrap().clone(),
             kind: FactKind::Equal,
             verdict: if blocked {
                 Verdict::Fail
@@ -354,6 +375,7 @@ pub(crate) fn plan() -> Plan {
             },
         ],
         warnings: vec![],
+        outage: None,
     }
 }
 

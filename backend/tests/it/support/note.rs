@@ -63,6 +63,7 @@ impl Preflight for Always {
             subject: "test".to_owned(),
             name: "Weather".to_owned(),
             value: "fine".to_owned(),
+            diff: None,
             kind: FactKind::Equal,
             verdict: Verdict::Pass,
             advice: None,
@@ -129,6 +130,7 @@ impl Planner for Planned {
                 steps: vec![step],
             }],
             warnings: vec![],
+            outage: None,
         })
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn draw(plan: &PlanView, open: Option<StepIndex>, words: GateWords<'_
                     <CopyButton text=plan.sha256.clone() label="Copy the plan's hash"/>
                 </div>
             </div>
+            {plan.outage.as_ref().map(|o| callout(Tone::Bad, Icon::Warn, format!("Intended outage: {o}")))}
             {warnings}
             <ol class="plan-stages">
                 {plan.stages.iter().enumerate().map(|(n, s)| stage(n, s, open, words)).collect_view()}

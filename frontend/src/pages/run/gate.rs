@@ -186,10 +186,27 @@ fn fact_view(fact: Fact) -> AnyView {
             <span class="fact-icon" role="img" aria-label=word title=word><Glyph icon/></span>
             <span class="fact-name">{fact.name}</span>
             <span class="fact-value">{fact.value}</span>
+            {fact.diff.map(diff_view)}
             {fact.advice.map(|advice| view! { <span class="fact-advice">{advice}</span> }.into_any())}
         </li>
     }
     .into_any()
+}
+
+/// What would change, line by line.
+fn diff_view(diff: String) -> AnyView {
+    let lines = diff
+        .lines()
+        .map(|line| {
+            let class = match line.as_bytes().first() {
+                Some(b'+') => "diff-line tone-good toned",
+                Some(b'-') => "diff-line tone-bad toned",
+                Some(_) | None => "diff-line",
+            };
+            view! { <span class=class>{format!("{line}\n")}</span> }.into_any()
+        })
+        .collect_view();
+    view! { <pre class="fact-diff mono">{lines}</pre> }.into_any()
 }
 
 fn in_the_way(facts: usize) -> String {
