@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use serde_json::Value;
 
 use crate::lab::Lab;
@@ -61,21 +62,26 @@ pub async fn etcd(lab: &Lab, server: &str, request: &str) -> Result<Value> {
 /// # Errors
 /// One does not.
 pub async fn members(lab: &Lab, servers: &[&str]) -> Result<()> {
-    for server in servers {
-        let said = etcd(lab, server, "v3/cluster/member/list -X POST -d '{}'").await?;
-        let list = said["members"].as_array().context("members")?;
-        ensure!(
-            list.len() == servers.len(),
-            "{server} knows {} members: {said}",
-            list.len()
-        );
-        ensure!(
-            list.iter().all(|member| member["isLearner"] != true),
-            "{server} knows a learner: {said}"
-        );
-        let health = etcd(lab, server, "health").await?;
-        ensure!(health["health"] == "true", "etcd of {server} says {health}");
-    }
+    let each = servers
+        .iter()
+        .map(|server| member(lab, server, servers.len()));
+    try_join_all(each).await.map(drop)
+}
+
+async fn member(lab: &Lab, server: &str, servers: usize) -> Result<()> {
+    let said = etcd(lab, server, "v3/cluster/member/list -X POST -d '{}'").await?;
+    let list = said["members"].as_array().context("members")?;
+    ensure!(
+        list.len() == servers,
+        "{server} knows {} members: {said}",
+        list.len()
+    );
+    ensure!(
+        list.iter().all(|member| member["isLearner"] != true),
+        "{server} knows a learner: {said}"
+    );
+    let health = etcd(lab, server, "health").await?;
+    ensure!(health["health"] == "true", "etcd of {server} says {health}");
     Ok(())
 }
 
@@ -112,21 +118,18 @@ pub async fn whole(lab: &Lab, servers: &[&str], balancer: &str, patience: Durati
     let first = servers.first().context("no server")?;
     let mut before: Option<BTreeMap<String, String>> = None;
     until("the cluster is whole", patience, async || {
-        for server in servers {
-            lab.ssh(
-                server,
-                "timeout 10 /usr/local/bin/kubectl get --raw /readyz",
-            )
-            .await?;
-        }
-        members(lab, servers).await?;
-        let nodes = nodes(lab, first).await?;
+        let ready = try_join_all(servers.iter().map(|server| ready(lab, server)));
+        let (_, (), (), nodes, now) = tokio::try_join!(
+            ready,
+            members(lab, servers),
+            backends(lab, balancer, servers),
+            nodes(lab, first),
+            leases(lab, first),
+        )?;
         ensure!(
             nodes.len() == servers.len() && nodes.values().all(|ready| *ready),
             "nodes: {nodes:?}"
         );
-        backends(lab, balancer, servers).await?;
-        let now = leases(lab, first).await?;
         let earlier = before.get_or_insert_with(|| now.clone());
         for server in servers {
             ensure!(
@@ -137,6 +140,11 @@ pub async fn whole(lab: &Lab, servers: &[&str], balancer: &str, patience: Durati
         Ok(Some(()))
     })
     .await
+}
+
+async fn ready(lab: &Lab, server: &str) -> Result<()> {
+    let look = "timeout 10 /usr/local/bin/kubectl get --raw /readyz";
+    lab.ssh(server, look).await.map(drop)
 }
 
 /// When each node's lease was renewed last, by its own clock.

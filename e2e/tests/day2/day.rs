@@ -71,6 +71,11 @@ pub(crate) fn on_the_lab(test: impl AsyncFnOnce(&mut Day) -> Result<()>) {
     play(SCALE, test);
 }
 
+/// Runs a test on a lab of its own, with a real k3s's timers.
+pub(crate) fn in_real_time(test: impl AsyncFnOnce(&mut Day) -> Result<()>) {
+    play("1", test);
+}
+
 fn play(scale: &str, test: impl AsyncFnOnce(&mut Day) -> Result<()>) {
     let played = || -> Result<()> {
         let machines = saved::take()?;

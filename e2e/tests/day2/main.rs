@@ -19,4 +19,5 @@
 
 mod day;
 mod join;
+mod power;
 mod uninstall;

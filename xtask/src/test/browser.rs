@@ -1,9 +1,9 @@
 //! The whole story in a browser, on a lab of its own that is taken down whatever happens.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::tally::Tally;
-use super::{Scope, cargo};
+use super::{Scope, cargo, panel};
 use crate::lab::{Lab, TimeScale};
 use crate::paths;
 
@@ -16,10 +16,7 @@ const NET: &str = "172.30.78";
 /// # Errors
 /// The lab does not come up, a test fails, or the lab does not go away.
 pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
-    let panel = paths::target().join("debug/coxswain");
-    if !panel.exists() {
-        bail!("no {}: the check `tests` builds it", panel.display());
-    }
+    let panel = panel()?;
     let lab = Lab::on_free_net(PROJECT, NET)?;
     // An earlier run may have been killed.
     lab.down()?;

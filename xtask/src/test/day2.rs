@@ -1,34 +1,43 @@
-//! The procedures of day 2, on a lab of their own that is taken down whatever happens. Its saved state stays for the
+//! The procedures of day 2, on labs of their own that are taken down whatever happens. Their saved state stays for the
 //! next time.
 
 use anyhow::Result;
 
 use super::tally::Tally;
-use super::{Scope, cargo};
+use super::{Scope, cargo, panel};
 use crate::lab::Lab;
 use crate::paths;
 
-/// Beside any lab that somebody works with, and the browser's.
-const PROJECT: &str = "coxswain-day2";
-const NET: &str = "172.30.90";
+/// Side by side, a test in each: they wait for timers most of the time. Beside any lab that somebody works with, and
+/// the browser's.
+const LABS: [(&str, &str); 2] = [
+    ("coxswain-day2-a", "172.30.90"),
+    ("coxswain-day2-b", "172.30.110"),
+];
 
 /// Runs the tests; they start and set back the machines by `cargo xtask lab`.
 ///
 /// # Errors
-/// The panel or the lab's images do not build, a test fails, or the lab does not go away.
+/// The panel or the lab's images do not build, a test fails, or a lab does not go away.
 pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
-    cargo("build --package coxswain").run()?;
-    let lab = Lab::on_free_net(PROJECT, NET)?;
-    // An earlier run may have been killed.
-    lab.down()?;
-    lab.prepare(None)?;
-    lab.drop_if_stale()?;
+    let panel = panel()?;
+    let mut labs = Vec::new();
+    for (project, net) in LABS {
+        let lab = Lab::on_free_net(project, net)?;
+        // An earlier run may have been killed.
+        lab.down()?;
+        lab.prepare(None)?;
+        lab.drop_if_stale()?;
+        labs.push(lab);
+    }
+    let places: Vec<String> = labs.iter().map(Lab::place).collect();
     let result = cargo("test --package coxswain-e2e --test day2 --no-fail-fast")
         .words(scope.test_options())
-        .env("COXSWAIN_LABS", lab.place())
+        .env("COXSWAIN_LABS", places.join(" "))
         .env("COXSWAIN_XTASK", std::env::current_exe()?)
-        .env("COXSWAIN_BIN", paths::target().join("debug/coxswain"))
+        .env("COXSWAIN_BIN", panel)
         .env("COXSWAIN_WEB", paths::root().join("dist"))
         .run_and_see(|line| tally.see(line));
-    result.and(lab.down())
+    labs.iter()
+        .fold(result, |result, lab| result.and(lab.down()))
 }

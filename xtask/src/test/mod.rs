@@ -5,6 +5,7 @@ mod day2;
 mod deny;
 mod tally;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -135,6 +136,12 @@ fn on_the_engine(check: impl FnOnce() -> Result<()>) -> Result<()> {
     let engine = setup::engine()?;
     let result = check();
     result.and(engine.end())
+}
+
+/// The panel's program as the check `tests` builds it, with the same features, so that nothing is built twice.
+fn panel() -> Result<PathBuf> {
+    cargo("test --workspace --exclude coxswain-e2e --test it --no-run").run()?;
+    Ok(paths::target().join("debug/coxswain"))
 }
 
 /// Cargo in the work tree, with an hour's patience.
