@@ -15,11 +15,12 @@ use crate::{paths, setup};
 const LABEL: &str = "coxswain.lab.inputs";
 
 /// Folder under `e2e/lab`, and the image that it is built on.
-const IMAGES: [(&str, &str); 4] = [
+const IMAGES: [(&str, &str); 5] = [
     ("host", "base"),
     ("node", "host"),
     ("lb", "host"),
     ("files", "base"),
+    ("power", "base"),
 ];
 
 /// Makes what is missing or outdated.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 pub(crate) use spec::Spec;
-use spec::{HOSTS, Host, USER};
+use spec::{HOSTS, Host, SERVICES, USER};
 pub(crate) use time_scale::TimeScale;
 
 use crate::cmd::{Cmd, cmd, wait_for};
@@ -92,7 +92,7 @@ impl Lab {
         self.compose()
             .args(["up", "--detach", "--no-build"])
             .args(HOSTS.map(|host| host.name))
-            .arg("files")
+            .args(SERVICES)
             .timeout(180)
             .quiet()?;
         self.ready(k3s)

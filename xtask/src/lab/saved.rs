@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::spec::{HOSTS, Spec};
+use super::spec::{HOSTS, SERVICES, Spec};
 use super::{Lab, TimeScale, image};
 use crate::cmd::cmd;
 use crate::hash::{hex, sha256};
@@ -80,7 +80,7 @@ impl Lab {
             .arg(self.disks())
             .words("up --detach --no-build --force-recreate --timeout 0")
             .args(HOSTS.map(|host| host.name))
-            .arg("files")
+            .args(SERVICES)
             .timeout(180)
             .quiet()?;
         self.ready(None)

@@ -31,6 +31,9 @@ pub(super) struct Declared {
     pub(super) last: u8,
 }
 
+/// What a lab has besides its hosts: files to install from, and the hosts' power switches.
+pub(super) const SERVICES: [&str; 2] = ["files", "power"];
+
 /// The hosts of every lab; names and numbers as in `docker-compose.yml`.
 pub(super) const HOSTS: [Declared; 5] = [
     Declared {
