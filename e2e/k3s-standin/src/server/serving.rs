@@ -42,12 +42,23 @@ struct State {
     config: Option<Arc<ServerConfig>>,
     /// The current certificate was issued here and is not stored yet.
     unsaved: bool,
-    /// Until then a certificate renewed by `certificate rotate` is shown; then the Secret wins.
-    renewed_until: Option<Instant>,
+    /// What becomes of a certificate renewed by `certificate rotate`.
+    renewed: Renewed,
     /// The Secret as an object, which changes when it is deleted and made again.
     uid: Option<String>,
     /// Fingerprint in a Secret that was made again, which this server does not follow before it changes.
     ignored: Option<String>,
+}
+
+/// A certificate that a rotation renewed is shown for a while, then the Secret wins.
+#[derive(Clone, Copy, Debug)]
+enum Renewed {
+    /// There is none.
+    No,
+    /// For so long once the server is up.
+    ShownFor(Duration),
+    /// Until then.
+    Until(Instant),
 }
 
 /// What a server makes of the Secret.
@@ -87,10 +98,10 @@ impl ServingCertificate {
             file,
             client_ca,
             state: Mutex::new(State {
-                renewed_until: current
-                    .as_ref()
-                    .and(renewed)
-                    .map(|shown| Instant::now() + shown),
+                renewed: match (&current, renewed) {
+                    (Some(_), Some(shown)) => Renewed::ShownFor(shown),
+                    (Some(_) | None, _) => Renewed::No,
+                },
                 current,
                 config: None,
                 unsaved: false,
@@ -214,10 +225,15 @@ impl ServingCertificate {
         let secrets = resources::secrets();
         let (local, unsaved, known) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.renewed_until.is_some_and(|end| Instant::now() < end) {
-                return Ok(());
+            match state.renewed {
+                Renewed::No => {}
+                Renewed::ShownFor(shown) => {
+                    state.renewed = Renewed::Until(Instant::now() + shown);
+                    return Ok(());
+                }
+                Renewed::Until(end) if Instant::now() < end => return Ok(()),
+                Renewed::Until(_) => state.renewed = Renewed::No,
             }
-            state.renewed_until = None;
             (state.current.clone(), state.unsaved, state.uid.is_some())
         };
         let stored = store.get(secrets, Some("kube-system"), SECRET).await?;
