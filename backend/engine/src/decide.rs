@@ -30,6 +30,17 @@ pub enum Next {
     End(Event),
 }
 
+impl Next {
+    /// True if nothing happens until a person decides.
+    #[must_use]
+    pub fn waits_for_people(&self) -> bool {
+        match self {
+            Next::Work(wanted) => wanted.is_empty(),
+            Next::End(_) => false,
+        }
+    }
+}
+
 /// What comes next. Work already under way is named again, so that a restarted panel takes it up.
 #[must_use]
 pub fn decide(state: &RunState) -> Next {

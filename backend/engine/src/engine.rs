@@ -13,7 +13,7 @@ use crate::event::{Actor, Event};
 use crate::evidence::Preflight;
 use crate::handle::Refusal;
 use crate::plan::{Outputs, Plan};
-use crate::runner::{Message, Runner, mailbox};
+use crate::runner::{Message, Runner, Woken, mailbox};
 use crate::state::RunState;
 use crate::step::Registry;
 use crate::store::{Append, Store, StoreError};
@@ -101,7 +101,7 @@ impl Engine {
             .create(&plan, created, at, state.status())
             .await?;
         shared.announce(run);
-        shared.ensure_runner(run).await?;
+        shared.ensure_runner(run, Woken::ByWork).await?;
         Ok(run)
     }
 
@@ -116,7 +116,7 @@ impl Engine {
         by: Actor,
     ) -> Result<(), CommandError> {
         loop {
-            let mailbox = self.shared.ensure_runner(run).await?;
+            let mailbox = self.shared.ensure_runner(run, Woken::ByWork).await?;
             let (reply, answer) = oneshot::channel();
             let message = Message::Command {
                 command: command.clone(),
@@ -150,13 +150,14 @@ impl Engine {
         Ok(unwind::plan(&state))
     }
 
-    /// Takes every unfinished run up where its log stands. Called once, at start.
+    /// Takes every unfinished run up where its log stands; the log of one that has something under way says
+    /// so. Called once, at start.
     ///
     /// # Errors
     /// The storage failed.
     pub async fn recover(&self) -> Result<(), StoreError> {
         for run in self.shared.store.unfinished().await? {
-            self.shared.ensure_runner(run).await?;
+            self.shared.ensure_runner(run, Woken::ByStart).await?;
         }
         Ok(())
     }
@@ -218,6 +219,7 @@ impl Shared {
     async fn ensure_runner(
         self: &Arc<Self>,
         run: RunId,
+        woken: Woken,
     ) -> Result<mpsc::Sender<Message>, StoreError> {
         if let Some(mailbox) = self.runners().get(&run) {
             return Ok(mailbox.clone());
@@ -230,7 +232,7 @@ impl Shared {
         }
         runners.insert(run, sender.clone());
         let runner = Runner::new(self.clone(), run, state, outputs, sender.clone());
-        tokio::spawn(runner.work(receiver));
+        tokio::spawn(runner.work(receiver, woken));
         Ok(sender)
     }
 

@@ -211,6 +211,9 @@ pub enum Event {
     Completed,
     /// Undone as far as the plan allows.
     Unwound,
+    /// The panel was started again and takes up what was under way. Changes nothing, so any number of them is
+    /// harmless.
+    PanelRestarted,
     /// The engine met something that must not be; a person decides.
     Parked {
         /// What.
@@ -267,6 +270,7 @@ impl Event {
             | Event::Abandoned { .. }
             | Event::Completed
             | Event::Unwound
+            | Event::PanelRestarted
             | Event::Unknown => Vec::new(),
         }
     }

@@ -301,6 +301,7 @@ impl RunState {
                 }
                 self.ended = Some((Ended::Unwound, at));
             }
+            Event::PanelRestarted => {}
             Event::Parked { reason } => self.parked = Some(reason.clone()),
             Event::Unknown => {
                 self.parked = Some("the log holds an event written by a newer panel".to_owned());

@@ -41,6 +41,15 @@ pub(crate) enum Message {
     },
 }
 
+/// Why a runner begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// A new run, or a command.
+    ByWork,
+    /// The panel was started and the run is not over.
+    ByStart,
+}
+
 /// The runner has moved on; the activity should end.
 #[derive(Debug)]
 pub(crate) struct Gone;
@@ -103,7 +112,11 @@ impl Runner {
     }
 
     /// Works until nothing is left to do.
-    pub(crate) async fn work(mut self, mut mailbox: mpsc::Receiver<Message>) {
+    pub(crate) async fn work(mut self, mut mailbox: mpsc::Receiver<Message>, woken: Woken) {
+        // Before anything is taken up, so that the log reads in the order in which things happened.
+        if woken == Woken::ByStart && !decide(&self.state).waits_for_people() {
+            self.append(Event::PanelRestarted).await;
+        }
         loop {
             self.halt.send_replace(halt(&self.state));
             match decide(&self.state) {

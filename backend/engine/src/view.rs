@@ -335,6 +335,10 @@ pub fn describe<'a>(plan: &Plan, event: &'a Event) -> (Option<&'a Actor>, String
         }
         Event::Completed => (None, "Everything was observed done".to_owned()),
         Event::Unwound => (None, "Undone as far as the plan allows".to_owned()),
+        Event::PanelRestarted => (
+            None,
+            "The panel was started again and took up what was under way".to_owned(),
+        ),
         Event::Parked { reason } => (None, format!("Parked: {reason}")),
         Event::Unknown => (None, "An event written by a newer panel".to_owned()),
     }

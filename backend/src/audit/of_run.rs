@@ -149,6 +149,7 @@ pub fn of_event(run: RunId, event: &Event) -> Draft {
         ),
         Event::Completed => (None, "run.completed", String::new()),
         Event::Unwound => (None, "run.unwound", String::new()),
+        Event::PanelRestarted => (None, "run.panel_restarted", String::new()),
         Event::Parked { reason } => (None, "run.parked", reason.clone()),
         Event::Unknown => (None, "run.unknown", String::new()),
     };

@@ -423,6 +423,7 @@ fn log_is_whole(store: &MemoryStore, run: RunId) -> Result<(), Finding> {
             | Event::Abandoned { .. }
             | Event::Completed
             | Event::Unwound
+            | Event::PanelRestarted
             | Event::Unknown => {}
         }
     }

@@ -25,13 +25,18 @@ impl KillSwitch {
     /// Passes a point, or hangs.
     pub async fn point(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.dead.store(true, Ordering::SeqCst);
-            self.died.notify_waiters();
-            self.died.notify_one();
+            self.strike();
         }
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Dies now.
+    pub fn strike(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        self.died.notify_waiters();
+        self.died.notify_one();
     }
 
     /// True once it has struck.

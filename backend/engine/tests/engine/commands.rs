@@ -7,7 +7,7 @@ use coxswain_engine::handle::Refusal;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::step::{Registry, StepKind};
 use coxswain_engine::testing::checks::{approver, starter};
-use coxswain_engine::testing::{FailAt, MemoryStore, When, layer};
+use coxswain_engine::testing::{FailAt, KillAround, KillSwitch, MemoryStore, When, layer};
 use coxswain_wire::{RunCommand, RunId, RunStatus, RunView, StepStatus, Timestamp};
 
 use crate::toy::{self, Weather, World};
@@ -414,4 +414,63 @@ async fn what_a_job_left_on_its_host_is_removed_after_its_outcome() {
     })
     .await
     .unwrap();
+}
+
+/// A panel on this data that can be killed.
+fn mortal(store: &MemoryStore, world: &World) -> (Bench, Arc<KillSwitch>) {
+    let kill = Arc::new(KillSwitch::at(usize::MAX));
+    let kinds = toy::kinds(world)
+        .into_iter()
+        .map(|kind| layer(kind, KillAround { kill: kill.clone() }));
+    let engine = Engine::new(
+        Arc::new(store.for_panel(kill.clone())),
+        Registry::new(kinds),
+        Arc::new(Weather(world.clone())),
+        || Timestamp(0),
+        Timing::default(),
+    );
+    let bench = Bench {
+        engine,
+        store: store.clone(),
+        world: world.clone(),
+    };
+    (bench, kill)
+}
+
+fn restarts(view: &RunView) -> usize {
+    let text = "The panel was started again";
+    let entries = view.history.iter();
+    entries.filter(|e| e.text.starts_with(text)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_start_is_in_the_history_of_a_run_that_was_under_way() {
+    let (world, store) = (World::default(), MemoryStore::default());
+    let (mut bench, mut kill) = mortal(&store, &world);
+    let run = bench.start(toy::plan()).await;
+    bench.approve(run).await;
+    let under_way = |view: &RunView| view.steps.iter().any(|s| s.status == StepStatus::Running);
+    bench.until(run, under_way).await;
+    for start in 1..=2 {
+        kill.strike();
+        (bench, kill) = mortal(&store, &world);
+        bench.engine.recover().await.unwrap();
+        bench.until(run, |view| restarts(view) == start).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_no_news_to_a_run_that_waits_for_people() {
+    let (world, store) = (World::default(), MemoryStore::default());
+    let (bench, kill) = mortal(&store, &world);
+    let run = bench.start(toy::plan()).await;
+    let before = bench.is(run, RunStatus::Waiting).await;
+    kill.strike();
+    let (bench, _kill) = mortal(&store, &world);
+    bench.engine.recover().await.unwrap();
+    assert_eq!(bench.is(run, RunStatus::Waiting).await.seq, before.seq);
+    // Nor is a command, which wakes the run too.
+    bench.approve(run).await;
+    let view = bench.until(run, |view| view.seq > before.seq).await;
+    assert_eq!(restarts(&view), 0);
 }
