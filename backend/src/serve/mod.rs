@@ -77,7 +77,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
-        planner: Arc::new(Workflows::new(db.clone())),
+        planner: Arc::new(Workflows::new(db.clone(), observer.observed())),
         observed: observer.observed(),
         scans: Scans::default(),
         streams: App::stream_limit(),

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use coxswain_engine::plan::Plan;
 use coxswain_wire::{Inputs, WorkflowInfo};
+use tokio::sync::watch;
 
+use crate::observe::Observed;
 use crate::planner::{PlanError, Planner};
 use crate::store::Db;
 use crate::workflows::{Inventory, all, find};
@@ -11,13 +13,14 @@ use crate::workflows::{Inventory, all, find};
 /// All workflows of the panel.
 pub struct Workflows {
     db: Db,
+    observed: watch::Receiver<Observed>,
 }
 
 impl Workflows {
-    /// They plan on the inventory of `db`.
+    /// They plan on the inventory of `db`, with what was last seen of each cluster.
     #[must_use]
-    pub fn new(db: Db) -> Self {
-        Self { db }
+    pub fn new(db: Db, observed: watch::Receiver<Observed>) -> Self {
+        Self { db, observed }
     }
 }
 
@@ -30,8 +33,13 @@ impl Planner for Workflows {
     async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError> {
         let found =
             find(workflow).ok_or_else(|| PlanError::UnknownWorkflow(workflow.to_owned()))?;
+        let mut clusters = self.db.clusters().await?;
+        let observed = self.observed.borrow().clone();
+        for cluster in &mut clusters {
+            cluster.live = observed.get(&cluster.id).cloned();
+        }
         let inventory = Inventory {
-            clusters: self.db.clusters().await?,
+            clusters,
             hosts: self.db.hosts().await?,
             snapshots: self.db.snapshots().await?,
         };

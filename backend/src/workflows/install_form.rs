@@ -5,6 +5,7 @@ use coxswain_k3s::names::{AbsPath, Channel, HttpUrl, K3sVersion, San};
 use coxswain_wire::{Choice, Condition, Field, FieldKind, FieldValue};
 
 use super::form::Form;
+use super::nodes::Nodes;
 
 /// Where k3s's own installer is published.
 const INSTALLER: &str = "https://get.k3s.io";
@@ -39,7 +40,7 @@ fn required(mut field: Field) -> Field {
     field
 }
 
-/// The fields. With `exact`, a version must be named: joiners must not differ from the cluster.
+/// The fields. With `exact` there is no channel to follow: joiners must not differ from the cluster.
 pub(super) fn fields(exact: bool) -> Vec<Field> {
     let choice = |value: &str, label: &str| Choice {
         value: value.to_owned(),
@@ -72,8 +73,8 @@ pub(super) fn fields(exact: bool) -> Vec<Field> {
         "v1.33.5+k3s1",
     );
     if exact {
-        "The version that the cluster runs.".clone_into(&mut version.help);
-        version.required = true;
+        "Exactly this release of k3s. Empty: the one that the cluster's servers run now."
+            .clone_into(&mut version.help);
     }
     let mut channel = text(
         "channel",
@@ -126,8 +127,28 @@ pub(super) fn sans_field() -> Field {
     field
 }
 
-/// Reads [`fields`].
+/// Reads [`fields`]; without a version the channel's newest.
 pub(super) fn source(form: &mut Form) -> Option<Source> {
+    source_or(form, |form| {
+        form.parsed::<Channel>("channel").map(Release::Channel)
+    })
+}
+
+/// Reads [`fields`] for a joiner; without a version the one that the cluster's servers run.
+pub(super) fn source_like(form: &mut Form, cluster: Option<&Nodes>) -> Option<Source> {
+    source_or(form, |form| match cluster?.version() {
+        Ok(version) => supported(form, version).map(Release::Version),
+        Err(why) => {
+            form.refuse("version", why);
+            None
+        }
+    })
+}
+
+fn source_or(
+    form: &mut Form,
+    unnamed: impl FnOnce(&mut Form) -> Option<Release>,
+) -> Option<Source> {
     match form.text("source")? {
         "online" => {
             let installer_url: Option<HttpUrl> = form.parsed("installer_url");
@@ -136,7 +157,7 @@ pub(super) fn source(form: &mut Form) -> Option<Source> {
                     .parsed::<K3sVersion>("version")
                     .and_then(|v| supported(form, v))
                     .map(Release::Version),
-                None => form.parsed::<Channel>("channel").map(Release::Channel),
+                None => unnamed(form),
             };
             Some(Source::Online {
                 installer_url: installer_url?,

@@ -15,7 +15,7 @@ use coxswain_wire::{
 use super::draft::{Draft, json, step};
 use super::facts::Checks;
 use super::form::Form;
-use super::install_form::{args, args_field, fields, sans, sans_field, source, text};
+use super::install_form::{args, args_field, fields, sans, sans_field, source_like, text};
 use super::nodes::{Node, Nodes, node};
 use super::step_list::{self, Install};
 use super::{FieldError, Inventory, PreflightContext, Workflow};
@@ -106,7 +106,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let host = form.id("host").map(HostId);
     let joining = host.and_then(|host| node(form, "host", inventory, host));
     let server = form.text("role") == Some("server");
-    let source = source(form);
+    let source = source_like(form, nodes.as_ref());
     let sans = sans(form);
     let args = args(form, "args", !server);
     let (nodes, joining) = (nodes?, joining?);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use coxswain_k3s::haproxy::{Backend, Section};
-use coxswain_k3s::names::{Address, ClusterName, NodeName, San, ServerUrl};
+use coxswain_k3s::names::{Address, ClusterName, K3sVersion, NodeName, San, ServerUrl};
 use coxswain_wire::{Cluster, ClusterId, ClusterPhase, Enrolment, Host, HostId, MemberRole};
 
 use super::Inventory;
@@ -100,6 +100,33 @@ impl Nodes {
                 );
                 None
             }
+        }
+    }
+
+    /// The version that the servers run, as last seen; else why it is not known, as a field's error.
+    pub(super) fn version(&self) -> Result<K3sVersion, String> {
+        let unseen = || {
+            format!(
+                "The panel does not see which version the servers of {} run now: give it here.",
+                self.name
+            )
+        };
+        let live = self.cluster.live.as_ref();
+        let seen = live.and_then(|l| l.nodes.as_ref()).ok_or_else(unseen)?;
+        let versions: BTreeSet<&str> = seen
+            .iter()
+            .filter(|n| self.servers.iter().any(|s| s.name.as_str() == n.name))
+            .map(|n| n.version.as_str())
+            .collect();
+        let versions: Vec<&str> = versions.into_iter().collect();
+        match versions.as_slice() {
+            [] => Err(unseen()),
+            [version] => version.parse().map_err(|e| format!("{e}.")),
+            several => Err(format!(
+                "The servers of {} run different versions ({}): say here which one joins.",
+                self.name,
+                several.join(", ")
+            )),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Bad input is refused by the name of its field.
 
-use coxswain_wire::{ClusterPhase, Enrolment, FieldValue, Inputs, MemberRole};
+use coxswain_wire::{
+    ClusterLive, ClusterPhase, Enrolment, FieldValue, Inputs, MemberRole, NodeLive, Timestamp,
+};
 
 use super::super::{Inventory, all, find};
 use super::lab::{self, inputs, list, text};
@@ -153,6 +155,54 @@ fn joins_are_checked() {
         "an even number of servers is told: {:?}",
         plan.warnings
     );
+}
+
+/// What the panel sees of the cluster: nodes with their versions.
+fn seen(nodes: &[(&str, &str)]) -> ClusterLive {
+    let node = |(name, version): &(&str, &str)| NodeLive {
+        name: (*name).to_owned(),
+        ready: true,
+        roles: Vec::new(),
+        version: (*version).to_owned(),
+        address: String::new(),
+        cordoned: false,
+    };
+    ClusterLive {
+        observed_at: Timestamp(0),
+        endpoints: Vec::new(),
+        nodes: Some(nodes.iter().map(node).collect()),
+        etcd: None,
+        workloads: None,
+    }
+}
+
+#[test]
+fn a_joiner_gets_the_version_that_the_servers_run() {
+    let given = inputs(&[("cluster", FieldValue::Id(1)), ("host", FieldValue::Id(5))]);
+    let join = |nodes: &[(&str, &str)]| {
+        let mut inventory = lab::running_inventory();
+        inventory.clusters[0].live = Some(seen(nodes));
+        find("join").unwrap().plan(&given, &inventory)
+    };
+    let same = [
+        ("node1", "v1.33.5+k3s1"),
+        ("node2", "v1.33.5+k3s1"),
+        // An agent may be older.
+        ("node4", "v1.32.9+k3s1"),
+    ];
+    let plan = join(&same).unwrap();
+    let commands: Vec<_> = plan.steps().flat_map(|(_, _, s)| &s.commands).collect();
+    assert!(
+        commands
+            .iter()
+            .any(|c| c.contains("INSTALL_K3S_VERSION=v1.33.5+k3s1")),
+        "{commands:?}"
+    );
+    let mixed = [("node1", "v1.33.5+k3s1"), ("node2", "v1.33.6+k3s1")];
+    let errors = join(&mixed).unwrap_err();
+    assert_eq!(errors[0].field, "version");
+    assert!(errors[0].message.contains("v1.33.6+k3s1"), "{errors:?}");
+    assert_eq!(join(&[]).unwrap_err()[0].field, "version");
 }
 
 #[test]
