@@ -165,11 +165,7 @@ backend {backend}
                 self.render(),
                 &config[f.end..]
             ),
-            None if config.is_empty() => self.render(),
-            None => {
-                let gap = if config.ends_with('\n') { "\n" } else { "\n\n" };
-                format!("{config}{gap}{}", self.render())
-            }
+            None => appended(config, &self.render()),
         })
     }
 }
@@ -191,6 +187,44 @@ pub fn remove(config: &str, cluster: &ClusterName) -> Result<String, HaproxyErro
             format!("{before}{}", &config[f.end..])
         }
     })
+}
+
+/// The cluster's section as it stands in `config`, from its BEGIN to its END line.
+///
+/// # Errors
+/// When the markers are damaged.
+pub fn section_in<'a>(
+    config: &'a str,
+    cluster: &ClusterName,
+) -> Result<Option<&'a str>, HaproxyError> {
+    Ok(find(config, cluster)?.map(|f| &config[f.start..f.end]))
+}
+
+/// `config` with the cluster's section as it stands in `before`: `before` itself if nothing else has changed
+/// since, else the section at the end. As it is if it has a section, or `before` has none.
+///
+/// # Errors
+/// When the markers are damaged.
+pub fn restore(config: &str, before: &str, cluster: &ClusterName) -> Result<String, HaproxyError> {
+    let Some(section) = section_in(before, cluster)? else {
+        return Ok(config.to_owned());
+    };
+    if find(config, cluster)?.is_some() {
+        return Ok(config.to_owned());
+    }
+    if remove(before, cluster)? == config {
+        return Ok(before.to_owned());
+    }
+    Ok(appended(config, section))
+}
+
+/// `config` with a section at its end, an empty line before it.
+fn appended(config: &str, section: &str) -> String {
+    if config.is_empty() {
+        return section.to_owned();
+    }
+    let gap = if config.ends_with('\n') { "\n" } else { "\n\n" };
+    format!("{config}{gap}{section}")
 }
 
 /// Name of a cluster's backend, as in the statistics.

@@ -11,50 +11,13 @@ use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::haproxy::Haproxy;
 use super::kube::ApiHost;
-use super::services::SecretKind;
 use super::{Services, check, failure, stats};
-use crate::world::{RemoteCommand, Script, Secret, TlsTarget};
+use crate::world::TlsTarget;
 
 /// Stored name.
 pub const KIND: &str = "configure_haproxy";
-
-/// Largest configuration that is read.
-const MAX: usize = 1024 * 1024;
-/// The new configuration waits here for HAProxy's own check.
-const CANDIDATE: &str = "/etc/haproxy/haproxy.cfg.coxswain-new";
-
-/// `$1` the new file, `$2` the file it replaces, `$3` `stop` to leave HAProxy stopped afterwards.
-pub(crate) const TAKE_OVER: Script = Script {
-    name: "haproxy-take-over",
-    text: r#"new=$1 file=$2 after=${3-}
-if ! said=$(haproxy -c -f "$new" 2>&1); then
-    printf '%s\n' "$said" >&2
-    rm -f "$new"
-    exit 1
-fi
-if [ -e "$file" ]; then
-    chmod --reference="$file" "$new" && chown --reference="$file" "$new" || exit 1
-else
-    chmod 0644 "$new" || exit 1
-fi
-mv -f "$new" "$file" || exit 1
-if [ "$after" = stop ]; then
-    systemctl stop haproxy.service
-elif systemctl is-active --quiet haproxy.service; then
-    systemctl reload haproxy.service
-else
-    systemctl enable haproxy.service >/dev/null 2>&1
-    systemctl restart haproxy.service
-fi
-"#,
-};
-
-/// Whether HAProxy runs.
-pub(crate) const STATE: Script = Script {
-    name: "haproxy-state",
-    text: "systemctl is-active haproxy.service\nexit 0\n",
-};
 
 /// Parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,58 +43,8 @@ struct Memo {
 pub struct ConfigureHaproxy(pub Services);
 
 impl ConfigureHaproxy {
-    async fn read(&self, params: &Params) -> Result<Option<String>, StepFailure> {
-        let file = self
-            .0
-            .world
-            .read_file(params.load_balancer.host, CONFIG_FILE, MAX)
-            .await
-            .map_err(failure::world)?;
-        file.map(|bytes| {
-            String::from_utf8(bytes)
-                .map_err(|_| StepFailure::fatal(format!("{CONFIG_FILE} is not UTF-8 text")))
-        })
-        .transpose()
-    }
-
-    async fn active(&self, params: &Params) -> Result<bool, StepFailure> {
-        let state = RemoteCommand::script(STATE).sudo();
-        let answer = self
-            .0
-            .world
-            .run(params.load_balancer.host, state)
-            .await
-            .map_err(failure::world)?;
-        Ok(answer.text().trim() == "active")
-    }
-
-    async fn take_over(
-        &self,
-        params: &Params,
-        text: &str,
-        after: Option<&str>,
-    ) -> Result<(), StepFailure> {
-        let (world, host) = (&*self.0.world, params.load_balancer.host);
-        world
-            .write_file(host, CANDIDATE, text.as_bytes(), 0o600)
-            .await
-            .map_err(failure::world)?;
-        let command = RemoteCommand::script(TAKE_OVER)
-            .arg(CANDIDATE)
-            .arg(CONFIG_FILE)
-            .args(after)
-            .sudo();
-        let answer = world.run(host, command).await.map_err(failure::world)?;
-        if answer.success() {
-            return Ok(());
-        }
-        let mut error = failure::fatal(
-            "HAProxy does not accept the new configuration, or does not start with it",
-            "Read what HAProxy says, and correct haproxy.cfg outside the section of this cluster.",
-        )
-        .into_error();
-        error.causes = answer.error_text().lines().map(str::to_owned).collect();
-        Err(StepFailure::Fatal(error))
+    fn haproxy(&self, params: &Params) -> Haproxy<'_> {
+        Haproxy::on(&self.0, params.load_balancer.host)
     }
 
     /// The wanted file, from the file as it is.
@@ -153,10 +66,7 @@ impl ConfigureHaproxy {
     ) -> Result<Option<String>, StepFailure> {
         let before = match memo.before {
             None => None,
-            Some(id) => {
-                let old = self.0.secrets.get(id).await.map_err(failure::service)?;
-                Some(String::from_utf8_lossy(old.expose()).into_owned())
-            }
+            Some(id) => Some(self.haproxy(params).kept(id).await?),
         };
         let base = before.as_deref().unwrap_or_default();
         if Some(now) == before.as_deref() || Self::rendered(params, base)? == now {
@@ -182,13 +92,13 @@ impl StepKind for ConfigureHaproxy {
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
         let not_done = |why: String| Ok(Probe::NotDone { why });
-        let Some(now) = self.read(&params).await? else {
+        let Some(now) = self.haproxy(&params).read().await? else {
             return not_done(format!("there is no {CONFIG_FILE}"));
         };
         if Self::rendered(&params, &now)? != now {
             return not_done("the cluster's section is not in haproxy.cfg".to_owned());
         }
-        if !self.active(&params).await? {
+        if !self.haproxy(&params).active().await? {
             return not_done("HAProxy does not run".to_owned());
         }
         let lb = &params.load_balancer;
@@ -228,58 +138,54 @@ impl StepKind for ConfigureHaproxy {
 
     async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
         let params: Params = context.params()?;
-        let before = match self.read(&params).await? {
+        let haproxy = self.haproxy(&params);
+        let before = match haproxy.read().await? {
             None => None,
-            Some(text) => {
-                let put = self
-                    .0
-                    .secrets
-                    .put(SecretKind::FileBefore, Secret::new(text))
-                    .await;
-                Some(put.map_err(failure::service)?)
-            }
+            Some(text) => Some(haproxy.keep(text).await?),
         };
         let memo = Memo {
             before,
-            active: self.active(&params).await?,
+            active: haproxy.active().await?,
         };
         serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
     }
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
-        let now = self.read(&params).await?.unwrap_or_default();
-        self.take_over(&params, &Self::rendered(&params, &now)?, None)
+        let now = self.haproxy(&params).read().await?.unwrap_or_default();
+        self.haproxy(&params)
+            .take_over(&Self::rendered(&params, &now)?, true)
             .await
     }
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
         let memo = super::memo::<Memo>(context)?;
-        let now = self.read(&params).await?;
+        let now = self.haproxy(&params).read().await?;
         let wanted = self
             .reverted(&params, &memo, now.as_deref().unwrap_or_default())
             .await?;
         let as_before = now == wanted || (wanted.is_none() && now.is_none());
-        Ok(if as_before && self.active(&params).await? == memo.active {
-            Probe::Done {
-                observed: "haproxy.cfg and HAProxy are as before".to_owned(),
-                outputs: BTreeMap::new(),
-            }
-        } else {
-            Probe::NotDone {
-                why: "haproxy.cfg or HAProxy's state is not as before".to_owned(),
-            }
-        })
+        Ok(
+            if as_before && self.haproxy(&params).active().await? == memo.active {
+                Probe::Done {
+                    observed: "haproxy.cfg and HAProxy are as before".to_owned(),
+                    outputs: BTreeMap::new(),
+                }
+            } else {
+                Probe::NotDone {
+                    why: "haproxy.cfg or HAProxy's state is not as before".to_owned(),
+                }
+            },
+        )
     }
 
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let memo = super::memo::<Memo>(context)?;
-        let now = self.read(&params).await?.unwrap_or_default();
-        let after = (!memo.active).then_some("stop");
+        let now = self.haproxy(&params).read().await?.unwrap_or_default();
         match self.reverted(&params, &memo, &now).await? {
-            Some(text) => self.take_over(&params, &text, after).await,
+            Some(text) => self.haproxy(&params).take_over(&text, memo.active).await,
             None => Err(StepFailure::fatal(
                 "there was no haproxy.cfg before: remove it by hand, then retry",
             )),

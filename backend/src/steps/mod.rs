@@ -13,6 +13,7 @@ pub mod list_snapshots;
 pub mod look;
 pub mod read_token;
 pub mod record_cluster;
+pub mod remove_haproxy;
 pub mod remove_k3s;
 pub mod restart_k3s;
 pub mod run_command;
@@ -24,6 +25,7 @@ pub mod verify_cluster;
 
 pub(crate) mod etcd;
 mod failure;
+mod haproxy;
 pub(crate) mod healthy;
 pub(crate) mod inspect;
 mod jobs;
@@ -61,6 +63,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(look::Look(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
+        Arc::new(remove_haproxy::RemoveHaproxy(services.clone())),
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(run_command::RunCommand(services.clone())),
@@ -119,8 +122,8 @@ mod tests {
             super::delete_snapshots::DELETE,
             super::delete_snapshots::LEFT,
             super::stats::STAT,
-            super::configure_haproxy::TAKE_OVER,
-            super::configure_haproxy::STATE,
+            super::haproxy::TAKE_OVER,
+            super::haproxy::STATE,
         ];
         for script in scripts {
             let checked = Command::new("sh")

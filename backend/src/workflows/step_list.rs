@@ -13,8 +13,8 @@ use super::nodes::{Node, Nodes};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{
-    configure_haproxy, drain_node, fetch_kubeconfig, install_k3s, read_token, remove_k3s,
-    restart_k3s, save_snapshot, stop_k3s, verify_cluster,
+    configure_haproxy, drain_node, fetch_kubeconfig, install_k3s, read_token, remove_haproxy,
+    remove_k3s, restart_k3s, save_snapshot, stop_k3s, verify_cluster,
 };
 
 /// Directories that a removal empties.
@@ -185,6 +185,30 @@ pub(super) fn configure_haproxy(
     planned.host = Some(lb.host);
     planned.commands = commands;
     planned.undo = Some("put haproxy.cfg back as it was, reload".to_owned());
+    planned
+}
+
+/// Takes the cluster's section out of a load balancer's configuration.
+pub(super) fn remove_haproxy(nodes: &Nodes, lb: &Node) -> Step {
+    let params = remove_haproxy::Params {
+        cluster: nodes.name.clone(),
+        load_balancer: lb.api(),
+    };
+    let title = format!(
+        "Take the section of {} out of HAProxy on {}",
+        nodes.name, lb.name
+    );
+    let mut planned = step(remove_haproxy::KIND, title, lb.name.as_str(), &params);
+    planned.host = Some(lb.host);
+    planned.commands = vec![
+        format!(
+            "in {CONFIG_FILE}, everything else kept: delete the lines from \u{201c}# BEGIN coxswain {0}\u{201d} to \u{201c}# END coxswain {0}\u{201d}",
+            nodes.name
+        ),
+        "haproxy -c -f \u{2039}new file\u{203a}".to_owned(),
+        "systemctl reload haproxy".to_owned(),
+    ];
+    planned.undo = Some("put the section back into haproxy.cfg, reload".to_owned());
     planned
 }
 

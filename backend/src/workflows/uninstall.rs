@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
+use coxswain_k3s::haproxy::{CONFIG_FILE, section_in};
+use coxswain_k3s::names::ClusterName;
 use coxswain_k3s::preflight::Leftover;
 use coxswain_wire::{Fact, FactKind, FieldKind, HostId, Inputs, StageIndex, Verdict, WorkflowInfo};
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json, step};
-use super::facts::{at_once, checks_of, connection, jobs, pass, warn};
+use super::facts::{at_once, checks_of, connection, fail, jobs, pass, warn};
 use super::form::Form;
 use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
@@ -38,6 +40,8 @@ struct Request {
 struct Checks {
     targets: Vec<ApiHost>,
     whole: bool,
+    /// Those that lose the cluster's section.
+    load_balancers: Vec<ApiHost>,
 }
 
 #[async_trait]
@@ -62,7 +66,8 @@ impl Workflow for Uninstall {
             title: "Uninstall k3s".to_owned(),
             summary: "Removes k3s and all its data from the hosts of a cluster.".to_owned(),
             help: [
-                "Each host gets k3s's own uninstall script, then what it leaves behind is removed, and looked for once more. The panel forgets token and kubeconfig. A load balancer keeps its configuration.",
+                "Each host gets k3s's own uninstall script, then what it leaves behind is removed, and looked for once more. The panel forgets token and kubeconfig.",
+                "With the whole cluster its section is taken out of haproxy.cfg on the load balancers. Everything else in the file stays as it is, byte for byte; HAProxy checks the file first, is reloaded, and runs on if it ran.",
                 "Everything that runs on these hosts ends, and its data with it. This cannot be undone: save a snapshot, and the token that belongs to it, if you may want the cluster back.",
                 "It takes about a minute. If a step fails, correct the cause and retry: what is removed already is found removed.",
                 "Single servers of a living cluster are not taken out this way: an etcd member has to leave first.",
@@ -163,11 +168,8 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             "the cluster {} and everything that runs on it ends.",
             nodes.name
         ));
-        if !nodes.load_balancers.is_empty() {
-            draft.warn(format!(
-                "haproxy.cfg on {} keeps the cluster's section.",
-                listed(&nodes.load_balancers)
-            ));
+        for lb in &nodes.load_balancers {
+            draft.lock_host(lb.host);
         }
     } else {
         draft.warn(format!(
@@ -181,6 +183,11 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         preflight: json(&Checks {
             targets: targets.iter().map(Node::api).collect(),
             whole: *whole,
+            load_balancers: if *whole {
+                nodes.load_balancers.iter().map(Node::api).collect()
+            } else {
+                Vec::new()
+            },
         }),
     };
     let params = remove_k3s::Params { keep: Vec::new() };
@@ -206,6 +213,14 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         recorded
     };
     if *whole {
+        let balancers = nodes.load_balancers.iter();
+        draft.stage(
+            "Load balancer",
+            None,
+            balancers
+                .map(|lb| step_list::remove_haproxy(nodes, lb))
+                .collect(),
+        );
         let title = format!(
             "Record {} as planned, forget its token and kubeconfig",
             nodes.name
@@ -255,6 +270,9 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
     )
     .await;
     let mut facts: Vec<Fact> = of_hosts.into_iter().flatten().collect();
+    for lb in &checks.load_balancers {
+        facts.push(of_balancer(context, cluster, lb).await);
+    }
     if checks.whole {
         facts.push(warn(
             cluster,
@@ -264,6 +282,38 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
         ));
     }
     facts
+}
+
+/// Whether the cluster's section can be taken out.
+async fn of_balancer(context: &PreflightContext, cluster: &str, lb: &ApiHost) -> Fact {
+    let world = &*context.services.world;
+    let file = match world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await {
+        Ok(file) => file.unwrap_or_default(),
+        Err(error) => return connection(&lb.name, &error),
+    };
+    let looked = match (std::str::from_utf8(&file), cluster.parse::<ClusterName>()) {
+        (Ok(text), Ok(cluster)) => section_in(text, &cluster).map_err(|e| e.to_string()),
+        (Err(_), _) => Err("is not UTF-8 text".to_owned()),
+        (_, Err(e)) => Err(e.to_string()),
+    };
+    match looked {
+        Ok(Some(_)) => pass(
+            &lb.name,
+            "haproxy.cfg",
+            format!("the section of {cluster} is taken out"),
+        ),
+        Ok(None) => pass(
+            &lb.name,
+            "haproxy.cfg",
+            format!("has no section of {cluster}"),
+        ),
+        Err(why) => fail(
+            &lb.name,
+            "haproxy.cfg",
+            why,
+            "Correct the file on the load balancer.",
+        ),
+    }
 }
 
 async fn of_host(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {

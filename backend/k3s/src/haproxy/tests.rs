@@ -32,6 +32,28 @@ fn adds_updates_and_removes_its_section_only() {
 }
 
 #[test]
+fn puts_a_removed_section_back_also_beside_what_came_meanwhile() {
+    let lab = section().cluster;
+    let before = format!(
+        "{}\nfrontend web\n\tbind *:80\n",
+        section().apply(DEBIAN).unwrap()
+    );
+    let without = remove(&before, &lab).unwrap();
+    assert_eq!(section_in(&without, &lab).unwrap(), None);
+    assert_eq!(restore(&without, &before, &lab).unwrap(), before);
+    assert_eq!(
+        restore(&before, &before, &lab).unwrap(),
+        before,
+        "twice is once"
+    );
+    assert_eq!(restore(DEBIAN, DEBIAN, &lab).unwrap(), DEBIAN);
+    let changed = without.replace("*:80", "*:81");
+    let back = restore(&changed, &before, &lab).unwrap();
+    assert!(back.starts_with(&changed));
+    assert!(back.ends_with(section_in(&before, &lab).unwrap().unwrap()));
+}
+
+#[test]
 fn two_clusters_share_a_file() {
     let first = section().apply(DEBIAN).unwrap();
     let mut other = section();
