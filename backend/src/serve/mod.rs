@@ -3,6 +3,7 @@
 mod lock;
 mod network;
 mod restored;
+mod sweep;
 mod tls;
 
 use std::fs::DirBuilder;
@@ -96,6 +97,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         park_unfinished(&app.runs).await?;
     }
     app.engine.recover().await?;
+    let _sweeper = sweep::Sweeper::start(app.db.clone(), app.runs.clone(), app.world.clone());
 
     let certificate = tls::prepare(&app.config)?;
     let scheme = if certificate.is_some() {

@@ -15,7 +15,7 @@ const CHUNK: usize = 64 * 1024;
 /// How long the host holds a read back for new output.
 const WAIT: Duration = Duration::from_secs(5);
 /// Jobs of an undo are numbered from here, apart from those of attempts.
-const UNDO: u32 = 1_000_000;
+pub(crate) const UNDO: u32 = 1_000_000;
 /// How much of a failed undo's output its error quotes.
 const TAIL: usize = 2000;
 

@@ -37,6 +37,7 @@ pub(crate) mod restart;
 mod sections;
 pub(crate) mod snapshots;
 mod stats;
+pub mod sweep;
 pub(crate) mod unit;
 
 use std::sync::Arc;
