@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,9 @@ use crate::fsutil::read;
 use crate::net::client::{Answer, Call, Client, Failure};
 use crate::net::tls;
 use crate::paths::Paths;
+
+/// Pause before a read is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a request to the database failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,19 @@ impl Etcd {
         self.timeout
     }
 
+    /// One read through the gateway. As the API server's client does, it is asked again while a new leader is elected.
+    pub(super) async fn read(&self, path: &str, request: &Value) -> Result<Value, EtcdError> {
+        let end = Instant::now() + self.timeout;
+        loop {
+            match self.call(path, request).await {
+                Err(EtcdError::Refused(text)) if passing(&text) && Instant::now() < end => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// One request to the gateway.
     pub(super) async fn call(&self, path: &str, request: &Value) -> Result<Value, EtcdError> {
         let body = request.to_string().into_bytes();
@@ -95,6 +111,11 @@ impl Etcd {
             Err(_) => false,
         }
     }
+}
+
+/// What is over once there is a leader again: said by etcd, or by its gateway about a connection to it that broke.
+fn passing(text: &str) -> bool {
+    text.contains("leader changed") || text.contains("transport: missing content-type field")
 }
 
 fn decode(answer: &Answer) -> Result<Value, EtcdError> {

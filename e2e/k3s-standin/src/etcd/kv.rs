@@ -60,7 +60,7 @@ impl Etcd {
     /// When the database does not answer.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Entry>, EtcdError> {
         let answer = self
-            .call("/v3/kv/range", &json!({"key": encode64(key.as_bytes())}))
+            .read("/v3/kv/range", &json!({"key": encode64(key.as_bytes())}))
             .await?;
         Ok(answer["kvs"].get(0).map(entry))
     }
@@ -74,7 +74,7 @@ impl Etcd {
             "key": encode64(prefix.as_bytes()),
             "range_end": encode64(&prefix_end(prefix)),
         });
-        let answer = self.call("/v3/kv/range", &request).await?;
+        let answer = self.read("/v3/kv/range", &request).await?;
         let entries = answer["kvs"]
             .as_array()
             .map(|kvs| kvs.iter().map(entry).collect());

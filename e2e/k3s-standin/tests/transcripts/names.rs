@@ -179,3 +179,27 @@ fn removal(cluster: &mut Cluster, wanted: &[String]) {
         serials(cluster).len() == 1 && cluster.certificate(1).names == wanted
     });
 }
+
+/// Facts B.6: what the later releases make of a name that nobody allowed.
+#[test]
+fn strangers_names_are_learned_unless_security_forbids_it() {
+    for (release, flags, learned) in [
+        ("v1.24.17+k3s1", &[][..], true),
+        ("v1.24.17+k3s1", &["--tls-san-security"][..], false),
+        ("v1.28.15+k3s1", &[][..], false),
+        ("v1.28.15+k3s1", &["--tls-san-security=false"][..], true),
+    ] {
+        let mut cluster = Cluster::scaled("0.2").of_release(release);
+        cluster.start(1, None, &[&["--cluster-init"], flags].concat());
+        let ask = Ask {
+            sni: Some("evil.lab".to_owned()),
+            ..Ask::get(cluster.address(1), "/")
+        };
+        let names = ask.handshake().names;
+        assert_eq!(
+            names.contains(&"evil.lab".to_owned()),
+            learned,
+            "{release} {flags:?}"
+        );
+    }
+}
