@@ -101,6 +101,30 @@ fn unknown(detail: &str) -> Health {
     }
 }
 
+/// True if its servers say that they are no etcd members: a single one with SQLite.
+pub(crate) fn without_etcd(live: &ClusterLive) -> bool {
+    let has = |role: &str| {
+        live.nodes
+            .iter()
+            .flatten()
+            .any(|node| node.roles.iter().any(|r| r == role))
+    };
+    live.etcd.is_none() && has("control-plane") && !has("etcd")
+}
+
+/// The same of a whole cluster, which may have no etcd at all.
+pub(crate) fn quorum_of(live: Option<&ClusterLive>) -> Health {
+    if live.is_some_and(without_etcd) {
+        return Health {
+            tone: Tone::Warn,
+            headline: "Not highly available",
+            detail: "One server with SQLite, no etcd: its loss is an outage".into(),
+            parts: (1, 1),
+        };
+    }
+    quorum(live.and_then(|l| l.etcd.as_ref()))
+}
+
 /// How far etcd is from losing its quorum.
 pub(crate) fn quorum(etcd: Option<&EtcdLive>) -> Health {
     let Some(etcd) = etcd else {

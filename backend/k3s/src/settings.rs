@@ -20,6 +20,16 @@ pub enum Source {
     Environment(&'static str),
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::CommandLine => f.write_str("command line"),
+            Source::Config(files) => f.write_str(&files.join(", ")),
+            Source::Environment(variable) => write!(f, "variable {variable}"),
+        }
+    }
+}
+
 /// The value in force of one flag. `Debug` hides the values.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Setting {

@@ -3,6 +3,7 @@
 //! A step kind speaks to machines only through [`crate::world`] and to the panel only through
 //! [`services`]. Its scripts are constant; values reach them as positional parameters.
 
+pub mod compare_inventory;
 pub mod configure_haproxy;
 pub mod delete_snapshots;
 pub mod drain_node;
@@ -11,6 +12,7 @@ pub mod install_k3s;
 pub mod leave_cluster;
 pub mod list_snapshots;
 pub mod look;
+pub mod move_token;
 pub mod read_token;
 pub mod record_cluster;
 pub mod remove_haproxy;
@@ -37,6 +39,7 @@ pub(crate) mod restart;
 mod sections;
 pub(crate) mod snapshots;
 mod stats;
+pub(crate) mod survey;
 pub mod sweep;
 pub(crate) mod unit;
 
@@ -54,6 +57,7 @@ pub use services::Services;
 #[must_use]
 pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
     vec![
+        Arc::new(compare_inventory::CompareInventory(services.clone())),
         Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
         Arc::new(delete_snapshots::DeleteSnapshots(services.clone())),
         Arc::new(drain_node::DrainNode(services.clone())),
@@ -62,6 +66,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
         Arc::new(list_snapshots::ListSnapshots(services.clone())),
         Arc::new(look::Look(services.clone())),
+        Arc::new(move_token::MoveToken(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_haproxy::RemoveHaproxy(services.clone())),
@@ -110,6 +115,9 @@ mod tests {
             super::etcd::REMOVE,
             super::inspect::INSPECT,
             super::look::LOOK,
+            super::move_token::PLACES,
+            super::move_token::RELOAD,
+            super::survey::host::FILES,
             super::run_command::FOLLOW,
             super::run_command::SHELL,
             super::remove_k3s::REMOVE,

@@ -6,6 +6,7 @@ mod command;
 mod draft;
 mod facts;
 mod form;
+mod import;
 mod install_form;
 mod join;
 mod load_balancer;
@@ -88,6 +89,7 @@ pub trait Workflow: Send + Sync {
 pub fn all() -> Vec<Arc<dyn Workflow>> {
     vec![
         Arc::new(bootstrap::Bootstrap),
+        Arc::new(import::Import),
         Arc::new(join::Join),
         Arc::new(load_balancer::LoadBalancer),
         Arc::new(snapshot::TakeSnapshot),

@@ -166,7 +166,7 @@ fn card(c: Cluster) -> AnyView {
     let observed = live.map(|l| l.observed_at);
     let control = health::control_plane(live);
     let applications = health::applications(live);
-    let quorum = health::quorum(live.and_then(|l| l.etcd.as_ref()));
+    let quorum = health::quorum_of(live);
     let (certificate_tone, certificate) = health::certificate(live, app.now.get_untracked());
     let fact = |name: &'static str, tone: Tone, text: String| {
         view! { <div class="card-fact"><dt>{name}</dt><dd class=format!("tone-{}", tone.class())>{text}</dd></div> }.into_any()

@@ -136,7 +136,10 @@ fn join(role: &str) -> Example {
 
 /// The load balancer has the three servers.
 fn balanced_lab() -> Lab {
-    let lab = lab::running_lab();
+    balanced(lab::running_lab())
+}
+
+fn balanced(lab: Lab) -> Lab {
     lab.world.balance(
         lab::LB,
         "prod",
@@ -236,6 +239,19 @@ fn remove_last_but_one() -> Example {
     }
 }
 
+fn import(move_token: bool) -> Example {
+    Example {
+        workflow: "import",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("move_token", FieldValue::Bool(move_token)),
+        ]),
+        inventory: lab::inventory(),
+        lab: || balanced(lab::foreign_lab(" --token hunter2hunter2")),
+        counted: false,
+    }
+}
+
 fn command(what: &str, more: &[(&str, FieldValue)]) -> Example {
     let mut inputs = lab::inputs(&[("cluster", FieldValue::Id(1)), ("what", lab::text(what))]);
     inputs.extend(lab::inputs(more));
@@ -315,6 +331,8 @@ conforms! {
     remove_agent: remove(4, "reachable"),
     remove_lost_server: remove_lost(),
     remove_last_but_one_server: remove_last_but_one(),
+    import_as_it_is: import(false),
+    import_and_move_tokens: import(true),
     command_nodes: command("nodes", &[]),
     command_log: command("log", &[]),
     command_follow: command("log", &[("follow_s", lab::text("30"))]),
@@ -344,6 +362,7 @@ survives_death! {
     a_load_balancers_change_survives_death_at_each_point: load_balancer(),
     saving_a_snapshot_survives_death_at_each_point: snapshot("save", &[]),
     pruning_snapshots_survives_death_at_each_point: snapshot("prune", &[("keep", lab::text("1"))]),
+    import_survives_death_at_each_point: import(true),
     a_look_survives_death_at_each_point: command("snapshots", &[]),
     a_typed_command_survives_death_at_each_point: shell(),
 }

@@ -156,6 +156,222 @@ async fn air_gapped_files_are_looked_for() {
     assert_eq!(found, ["node4: Files", "prod: Version"]);
 }
 
+/// What import reads of a cluster that was changed first.
+async fn import(more: &str, change: impl FnOnce(&Lab, &mut Inventory)) -> Vec<Fact> {
+    let lab = lab::foreign_lab(more);
+    let servers = [
+        ("node1", "10.0.0.1"),
+        ("node2", "10.0.0.2"),
+        ("node3", "10.0.0.3"),
+    ];
+    lab.world.balance(lab::LB, "prod", &servers);
+    let mut inventory = lab::inventory();
+    change(&lab, &mut inventory);
+    let before = lab.picture();
+    let given = inputs(&[("cluster", FieldValue::Id(1))]);
+    let facts = facts(&lab, "import", &given, &inventory).await;
+    assert_eq!(lab.picture(), before, "looking changes nothing");
+    facts
+}
+
+/// Subject, name and value of what is only odd.
+fn odd(facts: &[Fact]) -> Vec<(String, String)> {
+    let odd = facts.iter().filter(|f| f.verdict == Verdict::Warn);
+    odd.map(|f| {
+        assert!(f.advice.is_some(), "{f:?}");
+        (format!("{}: {}", f.subject, f.name), f.value.clone())
+    })
+    .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_agrees_is_taken_over() {
+    let facts = import("", |_, _| {}).await;
+    assert_eq!(failing(&facts), [""; 0]);
+    assert_eq!(odd(&facts), []);
+    let value = |subject: &str, name: &str| {
+        let found = facts
+            .iter()
+            .find(|f| f.subject == subject && f.name == name);
+        found
+            .unwrap_or_else(|| panic!("no {name} of {subject}"))
+            .value
+            .clone()
+    };
+    let names = value("prod", "Names in the certificate");
+    assert!(
+        names.contains("10.0.0.9: asked for by node1: command line"),
+        "{names}"
+    );
+    assert!(names.contains("node2: of node2 itself"), "{names}");
+    assert!(names.contains("localhost: k3s's own"), "{names}");
+    assert!(value("node1", "Settings").contains("tls-san: 10.0.0.9 (command line)"));
+    assert_eq!(value("prod", "Members"), "node1, node2, node3");
+    assert!(value("node4", "Cluster").contains("that of node1"));
+    assert!(value("lb", "HAProxy").contains("this panel's section"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_the_inventory_does_not_know_stands_in_the_way() {
+    let facts = import("", |_, inventory| {
+        inventory.clusters[0]
+            .members
+            .retain(|m| m.host != HostId(4));
+    })
+    .await;
+    assert_eq!(failing(&facts), ["prod: Nodes"]);
+    let nodes = facts.iter().find(|f| f.name == "Nodes").unwrap();
+    assert!(nodes.value.contains("node4 (10.0.0.4, agent)"), "{nodes:?}");
+
+    let facts = import("", |_, inventory| {
+        inventory.clusters[0]
+            .members
+            .retain(|m| m.host != HostId(3));
+    })
+    .await;
+    let found = failing(&facts);
+    assert_eq!(found, ["prod: Members", "prod: Nodes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_inventory_says_wrong_is_told() {
+    let role = |host: usize, role: coxswain_wire::MemberRole| {
+        move |_: &Lab, inventory: &mut Inventory| inventory.clusters[0].members[host].role = role
+    };
+    let agent = import("", role(2, coxswain_wire::MemberRole::Agent)).await;
+    let found = failing(&agent);
+    assert!(found.contains(&"node3: Role".to_owned()), "{found:?}");
+    assert!(found.contains(&"node3: Node".to_owned()), "{found:?}");
+    let server = failing(&import("", role(3, coxswain_wire::MemberRole::Server)).await);
+    assert!(server.contains(&"node4: Role".to_owned()), "{server:?}");
+
+    let renamed = import("", |_, inventory| {
+        inventory.hosts[1].name = "other".to_owned()
+    })
+    .await;
+    let found = failing(&renamed);
+    assert!(found.contains(&"other: Node".to_owned()), "{found:?}");
+    let node = renamed
+        .iter()
+        .find(|f| f.subject == "other" && f.name == "Node");
+    assert!(
+        node.unwrap().advice.as_ref().unwrap().contains("node2"),
+        "{node:?}"
+    );
+
+    let moved = |_: &Lab, i: &mut Inventory| i.hosts[3].node_address = "10.0.0.44".to_owned();
+    let found = failing(&import("", moved).await);
+    assert_eq!(found, ["node4: Node"]);
+    let endpoint = |_: &Lab, i: &mut Inventory| i.clusters[0].endpoint = "api.test".to_owned();
+    assert_eq!(failing(&import("", endpoint).await), ["prod: Endpoint"]);
+    let gone = |lab: &Lab, _: &mut Inventory| {
+        lab.world.change(HostId(4), |host| host.reachable = false);
+    };
+    assert_eq!(
+        failing(&import("", gone).await),
+        ["node4: Connection", "node4: Jobs of other runs"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_of_another_cluster_is_told() {
+    let facts = import("", |lab, _| {
+        let ca = "/var/lib/rancher/k3s/agent/server-ca.crt";
+        lab.world.change(HostId(4), |host| {
+            host.files.insert(ca.to_owned(), "another CA\n".to_owned());
+        });
+    })
+    .await;
+    assert_eq!(failing(&facts), ["node4: Cluster"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_things_are_told_and_do_not_stand_in_the_way() {
+    let facts = import(" --token hunter2hunter2", |_, _| {}).await;
+    assert_eq!(failing(&facts), [""; 0]);
+    let found: Vec<String> = odd(&facts).into_iter().map(|(at, _)| at).collect();
+    assert_eq!(
+        found,
+        ["node1: Secrets", "node2: Secrets", "node3: Secrets"]
+    );
+    assert!(!format!("{facts:?}").contains("hunter2"), "{facts:?}");
+
+    let path = "/etc/rancher/k3s/config.yaml".to_owned();
+    let drift = import("", |lab, _| {
+        lab.world.change(HostId(2), |host| {
+            let text =
+                "agent-token: hunter2hunter2\ncluster-domain: lab.local\ntls-san: [hidden.lab]\n";
+            host.files.insert(path, text.to_owned());
+        });
+    })
+    .await;
+    assert_eq!(failing(&drift), [""; 0]);
+    let found = odd(&drift);
+    let value = |at: &str| &found.iter().find(|(name, _)| name == at).unwrap().1;
+    assert!(
+        value("node2: Critical flags").contains("cluster-domain"),
+        "{found:?}"
+    );
+    assert!(
+        value("node2: Without effect").contains("hidden.lab"),
+        "{found:?}"
+    );
+    assert!(value("node2: Secrets").contains("config.yaml"), "{found:?}");
+    assert!(!format!("{drift:?}").contains("hunter2"), "{drift:?}");
+
+    let foreign = import("", |lab, _| {
+        lab.world.change(lab::LB, |host| {
+            let text = "listen k3s\n    bind *:6443\n    server a 10.0.0.1:6443\n";
+            host.files
+                .insert("/etc/haproxy/haproxy.cfg".to_owned(), text.to_owned());
+        });
+    })
+    .await;
+    assert_eq!(failing(&foreign), [""; 0]);
+    assert!(
+        odd(&foreign)[0].1.contains("somebody else"),
+        "{:?}",
+        odd(&foreign)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_datastores_are_told_apart() {
+    let external = " --datastore-endpoint mysql://k3s:hunter2hunter2@tcp(db:3306)/k3s";
+    let facts = import(external, |_, _| {}).await;
+    let found = failing(&facts);
+    assert!(found.contains(&"node1: Datastore".to_owned()), "{found:?}");
+    assert!(!format!("{facts:?}").contains("hunter2"), "{facts:?}");
+
+    let database = "/var/lib/rancher/k3s/server/db";
+    let alone = import("", |lab, inventory| {
+        inventory.clusters[0]
+            .members
+            .retain(|m| m.host != HostId(2) && m.host != HostId(3));
+        lab.world.change(HostId(1), |host| {
+            host.files.retain(|path, _| !path.starts_with(database));
+            host.files
+                .insert(format!("{database}/state.db"), "sqlite".to_owned());
+        });
+    })
+    .await;
+    let value = odd(&alone);
+    assert!(
+        value
+            .iter()
+            .any(|(at, what)| at == "node1: Datastore" && what.contains("not highly available")),
+        "{value:?}"
+    );
+    // The others are still there in this world; a real one would be alone.
+    assert_eq!(failing(&alone), ["prod: Nodes"]);
+
+    let elsewhere = failing(&import(" --data-dir /data/k3s", |_, _| {}).await);
+    assert!(
+        elsewhere.contains(&"node1: Supported".to_owned()),
+        "{elsewhere:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_typed_command_is_shown_word_for_word() {
     let command = "systemctl status haproxy | head";

@@ -320,8 +320,17 @@ pub(super) fn running_inventory() -> Inventory {
 
 /// A lab in which the cluster of the inventory runs already.
 pub(super) fn running_lab() -> Lab {
-    let lab = Lab::new(machines(), &running_inventory().clusters[0]);
-    let server = "--tls-san 10.0.0.9";
+    living_lab(&running_inventory().clusters[0], "")
+}
+
+/// The same, made by somebody else: the panel has not taken it over. The servers get `more` arguments.
+pub(super) fn foreign_lab(more: &str) -> Lab {
+    living_lab(&inventory().clusters[0], more)
+}
+
+fn living_lab(cluster: &Cluster, more: &str) -> Lab {
+    let lab = Lab::new(machines(), cluster);
+    let server = format!("--tls-san 10.0.0.9{more}");
     let joins = "--server https://10.0.0.1:6443";
     lab.world.set_up(
         HostId(1),

@@ -118,7 +118,7 @@ impl State {
             .map(|word| format!("\t'{word}' \\\n"))
             .collect();
         let text = format!(
-            "[Service]\nType=notify\nExecStart=/usr/local/bin/k3s \\\n    {} \\\n{quoted}\n",
+            "[Service]\nType=notify\nEnvironmentFile=-{unit_file}.env\nExecStart=/usr/local/bin/k3s \\\n    {} \\\n{quoted}\n",
             words[0]
         );
         let env_text = if token.is_some() {
@@ -196,6 +196,7 @@ impl State {
         let k3s = host.k3s.as_mut().filter(|k3s| k3s.unit == unit);
         let k3s = k3s.ok_or_else(|| format!("Failed to stop {unit}: Unit {unit} not loaded."))?;
         k3s.invocation = invocation;
+        host.stale_units = false;
         host.files.insert(mark, "cursor".to_owned());
         self.start(id, at, has_data);
         Ok(())

@@ -39,6 +39,8 @@ pub struct FakeHost {
     pub hostname: String,
     /// A process that holds TCP 6443.
     pub port_taken_by: Option<String>,
+    /// Unit files differ from what systemd has read.
+    pub(super) stale_units: bool,
     pub(super) boots: u64,
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) starts: Vec<&'static str>,
@@ -69,6 +71,7 @@ impl FakeHost {
             init: "systemd".to_owned(),
             hostname: name.to_owned(),
             port_taken_by: None,
+            stale_units: false,
             boots: 1,
             jobs: BTreeMap::new(),
             starts: Vec::new(),

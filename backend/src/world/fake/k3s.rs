@@ -207,6 +207,12 @@ impl State {
             ),
             ("/var/lib/kubelet/pki/kubelet.crt".to_owned(), String::new()),
         ];
+        if agent {
+            files.push((
+                "/var/lib/rancher/k3s/agent/server-ca.crt".to_owned(),
+                cluster.ca.clone(),
+            ));
+        }
         if !agent {
             if !cluster.members.iter().any(|m| m.host == id) {
                 cluster.members.push(Member {

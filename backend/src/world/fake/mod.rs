@@ -254,7 +254,10 @@ impl World for FakeWorld {
     async fn write_file(&self, host: HostId, path: &str, content: &[u8], _mode: u32) -> Result<()> {
         let mut state = self.at(host).await?;
         let text = String::from_utf8_lossy(content).into_owned();
-        state.host(host)?.files.insert(path.to_owned(), text);
+        let host = state.host(host)?;
+        let unit = path.starts_with("/etc/systemd/system/") && path.ends_with(".service");
+        host.stale_units |= unit && host.files.get(path) != Some(&text);
+        host.files.insert(path.to_owned(), text);
         Ok(())
     }
 

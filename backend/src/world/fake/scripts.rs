@@ -3,7 +3,7 @@
 use coxswain_wire::HostId;
 
 use super::k3s::{VERSION, sha256};
-use super::{State, net, probe};
+use super::{FakeHost, State, net, probe};
 use crate::world::{Output, RemoteCommand, Result, WorldError};
 
 /// What a script prints on a host.
@@ -49,6 +49,21 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             said(format!("free={free} 1024\ndatabase=1089568\n"))
         }
         "look" => look(state, id, &args),
+        "survey-files" => said(survey_files(state.host(id)?, arg(0))),
+        "unit-places" => {
+            let host = state.host(id)?;
+            let fresh = if host.stale_units { "yes" } else { "no" };
+            said(format!(
+                "FragmentPath=/etc/systemd/system/{}\nNeedDaemonReload={fresh}\nMode=644\n",
+                arg(0)
+            ))
+        }
+        "reload-units" => {
+            let host = state.host(id)?;
+            host.files.remove(arg(0));
+            host.stale_units = false;
+            said("")
+        }
         "haproxy-version" => said(
             state
                 .host(id)?
@@ -127,6 +142,19 @@ fn unit(state: &State, id: HostId, name: &str, mark: Option<&str>) -> String {
         k3s.state(),
         k3s.invocation
     )
+}
+
+/// The installer's modes.
+fn survey_files(host: &FakeHost, unit: &str) -> String {
+    let of_unit = format!("/etc/systemd/system/{unit}");
+    let modes = host.files.keys().filter_map(|path| {
+        if *path == of_unit || path.starts_with("/etc/rancher/k3s/config.yaml") {
+            Some(format!("644 {path}\n"))
+        } else {
+            (*path == format!("{of_unit}.env")).then(|| format!("600 {path}\n"))
+        }
+    });
+    format!("--- modes\n{}--- rancher\n", modes.collect::<String>())
 }
 
 /// What k3s prints of itself.

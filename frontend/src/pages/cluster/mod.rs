@@ -86,7 +86,7 @@ fn body(app: App, id: ClusterId, seen: Seen) -> AnyView {
             <Availability
                 name="etcd quorum"
                 testid="cluster-quorum"
-                health=Signal::derive(move || health::quorum(live(seen)().and_then(|l| l.etcd).as_ref()))
+                health=Signal::derive(move || health::quorum_of(live(seen)().as_ref()))
             />
             <Certificate seen/>
         </div>

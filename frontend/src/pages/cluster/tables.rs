@@ -60,6 +60,9 @@ fn node_row(node: NodeLive) -> AnyView {
 #[component]
 pub(super) fn Etcd(seen: Seen) -> impl IntoView {
     let body = move || match live(seen)().and_then(|l| l.etcd) {
+        None if live(seen)().as_ref().is_some_and(health::without_etcd) => {
+            nothing("This cluster has no etcd: one server with SQLite, not highly available.")
+        }
         None => nothing("No server could be asked for its etcd members."),
         Some(etcd) => table(
             &["Member", "Health", "Part"],

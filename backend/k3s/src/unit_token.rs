@@ -1,0 +1,176 @@
+//! Secrets on k3s's command line, where everybody may read them (facts A: a token passed as `--token` lands
+//! in the world-readable unit file), moved into the unit's environment file of mode 0600.
+
+use std::fmt;
+
+use crate::env_file::{self, EnvFile, EnvFileError};
+use crate::flags::{self, Flag};
+use crate::unit_file::{UnitError, UnitFile};
+
+/// Both files as they would be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The unit file without the secrets.
+    pub unit: UnitFile,
+    /// The environment file with them. Secret.
+    pub env: String,
+    /// The variables that it sets now.
+    pub variables: Vec<&'static str>,
+}
+
+impl fmt::Debug for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moved")
+            .field("variables", &self.variables)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why they cannot be moved. Never contains a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MoveError {
+    /// The unit file cannot be read or written.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    /// The environment file cannot be written.
+    #[error(transparent)]
+    Env(#[from] EnvFileError),
+    /// Only systemd knows what such a word means.
+    #[error("ExecStart uses systemd's specifiers or variables (% or $), which are not rewritten")]
+    Specifier,
+    /// The unit does not read the environment file.
+    #[error("the unit does not read the environment file {0}")]
+    NotRead(String),
+}
+
+/// Moves every secret that k3s takes from a variable of its own as well; none if there is none. `path` is
+/// the environment file, `env` its text.
+///
+/// # Errors
+/// When the unit is not one that this may be done to.
+pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Moved>, MoveError> {
+    let command = unit.command()?;
+    let movable: Vec<(Flag, &'static str)> = command
+        .flags()
+        .into_iter()
+        .filter_map(|flag| {
+            let variable = variable(&flag.name)?;
+            Some((flag, variable))
+        })
+        .collect();
+    if movable.is_empty() {
+        return Ok(None);
+    }
+    if command.args.iter().any(|word| word.contains(['%', '$'])) {
+        return Err(MoveError::Specifier);
+    }
+    if !reads(unit.text(), path) {
+        return Err(MoveError::NotRead(path.to_owned()));
+    }
+    let mut text = env.to_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let mut variables = Vec::new();
+    for (flag, variable) in &movable {
+        // The last one counts, on the command line and in the file alike.
+        let value = flag.value.as_deref().unwrap_or_default();
+        if EnvFile::parse(&text).get(variable) != Some(value) {
+            text.push_str(&env_file::render([(*variable, value)])?);
+        }
+        if !variables.contains(variable) {
+            variables.push(*variable);
+        }
+    }
+    let stays = |at: usize| {
+        !movable
+            .iter()
+            .any(|(flag, _)| (flag.at..flag.at + flag.words).contains(&at))
+    };
+    let args: Vec<String> = command
+        .args
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| stays(*at))
+        .map(|(_, word)| word.clone())
+        .collect();
+    Ok(Some(Moved {
+        unit: unit.with_args(&args)?,
+        env: text,
+        variables,
+    }))
+}
+
+/// The variable that stands for a secret flag. Others (those of AWS) are read by more than k3s.
+fn variable(flag: &str) -> Option<&'static str> {
+    let info = flags::lookup(flag).filter(|info| info.secret)?;
+    info.env.filter(|name| name.starts_with("K3S_"))
+}
+
+fn reads(unit: &str, path: &str) -> bool {
+    unit.lines()
+        .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
+        .any(|file| file.trim().trim_start_matches('-') == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOINED: &str = include_str!("../tests/samples/k3s-joined-with-token.service");
+    const ENV: &str = "/etc/systemd/system/k3s.service.env";
+
+    fn moved(unit: &str, env: &str) -> Result<Option<Moved>, MoveError> {
+        move_secrets(&UnitFile::parse(unit).unwrap(), ENV, env)
+    }
+
+    fn unit(args: &str) -> String {
+        format!(
+            "[Unit]\nDescription=x\n\n[Service]\nEnvironmentFile=-{ENV}\nExecStart=/usr/local/bin/k3s \\\n    server \\\n{args}\n\n[Install]\n"
+        )
+    }
+
+    #[test]
+    fn the_installers_unit_loses_its_token() {
+        let before = UnitFile::parse(JOINED).unwrap().command().unwrap();
+        assert!(before.has_token());
+        let after = moved(JOINED, "K3S_URL='https://a:6443'\n")
+            .unwrap()
+            .unwrap();
+        let command = after.unit.command().unwrap();
+        assert!(!command.has_token());
+        assert_eq!(command.args.len() + 2, before.args.len());
+        assert_eq!(after.variables, ["K3S_TOKEN"]);
+        let env = EnvFile::parse(&after.env);
+        assert_eq!(env.get("K3S_URL"), Some("https://a:6443"));
+        assert_eq!(env.secrets(), before.secrets());
+        assert!(!format!("{after:?}").contains(env.get("K3S_TOKEN").unwrap()));
+        // Everything but the command is the same, byte for byte.
+        let outside = |text: &str| text.split("ExecStart=").next().unwrap().to_owned();
+        assert_eq!(outside(after.unit.text()), outside(JOINED));
+        assert_eq!(moved(after.unit.text(), &after.env), Ok(None));
+    }
+
+    #[test]
+    fn the_last_value_counts_and_every_form_of_the_flag() {
+        let text = unit(
+            "\t'-t' \\\n\t'first' \\\n\t'--token=last one' \\\n\t'--agent-token' \\\n\t'other' \\\n\t'--tls-san' \\\n\t'a' \\\n",
+        );
+        let after = moved(&text, "K3S_TOKEN=old").unwrap().unwrap();
+        let env = EnvFile::parse(&after.env);
+        assert_eq!(env.get("K3S_TOKEN"), Some("last one"));
+        assert_eq!(env.get("K3S_AGENT_TOKEN"), Some("other"));
+        assert_eq!(after.unit.command().unwrap().args, ["--tls-san", "a"]);
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_refused() {
+        assert_eq!(moved(&unit("\t'--tls-san=a' \\\n"), ""), Ok(None));
+        let specifier = unit("\t'--token=a' \\\n\t'--node-name=%H' \\\n");
+        assert_eq!(moved(&specifier, ""), Err(MoveError::Specifier));
+        let unread = unit("\t'--token=a' \\\n").replace("EnvironmentFile", "X-File");
+        assert_eq!(moved(&unread, ""), Err(MoveError::NotRead(ENV.to_owned())));
+        let odd = move_secrets(&UnitFile::parse("[Service]\n").unwrap(), ENV, "");
+        assert_eq!(odd, Err(MoveError::Unit(UnitError::NoCommand)));
+    }
+}
