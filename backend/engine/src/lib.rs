@@ -8,6 +8,7 @@
 //! [`Store`](store::Store), [`StepKind`](step::StepKind) and [`Preflight`](evidence::Preflight).
 
 mod activity;
+mod batch;
 pub mod decide;
 mod drive;
 pub mod engine;

@@ -1,26 +1,25 @@
 //! The only writer of a run's log: one task per run that has something to do.
 //!
-//! Load, fold, decide, start what is wanted, take what comes in the mailbox, append, fold, decide again.
+//! Load, fold, decide, start what is wanted, take what comes in the mailbox, append ([`crate::batch`]), fold,
+//! decide again.
 //! An activity that the state no longer wants is dropped: that can only be one which has not changed
 //! anything yet. When nothing is left to do the task ends; a gate waits without one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use coxswain_wire::{RunCommand, RunId, StepStatus};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use crate::decide::{Activity, Next, decide};
 use crate::drive::Halt;
 use crate::engine::Shared;
-use crate::event::{Actor, Event, Recorded};
+use crate::event::{Actor, Event};
 use crate::handle::{Refusal, handle};
 use crate::plan::Outputs;
 use crate::state::{RunState, Stop};
-use crate::store::{Append, Locks, StoreError};
+use crate::store::Locks;
 
 /// Bound of a run's mailbox: activities wait for their acknowledgement, so few are ever queued.
 const MAILBOX: usize = 64;
@@ -33,12 +32,15 @@ pub(crate) enum Message {
         by: Actor,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
-    /// An activity reports; it goes on when the event is stored.
-    Record {
-        from: Activity,
-        event: Box<Event>,
-        reply: oneshot::Sender<()>,
-    },
+    /// An activity reports.
+    Record(Record),
+}
+
+/// A report of an activity, which goes on when the event is stored.
+pub(crate) struct Record {
+    pub(crate) from: Activity,
+    pub(crate) event: Box<Event>,
+    pub(crate) reply: oneshot::Sender<()>,
 }
 
 /// Why a runner begins.
@@ -65,11 +67,11 @@ impl Recorder {
     /// Returns once the event is stored and folded.
     pub(crate) async fn record(&self, event: Event) -> Result<(), Gone> {
         let (reply, stored) = oneshot::channel();
-        let message = Message::Record {
+        let message = Message::Record(Record {
             from: self.activity,
             event: Box::new(event),
             reply,
-        };
+        });
         self.mailbox.send(message).await.map_err(|_| Gone)?;
         stored.await.map_err(|_| Gone)
     }
@@ -117,6 +119,7 @@ impl Runner {
         if woken == Woken::ByStart && !decide(&self.state).waits_for_people() {
             self.append(Event::PanelRestarted).await;
         }
+        let mut next: Option<Message> = None;
         loop {
             self.halt.send_replace(halt(&self.state));
             match decide(&self.state) {
@@ -126,12 +129,16 @@ impl Runner {
                 }
                 Next::Work(wanted) => self.tend(&wanted),
             }
+            if let Some(message) = next.take() {
+                next = self.take(message, &mut mailbox).await;
+                continue;
+            }
             if self.tasks.is_empty() && self.shared.retire(self.run, &mut mailbox) {
                 return;
             }
             tokio::select! {
                 message = mailbox.recv() => match message {
-                    Some(message) => self.take(message).await,
+                    Some(message) => next = self.take(message, &mut mailbox).await,
                     None => return,
                 },
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended).await,
@@ -167,7 +174,12 @@ impl Runner {
         }
     }
 
-    async fn take(&mut self, message: Message) {
+    /// Gives back a message that was taken out of the mailbox and must wait until what comes next is decided.
+    async fn take(
+        &mut self,
+        message: Message,
+        mailbox: &mut mpsc::Receiver<Message>,
+    ) -> Option<Message> {
         match message {
             Message::Command { command, by, reply } => {
                 let answer = match handle(&self.state, &command, &by) {
@@ -180,19 +192,15 @@ impl Runner {
                 if reply.send(answer).is_err() {
                     tracing::debug!(run = %self.run, "nobody waits for the answer to a command");
                 }
+                None
             }
-            Message::Record { from, event, reply } => {
-                // From an activity that was dropped meanwhile: it changed nothing, so nothing is lost.
-                if !self.live.contains_key(&from) {
-                    return;
-                }
-                let event = self.shared.scrub(*event).await;
-                // Not acknowledged if it was left out: the activity must not go on as if it stood in the log.
-                if self.append(event).await && reply.send(()).is_err() {
-                    tracing::debug!(run = %self.run, ?from, "the activity ended before its event was stored");
-                }
-            }
+            Message::Record(record) => self.take_records(record, mailbox).await,
         }
+    }
+
+    /// Under way, and not dropped since.
+    pub(crate) fn is_live(&self, activity: Activity) -> bool {
+        self.live.contains_key(&activity)
     }
 
     async fn ended(&mut self, ended: Result<(tokio::task::Id, Activity), tokio::task::JoinError>) {
@@ -218,69 +226,6 @@ impl Runner {
                     .await;
                 }
             }
-        }
-    }
-
-    /// Appends and folds. A conflict reloads; a broken storage is tried again for ever, since an outcome
-    /// must not be dropped; an event that has become impossible is logged and left out (false).
-    async fn append(&mut self, event: Event) -> bool {
-        let mut wait = Duration::from_millis(100);
-        let mut event = event;
-        loop {
-            let recorded = Recorded {
-                seq: self.state.next_seq,
-                at: self.shared.now(),
-                event: event.clone(),
-            };
-            let mut next = self.state.clone();
-            let mut outputs = self.outputs.clone();
-            if let Err(impossible) = next.fold(&recorded, &mut outputs) {
-                tracing::error!(run = %self.run, error = %impossible, "an event was left out");
-                return false;
-            }
-            let append = Append {
-                run: self.run,
-                next_seq: recorded.seq,
-                at: recorded.at,
-                locks: locks(&event, &self.state, &next),
-                events: vec![event.clone()],
-                status: next.status(),
-                steps_done: next.steps_done(),
-            };
-            match self.shared.append(append).await {
-                Ok(()) => {
-                    self.state = next;
-                    self.outputs = outputs;
-                    return true;
-                }
-                Err(StoreError::Conflict(_)) => self.reload().await,
-                Err(StoreError::LockHeld { resource, holder }) => {
-                    let Event::GatePassed { stage } = event else {
-                        tracing::error!(run = %self.run, %resource, "only a gate takes locks");
-                        return false;
-                    };
-                    event = Event::LockHeld {
-                        stage,
-                        resource,
-                        holder,
-                    };
-                }
-                Err(broken @ (StoreError::Broken(_) | StoreError::NotFound(_))) => {
-                    tracing::error!(run = %self.run, error = ?broken, "cannot append, trying again");
-                    sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(30));
-                }
-            }
-        }
-    }
-
-    async fn reload(&mut self) {
-        match self.shared.load(self.run).await {
-            Ok((state, outputs)) => {
-                self.state = state;
-                self.outputs = outputs;
-            }
-            Err(error) => tracing::error!(run = %self.run, ?error, "cannot reload"),
         }
     }
 }
@@ -309,7 +254,7 @@ fn halt(state: &RunState) -> Halt {
 }
 
 /// Locks are taken with the first gate and given up at the end. A plan without gates takes none.
-fn locks(event: &Event, before: &RunState, after: &RunState) -> Locks {
+pub(crate) fn locks(event: &Event, before: &RunState, after: &RunState) -> Locks {
     if after.status().is_final() {
         return Locks::Release;
     }

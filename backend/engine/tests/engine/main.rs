@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod commits;
 mod stored;
 mod taking;
 mod toy;
