@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use coxswain_wire::{
-    Cluster, ConfirmHostKeys, ConnectionTest, Credential, CredentialId, Host, HostKey, Member,
-    NewCluster, NewCredential, NewHost, SetupRequest, SignInRequest,
+    Cluster, ClusterId, ConfirmHostKeys, ConnectionTest, Credential, CredentialId, Host, HostKey,
+    Member, NewCluster, NewCredential, NewHost, SetupRequest, SignInRequest, Snapshot,
 };
 
 use crate::api::Api;
@@ -115,6 +115,16 @@ impl Operator {
             members,
         };
         self.api.post("/clusters", &request).await
+    }
+
+    /// The snapshots that the panel has taken of a cluster, newest first.
+    ///
+    /// # Errors
+    /// The panel refuses.
+    pub async fn snapshots(&self, cluster: ClusterId) -> Result<Vec<Snapshot>> {
+        self.api
+            .get(&format!("/clusters/{cluster}/snapshots"))
+            .await
     }
 
     /// A cluster by name, as the panel has it now.

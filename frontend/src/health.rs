@@ -159,6 +159,73 @@ pub(crate) fn quorum(etcd: Option<&EtcdLive>) -> Health {
     }
 }
 
+/// What a cluster with missing etcd members needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// The others hold the quorum.
+    MemberLost {
+        /// Node names.
+        missing: Vec<String>,
+        healthy: u32,
+        all: u32,
+        /// Further losses.
+        tolerates: u32,
+    },
+    /// Nothing can be written.
+    QuorumLost {
+        healthy: u32,
+        /// 0: no server gives a member list.
+        all: u32,
+        /// Healthy members needed.
+        needed: u32,
+    },
+}
+
+/// Which of the situations it is; none if all members are healthy.
+pub(crate) fn recovery(live: &ClusterLive) -> Option<Recovery> {
+    let Some(etcd) = &live.etcd else {
+        let servers = live
+            .endpoints
+            .iter()
+            .filter(|e| e.role == MemberRole::Server);
+        let all = len(servers.clone().count());
+        // An API that answers is a quorum, though the servers could not be asked over SSH.
+        let works = live.endpoints.iter().any(|e| e.ready) || live.nodes.is_some();
+        return (!works && all > 0).then_some(Recovery::QuorumLost {
+            healthy: 0,
+            all: 0,
+            needed: all / 2 + 1,
+        });
+    };
+    let voters = || etcd.members.iter().filter(|m| !m.learner);
+    let all = len(voters().count());
+    let healthy = len(voters().filter(|m| m.healthy).count());
+    if healthy < etcd.quorum {
+        return Some(Recovery::QuorumLost {
+            healthy,
+            all,
+            needed: etcd.quorum,
+        });
+    }
+    (healthy < all).then(|| Recovery::MemberLost {
+        missing: voters()
+            .filter(|m| !m.healthy)
+            .map(|m| node_of_member(&m.name).to_owned())
+            .collect(),
+        healthy,
+        all,
+        tolerates: etcd.tolerates,
+    })
+}
+
+/// A member is named after its node, with a dash and eight more characters.
+fn node_of_member(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((node, suffix)) if suffix.len() == 8 => node,
+        Some(_) | None => name,
+    }
+}
+
 /// The served certificate that ends first.
 pub(crate) fn first_to_end(live: &ClusterLive) -> Option<&ServedCertificate> {
     live.endpoints
@@ -273,6 +340,39 @@ mod tests {
         assert_eq!(quorum(Some(&etcd(2, 3))).tone, Tone::Warn);
         assert_eq!(quorum(Some(&etcd(1, 3))).tone, Tone::Bad);
         assert_eq!(quorum(Some(&etcd(4, 5))).headline, "Reduced");
+    }
+
+    #[test]
+    fn the_guide_tells_a_lost_member_from_a_lost_quorum() {
+        let with = |etcd_live: Option<EtcdLive>, ready: bool| {
+            let mut seen = live(vec![endpoint(MemberRole::Server, ready)]);
+            seen.etcd = etcd_live;
+            recovery(&seen)
+        };
+        assert_eq!(with(Some(etcd(3, 3)), true), None);
+        assert_eq!(
+            with(Some(etcd(2, 3)), true),
+            Some(Recovery::MemberLost {
+                missing: vec!["n2".into()],
+                healthy: 2,
+                all: 3,
+                tolerates: 0,
+            })
+        );
+        assert_eq!(
+            with(Some(etcd(1, 3)), false),
+            Some(Recovery::QuorumLost {
+                healthy: 1,
+                all: 3,
+                needed: 2,
+            })
+        );
+        assert_eq!(with(None, true), None, "the API answers");
+        assert!(matches!(
+            with(None, false),
+            Some(Recovery::QuorumLost { all: 0, .. })
+        ));
+        assert_eq!(node_of_member("a-b-0123abcd"), "a-b");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod kubeconfig;
 pub mod names;
 pub mod preflight;
 pub mod redact;
+pub mod restore;
 pub mod san_origin;
 pub mod settings;
 pub mod snapshot;

@@ -1,12 +1,14 @@
 //! systemd unit files of k3s: the command line in `ExecStart=`, read by systemd's rules, changed in the
 //! installer's own layout (one quoted word a line), everything else kept byte for byte.
 
+mod environment;
 mod words;
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::flags::{self, Flag};
+pub use environment::UnitEnvironment;
 pub use words::WordError;
 
 /// A unit file or drop-in. `Debug` hides secret values.

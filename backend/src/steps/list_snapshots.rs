@@ -1,12 +1,12 @@
-//! Step kind `list_snapshots`: a look at the snapshots on all servers of a cluster, as a table in the
-//! step's output. Changes nothing.
+//! Step kind `list_snapshots`: a look at the snapshots on all servers of a cluster, reported as a table.
+//! Changes nothing.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::snapshot::SnapshotFile;
-use coxswain_wire::{ClusterId, Snapshot};
+use coxswain_wire::{ClusterId, Snapshot, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,8 +16,9 @@ use super::{Services, check, failure};
 
 /// Stored name.
 pub const KIND: &str = "list_snapshots";
+/// Name of the output: the table.
+pub const LIST: &str = "list";
 
-const HEADINGS: [&str; 6] = ["SERVER", "NAME", "SIZE", "CREATED", "SHA-256", "TOKEN"];
 const NONE: &str = "-";
 
 /// Parameters.
@@ -36,13 +37,13 @@ pub struct Params {
 pub struct ListSnapshots(pub Services);
 
 impl ListSnapshots {
-    /// The snapshots of one server as lines of the table, or why they are not known.
+    /// The snapshots of one server as rows of the table, or why they are not known.
     async fn of_server(
         &self,
         server: &ApiHost,
         checksums: bool,
         known: &[Snapshot],
-    ) -> Result<Vec<[String; 6]>, String> {
+    ) -> Result<Vec<Vec<String>>, String> {
         let world = &*self.0.world;
         let place = place(world, server.host)
             .await
@@ -51,7 +52,7 @@ impl ListSnapshots {
             .await
             .map_err(|e| e.to_string())?;
         files.sort_by_key(|file| std::cmp::Reverse(file.made()));
-        let mut lines = Vec::new();
+        let mut rows = Vec::new();
         for file in files {
             let noted = known
                 .iter()
@@ -60,58 +61,32 @@ impl ListSnapshots {
                 match (sha256(world, server.host, &file.path).await, noted) {
                     (Err(e), _) => e.to_string(),
                     (Ok(now), Some(noted)) if now != noted.sha256 => {
-                        format!("{now} NOT AS NOTED: {}", noted.sha256)
+                        format!("{now}, not as noted: {}", noted.sha256)
                     }
                     (Ok(now), Some(_) | None) => now,
                 }
             } else {
                 NONE.to_owned()
             };
-            lines.push(line(server, &file, hash, noted));
+            rows.push(row(server, &file, hash, noted));
         }
-        Ok(lines)
-    }
-
-    async fn table(&self, params: &Params) -> Result<String, StepFailure> {
-        let known = self
-            .0
-            .snapshots
-            .snapshots(params.cluster)
-            .await
-            .map_err(failure::service)?;
-        let asked = params
-            .servers
-            .iter()
-            .map(|server| self.of_server(server, params.checksums, &known));
-        let answers = futures::future::join_all(asked).await;
-        let mut lines = vec![HEADINGS.map(str::to_owned)];
-        let mut remarks = Vec::new();
-        for (server, answer) in params.servers.iter().zip(answers) {
-            match answer {
-                Ok(found) if found.is_empty() => {
-                    remarks.push(format!("{} has no snapshots", server.name));
-                }
-                Ok(found) => lines.extend(found),
-                Err(why) => remarks.push(format!("{} could not be asked: {why}", server.name)),
-            }
-        }
-        Ok(rendered(&lines, &remarks))
+        Ok(rows)
     }
 }
 
-fn line(
+fn row(
     server: &ApiHost,
     file: &SnapshotFile,
     hash: String,
     noted: Option<&Snapshot>,
-) -> [String; 6] {
+) -> Vec<String> {
     let created = jiff::Timestamp::from_millisecond(made(file).0)
         .map_or_else(|_| NONE.to_owned(), |at| at.to_string());
     let token = match noted {
         Some(noted) => format!("in the vault, secret {}", noted.token),
         None => "not known to the panel".to_owned(),
     };
-    [
+    vec![
         server.name.clone(),
         file.name().to_owned(),
         file.size.to_string(),
@@ -119,32 +94,6 @@ fn line(
         hash,
         token,
     ]
-}
-
-fn rendered(lines: &[[String; 6]], remarks: &[String]) -> String {
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let mut text = String::new();
-    for line in lines {
-        let cells: Vec<String> = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    for remark in remarks {
-        text.push_str(remark);
-        text.push('\n');
-    }
-    text
 }
 
 #[async_trait]
@@ -158,61 +107,56 @@ impl StepKind for ListSnapshots {
     }
 
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
-        let listed = match &context.output {
-            Some(output) if context.applied => output.position().await > 0,
-            Some(_) | None => false,
+        let params: Params = context.params()?;
+        let known = self
+            .0
+            .snapshots
+            .snapshots(params.cluster)
+            .await
+            .map_err(failure::service)?;
+        let asked = params
+            .servers
+            .iter()
+            .map(|server| self.of_server(server, params.checksums, &known));
+        let answers = futures::future::join_all(asked).await;
+        let mut rows = Vec::new();
+        let mut silent = Vec::new();
+        for (server, answer) in params.servers.iter().zip(answers) {
+            match answer {
+                Ok(found) => rows.extend(found),
+                Err(why) => silent.push(format!("{} could not be asked: {why}", server.name)),
+            }
+        }
+        let mut observed = vec![format!(
+            "{} snapshots on {} servers",
+            rows.len(),
+            params.servers.len() - silent.len()
+        )];
+        observed.extend(silent);
+        let columns = [
+            "Server",
+            "Name",
+            "Bytes",
+            "Created",
+            "SHA-256",
+            "Server token",
+        ];
+        let table = Table {
+            title: "Snapshots".to_owned(),
+            columns: columns.map(str::to_owned).to_vec(),
+            rows,
         };
-        Ok(if listed {
-            Probe::Done {
-                observed: "the list is in the output of this step".to_owned(),
-                outputs: BTreeMap::new(),
-            }
-        } else {
-            Probe::NotDone {
-                why: "not listed yet".to_owned(),
-            }
+        let report = Output::Report {
+            tables: vec![table],
+        };
+        Ok(Probe::Done {
+            observed: observed.join("; "),
+            outputs: BTreeMap::from([(LIST.to_owned(), report)]),
         })
     }
 
-    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
-        let params: Params = context.params()?;
-        let table = self.table(&params).await?;
-        let Some(output) = &context.output else {
-            return Err(StepFailure::fatal("the step's output cannot be stored"));
-        };
-        if output.position().await > 0 {
-            return Ok(());
-        }
-        let stored = match output.append(0, table.as_bytes()).await {
-            Ok(()) => output.finish().await,
-            Err(e) => Err(e),
-        };
-        stored.map_err(|e| StepFailure::fatal(format!("the step's output cannot be stored: {e}")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_stand_below_each_other() {
-        let row = |name: &str| {
-            [
-                "node1".to_owned(),
-                name.to_owned(),
-                "7".to_owned(),
-                NONE.to_owned(),
-                NONE.to_owned(),
-                "x".to_owned(),
-            ]
-        };
-        let text = rendered(
-            &[HEADINGS.map(str::to_owned), row("a-longer-name"), row("b")],
-            &["node2 has no snapshots".to_owned()],
-        );
-        let size_at = text.lines().next().and_then(|l| l.find("SIZE"));
-        assert!(text.lines().skip(1).take(2).all(|l| l.find('7') == size_at));
-        assert!(text.ends_with("node2 has no snapshots\n"));
+    /// Never called: the look is the whole step.
+    async fn apply(&self, _context: &StepContext) -> Result<(), StepFailure> {
+        Ok(())
     }
 }

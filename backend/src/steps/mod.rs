@@ -5,6 +5,7 @@
 
 pub mod compare_inventory;
 pub mod configure_haproxy;
+pub mod copy_snapshot;
 pub mod delete_snapshots;
 pub mod drain_node;
 pub mod fetch_kubeconfig;
@@ -15,16 +16,21 @@ pub mod look;
 pub mod move_token;
 pub mod read_token;
 pub mod record_cluster;
+pub mod rejoin_server;
 pub mod remove_haproxy;
 pub mod remove_k3s;
+pub mod reset_cluster;
 pub mod restart_k3s;
 pub mod run_command;
 pub mod save_snapshot;
 pub mod services;
 pub mod stop_k3s;
+pub mod stop_servers;
 pub mod uncordon_node;
 pub mod verify_cluster;
+pub mod verify_restore;
 
+pub(crate) mod configured;
 pub(crate) mod etcd;
 mod failure;
 mod haproxy;
@@ -59,6 +65,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
     vec![
         Arc::new(compare_inventory::CompareInventory(services.clone())),
         Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
+        Arc::new(copy_snapshot::CopySnapshot(services.clone())),
         Arc::new(delete_snapshots::DeleteSnapshots(services.clone())),
         Arc::new(drain_node::DrainNode(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
@@ -70,13 +77,17 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_haproxy::RemoveHaproxy(services.clone())),
+        Arc::new(rejoin_server::RejoinServer(services.clone())),
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
+        Arc::new(reset_cluster::ResetCluster(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(run_command::RunCommand(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
         Arc::new(stop_k3s::StopK3s(services.clone())),
         Arc::new(uncordon_node::UncordonNode(services.clone())),
+        Arc::new(stop_servers::StopServers(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
+        Arc::new(verify_restore::VerifyRestore(services.clone())),
     ]
 }
 
@@ -128,6 +139,14 @@ mod tests {
             super::snapshots::LOOK,
             super::snapshots::HASH,
             super::snapshots::ROOM,
+            super::copy_snapshot::APPEND,
+            super::copy_snapshot::FINISH,
+            super::copy_snapshot::REMOVE,
+            super::stop_servers::HALT,
+            super::stop_servers::RELEASE,
+            super::reset_cluster::RESET,
+            super::rejoin_server::REJOIN,
+            super::rejoin_server::SETTLE,
             super::delete_snapshots::DELETE,
             super::delete_snapshots::LEFT,
             super::stats::STAT,

@@ -129,7 +129,10 @@ impl SaveSnapshot {
         }
         let (free, database) = room(world, on, directory).await.map_err(failure::world)?;
         // Twice: a compressed snapshot lies beside the plain one for a while.
-        let wanted = database.saturating_mul(2).saturating_add(SPARE);
+        let wanted = database
+            .unwrap_or(0)
+            .saturating_mul(2)
+            .saturating_add(SPARE);
         if free < wanted {
             return Err(failure::fatal(
                 format!(

@@ -3,17 +3,12 @@
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
-use coxswain_k3s::config_yaml::Config;
-use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::preflight::HostFacts;
-use coxswain_k3s::settings::Settings;
 use coxswain_k3s::snapshot::{SnapshotFile, directories, parse_files};
 use coxswain_wire::{HostId, Timestamp};
 
-use super::failure;
-use super::inspect::inspect;
+use super::configured::Configured;
 use super::sections::value;
-use super::unit::UnitLook;
 use crate::world::{RemoteCommand, Result, Script, World, WorldError};
 
 /// `$1…` directories. Prints size, last change and path of each file.
@@ -43,7 +38,7 @@ while [ ! -d "$at" ]; do
     [ -n "$at" ] || at=/
 done
 echo "free=$(stat -f -c '%a %S' "$at")"
-echo "database=$(stat -c %s /var/lib/rancher/k3s/server/db/etcd/member/snap/db)"
+echo "database=$(stat -c %s /var/lib/rancher/k3s/server/db/etcd/member/snap/db 2>/dev/null)"
 "#,
 };
 
@@ -63,24 +58,10 @@ pub(crate) async fn place(
     world: &dyn World,
     host: HostId,
 ) -> std::result::Result<SnapshotPlace, StepFailure> {
-    let facts = inspect(world, host).await.map_err(failure::world)?;
-    let look = UnitLook::take(world, host, "k3s.service", None).await?;
-    let files = facts
-        .config_files
-        .iter()
-        .map(|file| (file.path.as_str(), file.text.as_str()));
-    let config = Config::merge(files).map_err(|e| {
-        failure::fatal(
-            e.to_string(),
-            "k3s would not start with this file: correct it.",
-        )
-    })?;
-    let words = look.words().unwrap_or_default();
-    let args = words.get(1..).unwrap_or_default();
-    let settings = Settings::effective(args, &config, &EnvFile::parse(""));
+    let told = Configured::take(world, host, "k3s.service").await?;
     Ok(SnapshotPlace {
-        directories: directories(&settings),
-        facts,
+        directories: directories(&told.settings),
+        facts: told.facts,
     })
 }
 
@@ -112,8 +93,12 @@ pub(crate) async fn sha256(world: &dyn World, host: HostId, path: &str) -> Resul
     })
 }
 
-/// Bytes that are free where snapshots lie, and bytes of the database.
-pub(crate) async fn room(world: &dyn World, host: HostId, directory: &str) -> Result<(u64, u64)> {
+/// Bytes that are free where snapshots lie, and bytes of the database, if there is one.
+pub(crate) async fn room(
+    world: &dyn World,
+    host: HostId,
+    directory: &str,
+) -> Result<(u64, Option<u64>)> {
     let command = RemoteCommand::script(ROOM).arg(directory).sudo();
     let answer = world.run(host, command).await?.ok(ROOM.name)?.text();
     let free = value(&answer, "free").and_then(|v| {
@@ -122,10 +107,11 @@ pub(crate) async fn room(world: &dyn World, host: HostId, directory: &str) -> Re
         blocks.checked_mul(size.trim().parse().ok()?)
     });
     let database = value(&answer, "database").and_then(|v| v.trim().parse().ok());
-    free.zip(database).ok_or_else(|| WorldError::Unexpected {
+    let free = free.ok_or_else(|| WorldError::Unexpected {
         what: ROOM.name.to_owned(),
-        detail: "the sizes cannot be read".to_owned(),
-    })
+        detail: "the free space cannot be read".to_owned(),
+    })?;
+    Ok((free, database))
 }
 
 /// When k3s made it.

@@ -13,6 +13,7 @@ mod load_balancer;
 mod nodes;
 mod remove_node;
 mod snapshot;
+mod snapshot_restore;
 mod step_list;
 mod uninstall;
 
@@ -94,6 +95,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(load_balancer::LoadBalancer),
         Arc::new(snapshot::TakeSnapshot),
         Arc::new(remove_node::RemoveNode),
+        Arc::new(snapshot_restore::SnapshotRestore),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
     ]

@@ -286,10 +286,6 @@ pub(super) fn snapshot(server: &Node) -> Step {
 }
 
 /// Restarts k3s on one node. Not interruptible: it would be left stopped.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the workflows that restart nodes")
-)]
 pub(super) fn restart(target: &Target, forecast: Option<String>) -> Step {
     let name = &target.node.name;
     let mut planned = step(

@@ -20,4 +20,5 @@
 mod day;
 mod join;
 mod power;
+mod snapshot;
 mod uninstall;

@@ -274,6 +274,50 @@ fn shell() -> Example {
     )
 }
 
+/// The data is wrong: back to a snapshot on the first server.
+fn restore() -> Example {
+    restoring(
+        &[
+            ("situation", lab::text("data_wrong")),
+            ("snapshot", lab::text("coxswain-9-0-node1-1795000300")),
+        ],
+        lab::lab_with_snapshots,
+    )
+}
+
+/// The quorum is lost: node2, which once joined node1, becomes the cluster, and node1 joins it.
+fn restore_elsewhere() -> Example {
+    restoring(
+        &[
+            ("situation", lab::text("quorum_lost")),
+            ("source", lab::text("file")),
+            ("file_server", FieldValue::Id(1)),
+            (
+                "file_path",
+                lab::text("/var/lib/rancher/k3s/server/db/snapshots/coxswain-5-0-node1-1795000100"),
+            ),
+            ("server", FieldValue::Id(2)),
+            ("lost", FieldValue::Ids(vec![3])),
+        ],
+        lab::lab_without_quorum,
+    )
+}
+
+fn restoring(more: &[(&str, FieldValue)], lab: fn() -> Lab) -> Example {
+    let mut inputs = lab::inputs(&[("cluster", FieldValue::Id(1))]);
+    inputs.extend(lab::inputs(more));
+    Example {
+        workflow: "snapshot_restore",
+        inputs,
+        inventory: Inventory {
+            snapshots: lab::taken(),
+            ..lab::running_inventory()
+        },
+        lab,
+        counted: false,
+    }
+}
+
 /// Killed wherever, nothing runs a second time on any host.
 fn counted(example: Example) -> Example {
     Example {
@@ -323,6 +367,8 @@ conforms! {
     uninstall_all: uninstall(&[]),
     uninstall_agent: uninstall(&[4]),
     load_balancer_changed: load_balancer(),
+    restore_wrong_data: restore(),
+    restore_lost_quorum: restore_elsewhere(),
     snapshot_save: snapshot("save", &[("server", FieldValue::Id(2))]),
     snapshot_list: snapshot("list", &[("checksums", FieldValue::Bool(true))]),
     snapshot_prune: snapshot("prune", &[("keep", lab::text("1"))]),
@@ -360,11 +406,46 @@ survives_death! {
     removal_of_a_lost_server_survives_death_at_each_point: remove_lost(),
     removal_of_the_last_but_one_survives_death_at_each_point: remove_last_but_one(),
     a_load_balancers_change_survives_death_at_each_point: load_balancer(),
+    restore_survives_death_at_each_point: restore(),
+    restore_of_a_lost_quorum_survives_death_at_each_point: restore_elsewhere(),
     saving_a_snapshot_survives_death_at_each_point: snapshot("save", &[]),
     pruning_snapshots_survives_death_at_each_point: snapshot("prune", &[("keep", lab::text("1"))]),
     import_survives_death_at_each_point: import(true),
     a_look_survives_death_at_each_point: command("snapshots", &[]),
     a_typed_command_survives_death_at_each_point: shell(),
+}
+
+/// As recorded (facts A 14): the things of the snapshot are back, later ones gone, all members there.
+#[tokio::test(start_paused = true)]
+async fn a_restored_cluster_is_that_of_the_snapshot() {
+    for (example, members) in [
+        (restore(), vec!["node1", "node2", "node3"]),
+        (restore_elsewhere(), vec!["node1", "node2"]),
+    ] {
+        let ((world, _), _) = completes(&example).await.unwrap();
+        let cluster = &world.clusters[0];
+        assert_eq!(cluster.members, members);
+        assert_eq!(cluster.objects, ["before-snapshot"]);
+        assert_eq!(cluster.nodes, ["node1", "node2", "node3", "node4"]);
+        let host = &world.hosts[members[1]];
+        let aside = |path: &&String| path.starts_with("/var/lib/rancher/k3s/server/db.coxswain-");
+        assert!(
+            members
+                .iter()
+                .any(|name| world.hosts[*name].files.keys().any(|p| aside(&p))),
+            "an old database is kept"
+        );
+        for name in &members {
+            let (_, enabled, state, _) = world.hosts[*name].k3s.as_ref().unwrap();
+            assert_eq!((*enabled, state.as_str()), (true, "active"), "{name}");
+        }
+        assert!(
+            !host
+                .files
+                .keys()
+                .any(|path| path.starts_with("/run/systemd/"))
+        );
+    }
 }
 
 /// The checks above see what they are for.

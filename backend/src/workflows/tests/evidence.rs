@@ -484,3 +484,91 @@ async fn what_a_drain_loses_is_named() {
     );
     assert_eq!(failing(&found), [""; 0]);
 }
+
+fn restoring(situation: &str, snapshot: &str, lost: &[i64]) -> Inputs {
+    inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("situation", text(situation)),
+        ("snapshot", text(snapshot)),
+        ("lost", FieldValue::Ids(lost.to_vec())),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_is_refused_when_it_is_not_called_for_or_cannot_work() {
+    const NEWEST: &str = "coxswain-9-0-node1-1795000300";
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    let found = |lab: Lab, given: Inputs| {
+        let inventory = inventory.clone();
+        async move {
+            let before = lab.picture();
+            let facts = facts(&lab, "snapshot_restore", &given, &inventory).await;
+            assert_eq!(lab.picture(), before, "looking changes nothing");
+            (failing(&facts), facts)
+        }
+    };
+    let (none, facts) = found(
+        lab::lab_with_snapshots(),
+        restoring("data_wrong", NEWEST, &[]),
+    )
+    .await;
+    assert_eq!(none, [""; 0]);
+    let lost = facts.iter().find(|f| f.name == "Will be lost").unwrap();
+    assert!(lost.value.contains("2026-11-18T"), "{}", lost.value);
+
+    let (quorum, facts) = found(
+        lab::lab_with_snapshots(),
+        restoring("quorum_lost", NEWEST, &[]),
+    )
+    .await;
+    assert_eq!(quorum, ["prod: Quorum"]);
+    let advice = facts
+        .iter()
+        .find_map(|f| f.advice.clone().filter(|_| f.name == "Quorum"));
+    assert!(advice.unwrap().contains("replace_node"));
+
+    let (alive, _) = found(
+        lab::lab_with_snapshots(),
+        restoring("data_wrong", NEWEST, &[3]),
+    )
+    .await;
+    assert_eq!(alive, ["node3: Lost"]);
+
+    let (silent, _) = found(
+        lab::lab_without_quorum(),
+        restoring("quorum_lost", NEWEST, &[]),
+    )
+    .await;
+    assert_eq!(silent, ["node3: Connection"]);
+
+    let changed = lab::lab_with_snapshots();
+    changed.world.change(HostId(1), |host| {
+        let path = &lab::taken()[0].path;
+        host.files
+            .insert(path.clone(), "node node1 1 server\n".to_owned());
+    });
+    let (changed, _) = found(changed, restoring("data_wrong", NEWEST, &[])).await;
+    assert_eq!(changed, ["node1: Snapshot"]);
+
+    let rotated = lab::lab_with_snapshots();
+    rotated.world.change(HostId(1), |host| {
+        let path = "/var/lib/rancher/k3s/server/token".to_owned();
+        host.files
+            .insert(path, format!("K10{}::server:new\n", "a".repeat(64)));
+    });
+    let (rotated, _) = found(rotated, restoring("data_wrong", NEWEST, &[])).await;
+    assert_eq!(rotated, ["node1: Server token"]);
+
+    let flagged = lab::lab_with_snapshots();
+    flagged.world.change(HostId(1), |host| {
+        let flag = "/var/lib/rancher/k3s/server/db/reset-flag".to_owned();
+        host.files.insert(flag, String::new());
+        host.free_kib = 1000;
+    });
+    let (flagged, facts) = found(flagged, restoring("data_wrong", NEWEST, &[])).await;
+    assert_eq!(flagged, ["node1: Room"]);
+    assert!(facts.iter().any(|f| f.name == "Earlier reset"));
+}

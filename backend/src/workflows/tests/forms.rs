@@ -268,6 +268,77 @@ fn looks_take_no_lock_and_wait_at_no_gate() {
 }
 
 #[test]
+fn snapshots_are_checked() {
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    let of = |workflow: &str, more: &[(&str, FieldValue)]| {
+        let mut given = inputs(&[("cluster", FieldValue::Id(1))]);
+        given.extend(inputs(more));
+        refused(workflow, &given, &inventory)
+    };
+    let snapshot = |action: &str, field: &str, value: FieldValue| {
+        of("snapshot", &[("action", text(action)), (field, value)])
+    };
+    assert_eq!(snapshot("save", "server", FieldValue::Id(4)), ["server"]);
+    assert_eq!(snapshot("save", "keep", text("1")), ["keep"]);
+    for keep in ["0", "-1", "x", "3", "99"] {
+        assert_eq!(snapshot("prune", "keep", text(keep)), ["keep"], "{keep}");
+    }
+    assert_eq!(snapshot("delete", "names", list(&["other"])), ["names"]);
+    let all: Vec<String> = lab::taken().iter().map(|s| s.name().to_owned()).collect();
+    assert_eq!(
+        snapshot("delete", "names", FieldValue::List(all)),
+        ["names"]
+    );
+
+    let restore = |situation: &str, field: &str, value: FieldValue| {
+        let more = [
+            ("situation", text(situation)),
+            ("snapshot", text("coxswain-9-0-node1-1795000300")),
+            (field, value),
+        ];
+        of("snapshot_restore", &more)
+    };
+    assert_eq!(
+        restore("one_lost", "server", FieldValue::Id(1)),
+        ["situation"]
+    );
+    assert_eq!(
+        restore("data_wrong", "snapshot", text("coxswain-1-1-x-1")),
+        ["snapshot"]
+    );
+    assert_eq!(
+        restore("data_wrong", "server", FieldValue::Id(4)),
+        ["server"]
+    );
+    assert_eq!(
+        restore("quorum_lost", "lost", FieldValue::Ids(vec![5])),
+        ["lost"]
+    );
+    // The snapshot lies on it, and it would be the one that is restored.
+    assert_eq!(
+        restore("quorum_lost", "lost", FieldValue::Ids(vec![1])),
+        ["lost", "server"]
+    );
+    let file = |path: &str, server: i64| {
+        of(
+            "snapshot_restore",
+            &[
+                ("situation", text("data_wrong")),
+                ("source", text("file")),
+                ("file_server", FieldValue::Id(server)),
+                ("file_path", text(path)),
+            ],
+        )
+    };
+    assert_eq!(file("snapshots/x", 1), ["file_path"]);
+    assert_eq!(file("/a/../b", 1), ["file_path"]);
+    assert_eq!(file("/a/b", 4), ["file_server"]);
+}
+
+#[test]
 fn forms_are_consistent() {
     for workflow in all() {
         let info = workflow.info();

@@ -21,8 +21,8 @@ use crate::world::{Secret, World};
 
 /// The cluster of all tests.
 pub(super) const CLUSTER: ClusterId = ClusterId(1);
-/// What an older snapshot holds.
-const OLD_SNAPSHOT: &str = "etcd";
+/// What an older snapshot holds: the running lab before anybody made anything but this.
+const OLD_SNAPSHOT: &str = "node node1 1 server\nnode node2 2 server\nnode node3 3 server\nnode node4 4 agent\nobject before-snapshot\n";
 /// The load balancer.
 pub(super) const LB: HostId = HostId(9);
 
@@ -362,7 +362,7 @@ pub(super) fn taken() -> Vec<Snapshot> {
             host: HostId(host),
             server: format!("node{host}"),
             path: format!("/var/lib/rancher/k3s/server/db/snapshots/{name}"),
-            size: 4,
+            size: OLD_SNAPSHOT.len() as u64,
             sha256: sha256(OLD_SNAPSHOT),
             taken_at: Timestamp(at * 1000),
             version: Some("v1.33.5+k3s1".to_owned()),
@@ -393,6 +393,18 @@ pub(super) fn lab_with_snapshots() -> Lab {
                 .insert(snapshot.path.clone(), OLD_SNAPSHOT.to_owned());
         });
     }
+    for name in ["before-snapshot", "after-snapshot"] {
+        lab.world.make(name);
+    }
+    lab
+}
+
+/// The same without its quorum: node3 is gone, and k3s on node1 finds no other member.
+pub(super) fn lab_without_quorum() -> Lab {
+    let lab = lab_with_snapshots();
+    lab.world.stop_k3s(HostId(1));
+    lab.world.power_off(HostId(3));
+    lab.world.lose_quorum(HostId(2));
     lab
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Cluster {
     pub(super) sans: BTreeSet<String>,
     /// Names whose node password is kept.
     pub(super) passwords: BTreeSet<String>,
+    /// Names of things that people have made.
+    pub(super) objects: BTreeSet<String>,
     /// Pods by number, rising.
     pub(super) pods: BTreeMap<u64, Pod>,
 }
@@ -185,6 +187,10 @@ impl State {
                 Fate::Starts { up_at } => Some((up_at, Next::K3sIsUp(host.id))),
                 Fate::Up { .. } | Fate::Fails { .. } | Fate::Stopped => None,
             });
+        let starts = starts.filter(|(_, next)| match next {
+            Next::K3sIsUp(host) => self.can_come_up(*host),
+            Next::JobEnds(..) => true,
+        });
         jobs.chain(starts)
             .filter(|(at, _)| *at <= now)
             .min_by_key(|(at, _)| *at)

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::State;
 use super::host::below;
 use super::k3s::{Fate, K3s, VERSION, sha256};
+use super::restore;
 use crate::world::{JobId, JobSpec, Script, Secret};
 
 /// Everything that k3s-uninstall.sh and the removal after it delete.
@@ -40,6 +41,8 @@ impl State {
             "stop-k3s" => self.stop_unit(host, &spec),
             "start-k3s" => self.start_unit(host, &spec, at),
             "restart-k3s" => self.restart(host, &spec, at),
+            "cluster-reset" => self.cluster_reset(host, &spec, at),
+            "rejoin-k3s" => self.rejoin(host, &spec, at),
             "delete-snapshots" => self.delete_snapshots(host, &spec),
             _ => Ok(()),
         };
@@ -243,7 +246,12 @@ impl State {
             host.name,
             1_795_326_133 + second
         );
-        host.files.insert(path, "etcd".to_owned());
+        let number = host.k3s.as_ref().map(|k3s| k3s.cluster);
+        let content = number
+            .and_then(|number| self.clusters.get(&number))
+            .map(restore::content)
+            .ok_or("no cluster")?;
+        host.files.insert(path, content);
         Ok(())
     }
 

@@ -147,6 +147,22 @@ impl FakeHost {
         })
     }
 
+    /// systemd is told to start k3s with each boot, or not to.
+    pub(super) fn enable_k3s(&mut self, enabled: bool) {
+        if let Some(k3s) = &mut self.k3s {
+            k3s.enabled = enabled;
+        }
+    }
+
+    /// k3s has lost its quorum: it ends, and systemd starts it again and again (facts A, a node dies).
+    pub(super) fn lose_quorum(&mut self) {
+        if let Some(k3s) = &mut self.k3s {
+            k3s.fate = Fate::Starts {
+                up_at: Instant::now(),
+            };
+        }
+    }
+
     /// k3s is stopped.
     pub(super) fn stop_k3s(&mut self) {
         if let Some(k3s) = &mut self.k3s {

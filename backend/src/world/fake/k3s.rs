@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use coxswain_k3s::env_file::EnvFile;
+use coxswain_k3s::unit_file::{UnitEnvironment, UnitFile};
 use coxswain_wire::HostId;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
@@ -33,6 +35,30 @@ pub(super) struct K3s {
     pub(super) fate: Fate,
 }
 
+/// What a start is told: the unit's words, or those of a drop-in for one start.
+struct Told {
+    words: Vec<String>,
+    token: Option<String>,
+    agent: bool,
+}
+
+impl Told {
+    fn flag<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        flags(&self.words, name).next()
+    }
+}
+
+/// Values of a flag.
+fn flags<'a>(words: &'a [String], name: &'a str) -> impl Iterator<Item = &'a str> {
+    words
+        .windows(2)
+        .filter(move |pair| pair[0] == name)
+        .map(|pair| pair[1].as_str())
+}
+
+/// Sorted behind the unit, so that it counts.
+const DROP_INS: &str = "/run/systemd/system/k3s.service.d/";
+
 /// How it goes with k3s.
 pub(super) enum Fate {
     /// On its way.
@@ -52,10 +78,7 @@ impl K3s {
 
     /// Value of a flag.
     pub(super) fn flags<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.words
-            .windows(2)
-            .filter(move |pair| pair[0] == name)
-            .map(|pair| pair[1].as_str())
+        flags(&self.words, name)
     }
 
     /// What `systemctl is-active` says.
@@ -90,8 +113,12 @@ impl State {
         let Some(k3s) = self.hosts.get(&id).and_then(|h| h.k3s.as_ref()) else {
             return;
         };
-        let outcome = match k3s.flags("--server").next() {
-            Some(url) if !has_data => self.may_join(id, k3s, url).map(Some),
+        let told = self.told(id, k3s);
+        let outcome = match told.flag("--server") {
+            Some(url) if !has_data => self.may_join(id, &told, url).map(Some),
+            Some(_) | None if has_data && !told.agent && !self.is_member(id, k3s.cluster) => {
+                Err("etcd: request sent was ignored due to cluster ID mismatch".to_owned())
+            }
             Some(_) | None => Ok(None),
         };
         let first = matches!(outcome, Ok(None));
@@ -109,7 +136,66 @@ impl State {
         }
     }
 
-    fn may_join(&self, id: HostId, k3s: &K3s, url: &str) -> Result<u64, String> {
+    /// What k3s is told at its start on a host.
+    fn told(&self, id: HostId, k3s: &K3s) -> Told {
+        let files = &self.hosts[&id].files;
+        let drop_in = files
+            .iter()
+            .find(|(path, _)| path.starts_with(DROP_INS) && !k3s.agent());
+        let (mut words, mut token) = (k3s.words.clone(), k3s.token.clone());
+        if let Some(command) =
+            drop_in.and_then(|(_, text)| UnitFile::parse(text).ok()?.command().ok())
+        {
+            words = std::iter::once(command.subcommand)
+                .chain(command.args)
+                .collect();
+        }
+        for path in drop_in.map_or_else(Vec::new, |(_, text)| {
+            UnitEnvironment::parse(text, &k3s.unit).files
+        }) {
+            let file = files.get(&path).map(String::as_str).unwrap_or_default();
+            token = EnvFile::parse(file)
+                .get("K3S_TOKEN")
+                .map(str::to_owned)
+                .or(token);
+        }
+        Told {
+            words,
+            token,
+            agent: k3s.agent(),
+        }
+    }
+
+    /// Its etcd knows a host. One that has not begun knows everybody.
+    pub(super) fn is_member(&self, id: HostId, cluster: u64) -> bool {
+        self.clusters
+            .get(&cluster)
+            .is_none_or(|c| c.members.is_empty() || c.members.iter().any(|m| m.host == id))
+    }
+
+    /// A member comes up only together with others: k3s waits for its etcd.
+    pub(super) fn can_come_up(&self, id: HostId) -> bool {
+        let Some(host) = self.hosts.get(&id) else {
+            return false;
+        };
+        let Some(k3s) = host.k3s.as_ref().filter(|k3s| !k3s.agent()) else {
+            return true;
+        };
+        let Some(cluster) = self
+            .clusters
+            .get(&k3s.cluster)
+            .filter(|_| host.has_database())
+        else {
+            return true;
+        };
+        let there = cluster.members.iter().filter(|m| {
+            let k3s = self.hosts.get(&m.host).and_then(|h| h.k3s.as_ref());
+            k3s.is_some_and(|k3s| matches!(k3s.fate, Fate::Up { .. } | Fate::Starts { .. }))
+        });
+        cluster.members.is_empty() || there.count() > cluster.members.len() / 2
+    }
+
+    fn may_join(&self, id: HostId, told: &Told, url: &str) -> Result<u64, String> {
         let address = url.trim_start_matches("https://").trim_end_matches(":6443");
         let Some(server) = net::behind(self, address) else {
             return Err(format!(
@@ -118,7 +204,10 @@ impl State {
         };
         let number = self.api_on(server).ok_or("no API")?;
         let cluster = &self.clusters[&number];
-        let token = k3s.token.as_deref().unwrap_or_default();
+        let token = told
+            .token
+            .as_deref()
+            .ok_or("K3S_TOKEN is required to join a cluster")?;
         let (hash, password) = token
             .strip_prefix("K10")
             .and_then(|t| t.split_once("::server:"))
@@ -139,17 +228,17 @@ impl State {
             .get(&server)
             .and_then(|h| h.k3s.as_ref())
             .ok_or("no k3s")?;
-        let backend = |k3s: &K3s| {
-            k3s.flags("--flannel-backend")
+        let backend = |words: &[String]| {
+            flags(words, "--flannel-backend")
                 .next()
                 .unwrap_or("vxlan")
                 .to_owned()
         };
-        if !k3s.agent() && backend(k3s) != backend(other) {
+        if !told.agent && backend(&told.words) != backend(&other.words) {
             return Err("preparing server: unable to join cluster due to critical configuration value mismatch".to_owned());
         }
         let host = self.hosts.get(&id).ok_or("no host")?;
-        let name = k3s.flags("--node-name").next().unwrap_or(&host.name);
+        let name = told.flag("--node-name").unwrap_or(&host.name);
         let same = host.files.contains_key("/etc/rancher/node/password");
         if cluster.passwords.contains(name) && !same {
             return Err(format!(
@@ -241,6 +330,9 @@ impl State {
             ]);
         }
         host.files.extend(files);
+        // A normal start ends a reset.
+        host.files
+            .remove("/var/lib/rancher/k3s/server/db/reset-flag");
     }
 }
 

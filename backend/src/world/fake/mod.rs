@@ -13,6 +13,7 @@ mod kube;
 mod net;
 mod picture;
 mod probe;
+mod restore;
 mod scripts;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,6 +97,14 @@ impl FakeWorld {
         self.change(host, FakeHost::stop_k3s);
     }
 
+    /// k3s on a host has lost its quorum: it ends, and systemd starts it again and again.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn lose_quorum(&self, host: HostId) {
+        self.change(host, FakeHost::lose_quorum);
+    }
+
     /// Pulls a host's plug.
     ///
     /// # Panics
@@ -171,6 +180,19 @@ impl FakeWorld {
                 servers,
             })
         });
+    }
+
+    /// Somebody makes a thing in the cluster.
+    ///
+    /// # Panics
+    /// If there is no cluster.
+    pub fn make(&self, name: &str) {
+        let mut state = self.now();
+        let cluster = state.clusters.values_mut().next();
+        cluster
+            .expect("the test has a cluster")
+            .objects
+            .insert(name.to_owned());
     }
 
     /// What every host and cluster looks like.

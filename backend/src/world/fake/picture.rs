@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::State;
+use super::k3s::Fate;
 
 /// Paths that do not count: job leftovers, and snapshots, which are kept on purpose.
 const SWEPT: [&str; 3] = [
@@ -39,6 +40,8 @@ pub struct ClusterPicture {
     pub nodes: Vec<String>,
     /// Names of the hosts that are etcd members.
     pub members: Vec<String>,
+    /// Names of things that people have made.
+    pub objects: Vec<String>,
     /// Nodes that take no new pods.
     pub cordoned: Vec<String>,
 }
@@ -54,10 +57,13 @@ pub(super) fn take(state: &State) -> WorldPicture {
                 .map(|(path, text)| (path.clone(), text.clone()))
                 .collect(),
             k3s: host.k3s.as_ref().map(|k3s| {
+                // On its way, with nothing to wait for, is as good as there.
+                let comes = matches!(k3s.fate, Fate::Starts { .. }) && state.can_come_up(host.id);
+                let runs = if comes { "active" } else { k3s.state() };
                 (
                     k3s.unit.clone(),
                     k3s.enabled,
-                    k3s.state().to_owned(),
+                    runs.to_owned(),
                     k3s.words.clone(),
                 )
             }),
@@ -88,6 +94,7 @@ pub(super) fn take(state: &State) -> WorldPicture {
                     .map(|(name, _)| name.clone())
                     .collect(),
                 members,
+                objects: cluster.objects.iter().cloned().collect(),
             }
         });
     WorldPicture {

@@ -1,6 +1,7 @@
 //! Short scripts in memory, by name.
 
 use coxswain_wire::HostId;
+use tokio::time::Instant;
 
 use super::k3s::{VERSION, sha256};
 use super::{FakeHost, State, net, probe};
@@ -39,6 +40,57 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             let files = &state.host(id)?.files;
             let left = args.iter().filter(|path| files.contains_key(**path));
             said(left.map(|path| format!("{path}\n")).collect::<String>())
+        }
+        "halt-unit" => {
+            let host = state.host(id)?;
+            if arg(1) == "disable" {
+                host.enable_k3s(false);
+            }
+            host.stop_k3s();
+            said("")
+        }
+        "release-unit" => {
+            if arg(1) == "enable" {
+                state.host(id)?.enable_k3s(true);
+            }
+            if arg(2) == "start" {
+                let has_data = state.host(id)?.has_database();
+                state.start(id, Instant::now(), has_data);
+            }
+            said("")
+        }
+        "settle-k3s" => {
+            let host = state.host(id)?;
+            for path in args.iter().skip(1) {
+                host.files.remove(*path);
+            }
+            host.enable_k3s(true);
+            said("")
+        }
+        "append-to-copy" => {
+            let from: usize = arg(1).parse().unwrap_or_default();
+            let more = String::from_utf8_lossy(command.stdin.as_deref().unwrap_or_default());
+            let file = state.host(id)?.files.entry(arg(0).to_owned()).or_default();
+            if file.len() < from {
+                return Ok(failed(1, "shorter than what was sent"));
+            }
+            file.truncate(from);
+            file.push_str(&more);
+            said("")
+        }
+        "finish-copy" => {
+            let host = state.host(id)?;
+            if let Some(file) = host.files.remove(arg(0)) {
+                host.files.insert(arg(1).to_owned(), file);
+            }
+            said("")
+        }
+        "remove-copy" => {
+            let host = state.host(id)?;
+            for path in &args {
+                host.files.remove(*path);
+            }
+            said("")
         }
         "hash-snapshot" => match state.host(id)?.files.get(arg(0)) {
             Some(text) => said(format!("{}  -\n", sha256(text))),

@@ -3,6 +3,7 @@
 mod actions;
 mod kubeconfig;
 mod looks;
+mod recovery;
 mod snapshots;
 mod tables;
 mod topology;
@@ -72,6 +73,7 @@ fn body(app: App, id: ClusterId, seen: Seen) -> AnyView {
     let hosts = Signal::derive(move || hosts.value().unwrap_or_default());
     view! {
         <Head id seen/>
+        <recovery::Guide id seen hosts/>
         <div class="health-strip">
             <Availability
                 name="Control plane"

@@ -43,8 +43,12 @@ pub(super) fn Snapshots(id: ClusterId) -> impl IntoView {
             }
             .into_any();
         }
-        let may_download = untrack(|| app.may(Permission::Administer));
-        let rows = all.into_iter().map(|s| row(s, may_download)).collect();
+        let may = |permission| untrack(|| app.may(permission));
+        let (download, operate) = (may(Permission::Administer), may(Permission::Operate));
+        let rows = all
+            .into_iter()
+            .map(|s| row(s, download, operate))
+            .collect();
         table(&["Snapshot", "Taken", "Size", "SHA-256", ""], rows)
     });
     view! {
@@ -53,7 +57,7 @@ pub(super) fn Snapshots(id: ClusterId) -> impl IntoView {
     .into_any()
 }
 
-fn row(snapshot: Snapshot, may_download: bool) -> AnyView {
+fn row(snapshot: Snapshot, may_download: bool, may_operate: bool) -> AnyView {
     let name = snapshot.name().to_owned();
     let short: String = snapshot.sha256.chars().take(12).collect();
     let download = may_download.then(|| {
@@ -72,6 +76,16 @@ fn row(snapshot: Snapshot, may_download: bool) -> AnyView {
         }
         .into_any()
     });
+    let restore = may_operate.then(|| {
+        let href = super::recovery::restore(snapshot.cluster, "data_wrong", Some(&snapshot));
+        view! {
+            <a class="btn btn-ghost" href=href data-testid="snapshot-restore">
+                <Glyph icon=Icon::Undo/>
+                "Restore"
+            </a>
+        }
+        .into_any()
+    });
     let testid = name.clone();
     view! {
         <tr data-snapshot=testid>
@@ -84,7 +98,7 @@ fn row(snapshot: Snapshot, may_download: bool) -> AnyView {
             <td><Ago at=Signal::stored(snapshot.taken_at)/></td>
             <td>{format::bytes(snapshot.size)}</td>
             <td class="mono" title=snapshot.sha256>{short}</td>
-            <td>{download}</td>
+            <td>{download}{restore}</td>
         </tr>
     }
     .into_any()

@@ -1,0 +1,92 @@
+//! What k3s on a host is told: command line, configuration files and environment of its unit.
+
+use coxswain_engine::step::StepFailure;
+use coxswain_k3s::config_yaml::Config;
+use coxswain_k3s::env_file::{EnvFile, render};
+use coxswain_k3s::preflight::HostFacts;
+use coxswain_k3s::settings::Settings;
+use coxswain_k3s::unit_file::UnitEnvironment;
+use coxswain_wire::HostId;
+
+use super::failure;
+use super::inspect::inspect;
+use super::unit::UnitLook;
+use crate::world::World;
+
+/// Longest environment file that is read.
+const ENV_FILE_MAX: usize = 64 * 1024;
+
+/// A host's k3s as it is configured. May hold secrets.
+pub(crate) struct Configured {
+    /// The unit.
+    pub(crate) look: UnitLook,
+    /// The words after the subcommand; none if the unit does not start k3s.
+    pub(crate) args: Vec<String>,
+    /// The environment that systemd gives it, a later variable of the same name wins.
+    pub(crate) environment: EnvFile,
+    /// The settings in force.
+    pub(crate) settings: Settings,
+    /// What else was seen of the host.
+    pub(crate) facts: HostFacts,
+}
+
+impl Configured {
+    /// Looks.
+    ///
+    /// # Errors
+    /// The host cannot be asked, or a configuration file is none.
+    pub(crate) async fn take(
+        world: &dyn World,
+        host: HostId,
+        unit: &str,
+    ) -> Result<Self, StepFailure> {
+        let facts = inspect(world, host).await.map_err(failure::world)?;
+        let look = UnitLook::take(world, host, unit, None).await?;
+        let files = facts
+            .config_files
+            .iter()
+            .map(|file| (file.path.as_str(), file.text.as_str()));
+        let config = Config::merge(files).map_err(|e| {
+            failure::fatal(
+                e.to_string(),
+                "k3s does not start with this file: correct it.",
+            )
+        })?;
+        let environment = environment(world, host, &look, unit).await?;
+        let words = look.words().unwrap_or_default();
+        let args = words.get(1..).unwrap_or_default().to_vec();
+        Ok(Self {
+            settings: Settings::effective(&args, &config, &environment),
+            look,
+            args,
+            environment,
+            facts,
+        })
+    }
+}
+
+async fn environment(
+    world: &dyn World,
+    host: HostId,
+    look: &UnitLook,
+    unit: &str,
+) -> Result<EnvFile, StepFailure> {
+    let told = UnitEnvironment::parse(&look.files, unit);
+    let pairs = told
+        .values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    // What systemd would not take either is left out as a whole: files come after it anyhow.
+    let mut text = render(pairs).unwrap_or_default();
+    for path in &told.files {
+        let file = world
+            .read_file(host, path, ENV_FILE_MAX)
+            .await
+            .map_err(failure::world)?;
+        if let Some(bytes) = file {
+            text.push('\n');
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+    Ok(EnvFile::parse(&text))
+}

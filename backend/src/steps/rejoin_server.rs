@@ -1,0 +1,281 @@
+//! Step kind `rejoin_server`: a server whose database is of the time before a restore joins the restored cluster.
+//! The old database is moved aside, never deleted. Cannot be undone.
+//!
+//! Whatever the unit says about where to join (nothing, on the first server; a server that may be gone, on
+//! others): for this one start a drop-in under `/run` names the restored server. With a database on its disk k3s
+//! ignores `--server`, so the drop-in goes when the server is healthy, and only then k3s comes back with each boot.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::env_file::render;
+use coxswain_k3s::install::K3S_TOKEN;
+use coxswain_k3s::restore::rejoin_args;
+use coxswain_k3s::token::SERVER_TOKEN_FILE;
+use coxswain_k3s::unit_file::UnitFile;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::configured::Configured;
+use super::jobs::{Job, host};
+use super::kube::{API_PORT, ApiHost};
+use super::restart::{self, NodeRole, Target};
+use super::unit::UnitLook;
+use super::{Services, check, failure, memo};
+use crate::world::{JobSpec, JobStatus, RemoteCommand, Script, Secret};
+
+/// Stored name.
+pub const KIND: &str = "rejoin_server";
+/// Recommended deadline, seconds.
+pub const DEADLINE_S: u32 = 600;
+
+const UNIT: &str = "k3s.service";
+const RUNTIME: Duration = Duration::from_secs(240);
+/// For this one start; sorted behind every other.
+const DROP_IN: &str = "/run/systemd/system/k3s.service.d/zz-coxswain-rejoin.conf";
+const ENV_FILE: &str = "/run/coxswain/rejoin.env";
+const TOKEN_FILE_MAX: usize = 4096;
+
+/// `$1` the unit, `$2` the file for the journal's cursor, `$3` where the old database goes, `$4` the drop-in, `$5`
+/// its environment file; the content of both in the environment. A database that is there although the old one
+/// was moved already is of an earlier attempt to join: it may be a member by now, so it stays.
+pub(crate) const REJOIN: Script = Script {
+    name: "rejoin-k3s",
+    text: r#"unit=$1 mark=$2 aside=$3 dropin=$4 file=$5
+db=/var/lib/rancher/k3s/server/db
+echo "coxswain: stopping $unit"
+systemctl stop "$unit" || exit 1
+if [ -d "$db" ] && [ ! -e "$aside" ]; then
+    echo "coxswain: moving $db to $aside"
+    mv "$db" "$aside" || exit 1
+fi
+if [ -d "$aside/snapshots" ] && [ ! -e "$db/snapshots" ]; then
+    (umask 077 && mkdir -p "$db") || exit 1
+    mv "$aside/snapshots" "$db/snapshots" || exit 1
+fi
+sync
+mkdir -p "${dropin%/*}" || exit 1
+(umask 077 && mkdir -p "${file%/*}" "${mark%/*}") || exit 1
+(umask 077 && printf '%s' "$COXSWAIN_ENVIRONMENT" >"$file") || exit 1
+(umask 077 && printf '%s' "$COXSWAIN_DROP_IN" >"$dropin") || exit 1
+systemctl daemon-reload || exit 1
+journalctl --sync >/dev/null 2>&1
+(umask 077 && journalctl -q --no-pager -o cat -n 1 --show-cursor | sed -n 's/^-- cursor: //p' >"$mark")
+systemctl reset-failed "$unit" 2>/dev/null
+echo "coxswain: starting $unit"
+systemctl start --no-block "$unit"
+"#,
+};
+
+/// `$1` the unit, `$2…` files that were for one start only.
+pub(crate) const SETTLE: Script = Script {
+    name: "settle-k3s",
+    text: r#"unit=$1
+shift
+rm -f -- "$@" || exit 1
+rmdir "${1%/*}" 2>/dev/null
+systemctl enable "$unit" && systemctl daemon-reload
+"#,
+};
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The server.
+    pub node: ApiHost,
+    /// The restored server.
+    pub via: ApiHost,
+}
+
+impl Params {
+    fn target(&self) -> Target {
+        Target {
+            node: self.node.clone(),
+            role: NodeRole::Server,
+            servers: vec![self.via.clone()],
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Memo {
+    /// InvocationID of k3s before.
+    invocation: String,
+}
+
+/// The step kind.
+pub struct RejoinServer(pub Services);
+
+impl RejoinServer {
+    /// The server's health, seen from itself and from the restored one; `Err` inside: not yet, in words.
+    async fn healthy(&self, context: &StepContext) -> Result<Result<String, String>, StepFailure> {
+        let params: Params = context.params()?;
+        let before = memo::<Memo>(context)?.invocation;
+        let target = params.target();
+        let seen = restart::restarted(&*self.0.world, context, &target, &before).await?;
+        Ok(seen.map(|healthy| healthy.words))
+    }
+
+    /// The drop-in and its environment file are gone, and k3s comes back with each boot.
+    async fn is_settled(&self, node: &ApiHost) -> Result<bool, StepFailure> {
+        let world = &*self.0.world;
+        let drop_in = world
+            .read_file(node.host, DROP_IN, 256 * 1024)
+            .await
+            .map_err(failure::world)?;
+        let look = UnitLook::take(world, node.host, UNIT, None).await?;
+        Ok(drop_in.is_none() && look.enabled)
+    }
+
+    async fn job(&self, context: &StepContext, params: &Params) -> Result<JobSpec, StepFailure> {
+        let world = &*self.0.world;
+        let told = Configured::take(world, params.node.host, UNIT).await?;
+        let token = world
+            .read_file(params.via.host, SERVER_TOKEN_FILE, TOKEN_FILE_MAX)
+            .await
+            .map_err(failure::world)?
+            .ok_or_else(|| {
+                StepFailure::fatal(format!(
+                    "there is no {SERVER_TOKEN_FILE} on {}",
+                    params.via.name
+                ))
+            })?;
+        let token = String::from_utf8_lossy(&token).trim().to_owned();
+        let environment =
+            render([(K3S_TOKEN, token.as_str())]).map_err(|e| StepFailure::fatal(e.to_string()))?;
+        Ok(JobSpec::new(REJOIN, RUNTIME)
+            .arg(UNIT)
+            .arg(restart::mark(context))
+            .arg(aside(context))
+            .arg(DROP_IN)
+            .arg(ENV_FILE)
+            .secret_env("COXSWAIN_ENVIRONMENT", Secret::new(environment))
+            .secret_env(
+                "COXSWAIN_DROP_IN",
+                Secret::new(drop_in(&told, &params.via)?),
+            ))
+    }
+}
+
+/// Where the old database goes.
+fn aside(context: &StepContext) -> String {
+    format!("/var/lib/rancher/k3s/server/db.coxswain-{}", context.run)
+}
+
+/// The drop-in: the unit's own command, joining the restored server.
+fn drop_in(told: &Configured, via: &ApiHost) -> Result<String, StepFailure> {
+    let wrong = |e: coxswain_k3s::unit_file::UnitError| {
+        failure::fatal(
+            e.to_string(),
+            "Correct the unit file of k3s on this host, then retry.",
+        )
+    };
+    let address = if via.address.contains(':') {
+        format!("[{}]", via.address)
+    } else {
+        via.address.clone()
+    };
+    let args = rejoin_args(&told.args, &format!("https://{address}:{API_PORT}"));
+    let unit = UnitFile::parse(&told.look.files).map_err(wrong)?;
+    let program = unit.command().map_err(wrong)?.program;
+    let plain =
+        format!("[Service]\nEnvironmentFile={ENV_FILE}\nExecStart=\nExecStart={program} server\n");
+    let whole = UnitFile::parse(&plain)
+        .and_then(|unit| unit.with_args(&args))
+        .map_err(wrong)?;
+    Ok(whole.text().to_owned())
+}
+
+#[async_trait]
+impl StepKind for RejoinServer {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        if context.memo.is_null() {
+            return Ok(Probe::NotDone {
+                why: format!("{} has not joined the restored cluster", params.node.name),
+            });
+        }
+        let observed = match self.healthy(context).await? {
+            Ok(observed) => observed,
+            Err(why) => return Ok(Probe::NotDone { why }),
+        };
+        Ok(if self.is_settled(&params.node).await? {
+            Probe::Done {
+                observed,
+                outputs: BTreeMap::new(),
+            }
+        } else {
+            Probe::NotDone {
+                why: format!(
+                    "{UNIT} on {} does not come back with a boot yet",
+                    params.node.name
+                ),
+            }
+        })
+    }
+
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        let params: Params = context.params()?;
+        let invocation = restart::invocation(&*self.0.world, &params.target()).await?;
+        serde_json::to_value(Memo { invocation }).map_err(|e| StepFailure::fatal(e.to_string()))
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let world = &*self.0.world;
+        // A crash may have come between the start and the rest.
+        if self.healthy(context).await?.is_err() {
+            let spec = self.job(context, &params).await?;
+            Job::of(world, context)?
+                .run(&spec, context.output.as_ref())
+                .await?;
+            // Bounded by the step's deadline.
+            while self.healthy(context).await?.is_err() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+        let settle = RemoteCommand::script(SETTLE)
+            .arg(UNIT)
+            .arg(DROP_IN)
+            .arg(ENV_FILE)
+            .sudo();
+        world
+            .run(host(context)?, settle)
+            .await
+            .and_then(|o| o.ok(SETTLE.name))
+            .map_err(failure::world)?;
+        Ok(())
+    }
+
+    /// A k3s that the job has started is waited for: started a second time it would join later.
+    async fn reattach(&self, context: &StepContext) -> Result<Attached, StepFailure> {
+        let job = Job::of(&*self.0.world, context)?;
+        let attached = job.reattach(context).await?;
+        if context.applied && job.status().await? == (JobStatus::Exited { code: 0 }) {
+            while let Ok(Err(_)) = self.healthy(context).await {
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+        Ok(attached)
+    }
+
+    async fn interrupt(&self, context: &StepContext) -> Result<(), StepFailure> {
+        Job::of(&*self.0.world, context)?.stop().await
+    }
+
+    async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
+        restart::forget(&*self.0.world, context).await
+    }
+}

@@ -1,0 +1,269 @@
+//! Step kind `reset_cluster`: a server's database is replaced by a snapshot, and it comes back as a cluster of
+//! one. Cannot be undone; k3s keeps the old database beside it.
+//!
+//! The reset's own exit status means nothing (facts A 14). It is over when k3s, started normally, lists one
+//! member: itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::Param;
+use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::restore::{K3S_URL, reset_args};
+use coxswain_wire::step_number;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::configured::Configured;
+use super::copy_snapshot::DIRECTORY;
+use super::etcd::EtcdLook;
+use super::jobs::{self, Job};
+use super::kube::{ApiHost, last_line, of_server};
+use super::unit::{self, UnitLook};
+use super::{Services, check, failure, memo, restart};
+use crate::world::{JobSpec, JobStatus, Script, Secret};
+
+/// Stored name.
+pub const KIND: &str = "reset_cluster";
+/// Recommended deadline, seconds.
+pub const DEADLINE_S: u32 = 1200;
+
+const UNIT: &str = "k3s.service";
+/// Time k3s itself gets for the reset: reading and writing a large database.
+const RESET_TAKES: Duration = Duration::from_secs(600);
+/// Time the whole job may take: stopping what still runs comes first.
+const RUNTIME: Duration = Duration::from_secs(800);
+/// So close to the deadline, waiting is over.
+const LAST_CALL: Duration = Duration::from_secs(5);
+/// Names the host sets for a job itself.
+const NOT_OURS: [&str; 6] = ["HOME", "IFS", "LC_ALL", "PATH", "ENV", "PS4"];
+
+/// `$1` the unit, `$2` the file for the journal's cursor, `$3` the file that says the reset took effect, `$4`
+/// seconds for it, then k3s's words. An older `reset-flag` would block the reset; it is kept aside. k3s writes
+/// a new one when it has restored the snapshot and takes it away at the next normal start.
+pub(crate) const RESET: Script = Script {
+    name: "cluster-reset",
+    text: r#"unit=$1 mark=$2 done=$3 limit=$4
+shift 4
+flag=/var/lib/rancher/k3s/server/db/reset-flag
+(umask 077 && mkdir -p "${done%/*}" "${mark%/*}") || exit 1
+rm -f "$done"
+echo "coxswain: stopping $unit"
+systemctl stop "$unit" || exit 1
+if [ -e "$flag" ]; then mv -f "$flag" "$done.flag-before" || exit 1; fi
+echo "coxswain: resetting the cluster"
+timeout -k 20 "$limit" /usr/local/bin/k3s "$@"
+echo "coxswain: k3s ended with status $?, which means nothing"
+if [ ! -e "$flag" ]; then
+    echo "coxswain: the cluster was not reset: k3s has not written $flag" >&2
+    exit 1
+fi
+(umask 077 && : >"$done") || exit 1
+sync "$done" "${done%/*}"
+journalctl --sync >/dev/null 2>&1
+(umask 077 && journalctl -q --no-pager -o cat -n 1 --show-cursor | sed -n 's/^-- cursor: //p' >"$mark")
+systemctl reset-failed "$unit" 2>/dev/null
+echo "coxswain: starting $unit"
+systemctl start --no-block "$unit"
+"#,
+};
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The server.
+    pub server: ApiHost,
+    /// Absolute path of the snapshot on its disk.
+    pub file: Param<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Memo {
+    /// InvocationID of k3s before.
+    invocation: String,
+}
+
+/// The step kind.
+pub struct ResetCluster(pub Services);
+
+/// There once the reset has taken effect.
+fn done(context: &StepContext) -> String {
+    let step = step_number(context.step);
+    format!("{DIRECTORY}/reset-{}-{step}", context.run)
+}
+
+impl ResetCluster {
+    /// What was seen of the cluster of one; `Err` inside: not yet, in words.
+    async fn alone(&self, server: &ApiHost) -> Result<Result<String, String>, StepFailure> {
+        let world = &*self.0.world;
+        let etcd = match EtcdLook::take(world, server.host).await? {
+            Ok(etcd) => etcd,
+            Err(why) => return Ok(Err(why)),
+        };
+        let members = &etcd.members.members;
+        if members.len() != 1 {
+            let names: Vec<&str> = members.iter().map(|m| m.node_name()).collect();
+            return Err(failure::fatal(
+                format!("etcd still has the members {}", names.join(", ")),
+                "The reset did not take effect. Retry: it is done anew, from the same snapshot.",
+            ));
+        }
+        if !etcd.healthy || !etcd.votes(&server.name) {
+            return Ok(Err("the one etcd member is not healthy yet".to_owned()));
+        }
+        let Some(kube) = of_server(world, server).await? else {
+            return Ok(Err("k3s has not written its kubeconfig yet".to_owned()));
+        };
+        match kube.readyz(&server.name).await {
+            Ok(answer) if answer.ready => {}
+            Ok(answer) => {
+                return Ok(Err(format!(
+                    "the API server is not ready: {}",
+                    last_line(&answer.text)
+                )));
+            }
+            Err(e) => return Ok(Err(e.to_string())),
+        }
+        let (nodes, deployments) = match (kube.nodes().await, kube.deployments().await) {
+            (Ok(nodes), Ok(deployments)) => (nodes, deployments),
+            (Err(e), _) | (_, Err(e)) => return Ok(Err(e.to_string())),
+        };
+        let names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
+        Ok(Ok(format!(
+            "{} is a cluster of one member; from the snapshot it has the nodes {} and deployments that want {} replicas",
+            server.name,
+            names.join(", "),
+            deployments.wanted
+        )))
+    }
+}
+
+#[async_trait]
+impl StepKind for ResetCluster {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let not_yet = |why: String| Ok(Probe::NotDone { why });
+        if context.memo.is_null() {
+            return not_yet("the cluster is not reset yet".to_owned());
+        }
+        let (world, on) = (&*self.0.world, params.server.host);
+        let mark = context.applied.then(|| restart::mark(context));
+        let look = UnitLook::take(world, on, UNIT, mark.as_deref()).await?;
+        let mut started = false;
+        if context.applied {
+            let status = Job::of(world, context)?.status().await?;
+            if let Some(failed) = jobs::failed(&status, "the reset") {
+                return Err(failed);
+            }
+            started = status == (JobStatus::Exited { code: 0 });
+            if started && let Some(sign) = look.fatal() {
+                return Err(unit::fatal(&sign));
+            }
+        }
+        let took = world
+            .read_file(on, &done(context), 1024)
+            .await
+            .map_err(failure::world)?
+            .is_some();
+        let seen = if !took {
+            Err("the cluster is not reset yet".to_owned())
+        } else if !look.active() {
+            Err(format!("{UNIT} is {}", look.state))
+        } else if look.invocation == memo::<Memo>(context)?.invocation {
+            Err(format!("{UNIT} has not been started again"))
+        } else {
+            self.alone(&params.server).await?
+        };
+        match seen {
+            Ok(observed) => Ok(Probe::Done {
+                observed,
+                outputs: BTreeMap::new(),
+            }),
+            Err(why) if started && Instant::now() + LAST_CALL >= context.deadline => {
+                Err(failure::fatal(
+                    format!("not seen as a cluster of one in time: {why}"),
+                    "Read the step's output and the journal (journalctl -u k3s), then retry: the reset is done anew, from the same snapshot.",
+                ))
+            }
+            Err(why) => not_yet(why),
+        }
+    }
+
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        let params: Params = context.params()?;
+        let look = UnitLook::take(&*self.0.world, params.server.host, UNIT, None).await?;
+        let memo = Memo {
+            invocation: look.invocation,
+        };
+        serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let world = &*self.0.world;
+        let file = params
+            .file
+            .resolve(&context.outputs)
+            .map_err(StepFailure::fatal)?;
+        let told = Configured::take(world, params.server.host, UNIT).await?;
+        if told
+            .look
+            .words()
+            .and_then(|w| w.into_iter().next())
+            .as_deref()
+            != Some("server")
+        {
+            return Err(failure::fatal(
+                format!(
+                    "{UNIT} on {} does not start a k3s server",
+                    params.server.name
+                ),
+                "Nothing was changed. Correct the unit file, then retry.",
+            ));
+        }
+        let mut spec = JobSpec::new(RESET, RUNTIME)
+            .arg(UNIT)
+            .arg(restart::mark(context))
+            .arg(done(context))
+            .arg(RESET_TAKES.as_secs().to_string())
+            .arg("server");
+        spec.args
+            .extend(reset_args(&told.args, &told.settings, &file));
+        for (name, value) in told.environment.iter() {
+            let plain = name
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            // Set twice, the last one counts, as systemd has it.
+            spec.secret_env.retain(|(known, _)| known != name);
+            if plain && name != K3S_URL && !NOT_OURS.contains(&name) {
+                spec = spec.secret_env(name, Secret::new(value));
+            }
+        }
+        Job::of(world, context)?
+            .run(&spec, context.output.as_ref())
+            .await
+    }
+
+    async fn reattach(&self, context: &StepContext) -> Result<Attached, StepFailure> {
+        restart::settle(self, &*self.0.world, context).await
+    }
+
+    async fn interrupt(&self, context: &StepContext) -> Result<(), StepFailure> {
+        Job::of(&*self.0.world, context)?.stop().await
+    }
+
+    async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
+        restart::forget(&*self.0.world, context).await
+    }
+}

@@ -1,0 +1,128 @@
+//! `snapshot` and `snapshot_restore`: what is saved can be brought back.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use coxswain_e2e::api::refused;
+use coxswain_e2e::cluster;
+use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_wire::Snapshot;
+
+use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
+
+/// Time a snapshot may take on a busy machine.
+const SAVE: Duration = Duration::from_secs(120);
+/// Time a restore may take there: three servers stop, one resets, two join.
+const RESTORE: Duration = Duration::from_secs(480);
+
+/// Saves one on a server and gives it as the panel has noted it.
+async fn save(day: &Day, server: &str) -> Result<Snapshot> {
+    let form = inputs([
+        ("cluster", day.cluster().await?),
+        ("action", text("save")),
+        ("server", day.host(server).await?),
+    ]);
+    let run = day.operator.start("snapshot", form).await?;
+    day.operator.completed(run, SAVE).await?;
+    let cluster = day.operator.cluster(CLUSTER).await?.id;
+    let all = day.operator.snapshots(cluster).await?;
+    all.into_iter().next().context("no snapshot is noted")
+}
+
+/// A config map, made past the panel.
+async fn make(day: &Day, name: &str) -> Result<()> {
+    let make = format!("/usr/local/bin/kubectl create configmap {name} --from-literal=a=1");
+    day.lab.ssh(SERVERS[0], &make).await?;
+    Ok(())
+}
+
+async fn is_there(day: &Day, via: &str, name: &str) -> Result<bool> {
+    let look = format!("/usr/local/bin/kubectl get configmap {name} -o name");
+    Ok(day.lab.try_ssh(via, &look).await?.code == Some(0))
+}
+
+#[test]
+fn a_snapshot_is_saved_listed_and_downloaded() {
+    on_the_lab(async |day| {
+        let taken = save(day, SERVERS[1]).await?;
+        let look = format!("sha256sum {}", taken.path);
+        let seen = day.lab.ssh(SERVERS[1], &look).await?;
+        ensure!(
+            taken.server == SERVERS[1] && seen.starts_with(&taken.sha256),
+            "noted {taken:?}, seen {seen}"
+        );
+        let list = inputs([("cluster", day.cluster().await?), ("action", text("list"))]);
+        let run = day.operator.start("snapshot", list).await?;
+        let view = day.operator.completed(run, SAVE).await?;
+        let listed = |cells: &Vec<String>| {
+            cells.iter().any(|cell| cell == taken.name())
+                && cells.iter().any(|cell| cell.starts_with("in the vault"))
+        };
+        let report = view.steps.iter().flat_map(|step| &step.report);
+        ensure!(
+            report.flat_map(|table| &table.rows).any(listed),
+            "listed: {:?}",
+            view.steps
+        );
+        let only = inputs([
+            ("cluster", day.cluster().await?),
+            ("action", text("prune")),
+            ("keep", text("1")),
+        ]);
+        let refusal = refused(day.operator.plan("snapshot", only).await)?;
+        ensure!(
+            refusal.error.field.as_deref() == Some("inputs.keep"),
+            "the last one would go: {:?}",
+            refusal.error
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_restored_cluster_has_what_the_snapshot_has_and_nothing_later() {
+    on_the_lab(async |day| {
+        make(day, "before-snapshot").await?;
+        let taken = save(day, SERVERS[0]).await?;
+        make(day, "after-snapshot").await?;
+        let form = inputs([
+            ("cluster", day.cluster().await?),
+            ("situation", text("data_wrong")),
+            ("snapshot", text(taken.name())),
+        ]);
+
+        // All servers work: with the quorum said to be lost it is refused, and says what to do instead.
+        let mut wrong = form.clone();
+        wrong.insert("situation".to_owned(), text("quorum_lost"));
+        let run = day.operator.start("snapshot_restore", wrong).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        ensure!(
+            seen.iter().any(|f| f
+                .advice
+                .as_deref()
+                .is_some_and(|a| a.contains("replace_node"))),
+            "in the way: {seen:?}"
+        );
+        refused(day.operator.approve(run).await)?;
+
+        day.operator
+            .complete("snapshot_restore", form, RESTORE)
+            .await?;
+        cluster::whole(&day.lab, &SERVERS, BALANCER, SAVE).await?;
+        for server in SERVERS {
+            ensure!(
+                is_there(day, server, "before-snapshot").await?
+                    && !is_there(day, server, "after-snapshot").await?,
+                "seen from {server}"
+            );
+        }
+        let kept = "ls -d /var/lib/rancher/k3s/server/db.coxswain-*/etcd";
+        for server in &SERVERS[1..] {
+            day.lab.ssh(server, kept).await?;
+            let enabled = day.lab.ssh(server, "systemctl is-enabled k3s").await?;
+            ensure!(enabled.trim() == "enabled", "{server} is {enabled}");
+        }
+        Ok(())
+    });
+}
