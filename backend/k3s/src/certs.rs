@@ -72,6 +72,7 @@ pub struct Certificate {
     not_before: i64,
     not_after: i64,
     names: Vec<AltName>,
+    ca: bool,
     der: Vec<u8>,
 }
 
@@ -109,7 +110,11 @@ impl Certificate {
         };
         names.sort();
         names.dedup();
+        let constraints = parsed
+            .basic_constraints()
+            .map_err(|e| CertError::Der(e.to_string()))?;
         Ok(Certificate {
+            ca: constraints.is_some_and(|extension| extension.value.ca),
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
             serial: serial_hex(parsed.raw_serial()),
@@ -184,6 +189,12 @@ impl Certificate {
     #[must_use]
     pub fn names(&self) -> &[AltName] {
         &self.names
+    }
+
+    /// It may sign others.
+    #[must_use]
+    pub fn is_ca(&self) -> bool {
+        self.ca
     }
 
     /// The certificate as received.

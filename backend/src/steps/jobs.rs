@@ -165,6 +165,14 @@ impl<'a> Job<'a> {
     }
 }
 
+/// The context of the job that undoes the step, for what is named after an attempt.
+pub(crate) fn as_undo(context: &StepContext) -> StepContext {
+    StepContext {
+        attempt: UNDO,
+        ..context.clone()
+    }
+}
+
 /// The host of a step that has one.
 pub(crate) fn host(context: &StepContext) -> Result<HostId, StepFailure> {
     context

@@ -3,13 +3,18 @@
 //! A step kind speaks to machines only through [`crate::world`] and to the panel only through
 //! [`services`]. Its scripts are constant; values reach them as positional parameters.
 
+pub(crate) mod certificates;
 pub mod compare_inventory;
 pub mod configure_haproxy;
 pub mod copy_snapshot;
 pub mod delete_snapshots;
 pub mod drain_node;
+pub mod drop_serving;
+pub mod edit_sans;
 pub mod fetch_kubeconfig;
 pub mod install_k3s;
+pub mod keep_names;
+pub mod keep_serving;
 pub mod leave_cluster;
 pub mod list_snapshots;
 pub mod look;
@@ -17,12 +22,17 @@ pub mod move_token;
 pub mod read_token;
 pub mod record_cluster;
 pub mod rejoin_server;
+pub mod remove_backups;
 pub mod remove_haproxy;
 pub mod remove_k3s;
+pub mod renew_serving;
 pub mod reset_cluster;
 pub mod restart_k3s;
+pub mod rotate_certificates;
 pub mod run_command;
 pub mod save_snapshot;
+pub mod serve_names;
+pub mod serve_renewed;
 pub mod services;
 pub mod stop_k3s;
 pub mod stop_servers;
@@ -43,6 +53,8 @@ mod log;
 pub(crate) mod quorum;
 pub(crate) mod restart;
 mod sections;
+pub(crate) mod server_files;
+pub(crate) mod serving;
 pub(crate) mod snapshots;
 mod stats;
 pub(crate) mod survey;
@@ -68,8 +80,12 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(copy_snapshot::CopySnapshot(services.clone())),
         Arc::new(delete_snapshots::DeleteSnapshots(services.clone())),
         Arc::new(drain_node::DrainNode(services.clone())),
+        Arc::new(drop_serving::DropServing(services.clone())),
+        Arc::new(edit_sans::EditSans(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
         Arc::new(install_k3s::InstallK3s(services.clone())),
+        Arc::new(keep_names::KeepNames(services.clone())),
+        Arc::new(keep_serving::KeepServing(services.clone())),
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
         Arc::new(list_snapshots::ListSnapshots(services.clone())),
         Arc::new(look::Look(services.clone())),
@@ -80,12 +96,17 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(rejoin_server::RejoinServer(services.clone())),
         Arc::new(remove_k3s::RemoveK3s(services.clone())),
         Arc::new(reset_cluster::ResetCluster(services.clone())),
+        Arc::new(remove_backups::RemoveBackups(services.clone())),
+        Arc::new(renew_serving::RenewServing(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(run_command::RunCommand(services.clone())),
+        Arc::new(rotate_certificates::RotateCertificates(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
         Arc::new(stop_k3s::StopK3s(services.clone())),
         Arc::new(uncordon_node::UncordonNode(services.clone())),
         Arc::new(stop_servers::StopServers(services.clone())),
+        Arc::new(serve_names::ServeNames(services.clone())),
+        Arc::new(serve_renewed::ServeRenewed(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
         Arc::new(verify_restore::VerifyRestore(services.clone())),
     ]
@@ -149,6 +170,14 @@ mod tests {
             super::rejoin_server::SETTLE,
             super::delete_snapshots::DELETE,
             super::delete_snapshots::LEFT,
+            super::server_files::LIST,
+            super::server_files::RELOAD,
+            super::serving::RENEW,
+            super::certificates::LOOK,
+            super::certificates::BACKUPS,
+            super::remove_backups::REMOVE,
+            super::rotate_certificates::ROTATE,
+            super::rotate_certificates::CAN,
             super::stats::STAT,
             super::haproxy::TAKE_OVER,
             super::haproxy::STATE,

@@ -24,6 +24,8 @@ pub enum SecretKind {
     Kubeconfig,
     /// A file of a host as it was before a step, to be put back by its undo. Not masked as a whole.
     FileBefore,
+    /// A Secret of a cluster as it was before a step, as JSON, to be put back by its undo.
+    KubeSecret,
 }
 
 impl SecretKind {
@@ -34,6 +36,7 @@ impl SecretKind {
             SecretKind::ServerToken => "server_token",
             SecretKind::Kubeconfig => "kubeconfig",
             SecretKind::FileBefore => "file_before",
+            SecretKind::KubeSecret => "kube_secret",
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn parts(kind: &str, value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
         SecretKind::ServerToken,
         SecretKind::Kubeconfig,
         SecretKind::FileBefore,
+        SecretKind::KubeSecret,
     ]
     .into_iter()
     .find(|known| known.as_str() == kind);
@@ -27,7 +28,7 @@ pub(super) fn parts(kind: &str, value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
         // Mostly ordinary lines: masking them would hide what people must see. Secrets inside are found by
         // their shape.
         Some(SecretKind::FileBefore) => Vec::new(),
-        None => whole(),
+        Some(SecretKind::KubeSecret) | None => whole(),
     };
     parts.into_iter().map(Zeroizing::new).collect()
 }

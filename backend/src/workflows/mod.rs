@@ -2,6 +2,7 @@
 //! evidence of its gates. Adding one is a file and its two lines here.
 
 mod bootstrap;
+mod certificate_rotation;
 mod command;
 mod draft;
 mod facts;
@@ -12,6 +13,7 @@ mod join;
 mod load_balancer;
 mod nodes;
 mod remove_node;
+mod san_change;
 mod snapshot;
 mod snapshot_restore;
 mod step_list;
@@ -96,6 +98,8 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(snapshot::TakeSnapshot),
         Arc::new(remove_node::RemoveNode),
         Arc::new(snapshot_restore::SnapshotRestore),
+        Arc::new(san_change::SanChangeRun),
+        Arc::new(certificate_rotation::CertificateRotation),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
     ]

@@ -130,6 +130,28 @@ impl Nodes {
         }
     }
 
+    /// The same, of one whose servers can be restarted one by one: with fewer than three, etcd stops with
+    /// each of them.
+    pub(super) fn read_restartable(
+        form: &mut Form,
+        field: &str,
+        inventory: &Inventory,
+    ) -> Option<Self> {
+        let nodes = Self::read_running(form, field, inventory)?;
+        if nodes.servers.len() >= 3 {
+            return Some(nodes);
+        }
+        form.refuse(
+            field,
+            format!(
+                "{} has {} of the three servers needed: none can be restarted without an outage. Join more first.",
+                nodes.name,
+                nodes.servers.len()
+            ),
+        );
+        None
+    }
+
     /// The cluster as evidence looks at it.
     pub(super) fn living(&self) -> Living {
         Living {

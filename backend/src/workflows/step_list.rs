@@ -5,6 +5,7 @@ use coxswain_k3s::etcd::{Forecast, quorum};
 use coxswain_k3s::haproxy::CONFIG_FILE;
 use coxswain_k3s::install::{InstallRequest, Source};
 use coxswain_k3s::names::{NodeName, San};
+use coxswain_k3s::serving::{CACHE_FILE, NAMESPACE, SECRET};
 use coxswain_k3s::token::SERVER_TOKEN_FILE;
 use coxswain_wire::SecretId;
 
@@ -13,8 +14,8 @@ use super::nodes::{Node, Nodes};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{
-    configure_haproxy, drain_node, fetch_kubeconfig, install_k3s, read_token, remove_haproxy,
-    remove_k3s, restart_k3s, save_snapshot, stop_k3s, verify_cluster,
+    configure_haproxy, drain_node, drop_serving, fetch_kubeconfig, install_k3s, read_token,
+    remove_haproxy, remove_k3s, restart_k3s, save_snapshot, stop_k3s, verify_cluster,
 };
 
 /// Directories that a removal empties.
@@ -348,6 +349,31 @@ pub(super) fn drain(nodes: &Nodes, node: &Node, via: &Node) -> Step {
     )];
     planned.undo = Some("uncordon it, if it was not cordoned before".to_owned());
     planned.deadline_s = drain_node::DEADLINE_S;
+    planned
+}
+
+/// A restart without the server's copy of the certificate of :6443.
+pub(super) fn renew_commands(target: &Target) -> Vec<String> {
+    let mut commands = restart_commands(target);
+    commands.insert(2, format!("rm -f {CACHE_FILE}"));
+    commands
+}
+
+pub(super) fn drop_serving(nodes: &Nodes) -> Step {
+    let params = drop_serving::Params {
+        servers: nodes.servers.iter().map(Node::api).collect(),
+    };
+    let mut planned = step(
+        drop_serving::KIND,
+        "Keep the certificate's Secret in the vault and delete it",
+        &nodes.cluster.name,
+        &params,
+    );
+    planned.commands = vec![
+        format!("kubectl -n {NAMESPACE} get secret {SECRET} -o json"),
+        format!("kubectl -n {NAMESPACE} delete secret {SECRET}"),
+    ];
+    planned.undo = Some("put the Secret back, unless k3s has made a new one".to_owned());
     planned
 }
 

@@ -30,7 +30,7 @@ pub use hosts::{ClockReading, HostBook, HostConnection, ScannedKey};
 pub use job::{DeathCause, JobId, JobRead, JobSpec, JobStart, JobStatus, NotAJobName};
 pub use kube::{
     DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
-    KubeWatch, NodeEvent, PodId, PodOwner, Readiness,
+    KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness,
 };
 pub use real::{RealWorld, WorldSettings};
 pub use secret::Secret;

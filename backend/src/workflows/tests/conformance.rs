@@ -55,6 +55,9 @@ impl Subject for Example {
             "remove-k3s",
             "save-snapshot",
             "run-shell",
+            "restart-k3s",
+            "renew-serving",
+            "rotate-certificates",
         ];
         let count = |host: i64| jobs.map(|job| lab.world.started(HostId(host), job));
         let counts = self
@@ -214,6 +217,20 @@ fn remove(host: i64, state: &str) -> Example {
     }
 }
 
+fn san_change(add: &[&str], remove: &[&str], lab: fn() -> Lab) -> Example {
+    Example {
+        workflow: "san_change",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("add", lab::list(add)),
+            ("remove", lab::list(remove)),
+        ]),
+        inventory: lab::running_inventory(),
+        lab,
+        counted: false,
+    }
+}
+
 /// The same with the host gone.
 fn remove_lost() -> Example {
     Example {
@@ -318,6 +335,58 @@ fn restoring(more: &[(&str, FieldValue)], lab: fn() -> Lab) -> Example {
     }
 }
 
+fn sans_added() -> Example {
+    san_change(&["api.example.org", "192.0.2.7"], &[], balanced_lab)
+}
+
+fn sans_removed() -> Example {
+    san_change(&[], &["old.example.org"], named_lab)
+}
+
+/// The names stand in config.yaml, and k3s learns whatever it is asked for.
+fn sans_in_the_file() -> Example {
+    san_change(&["api.example.org"], &["old.example.org"], configured_lab)
+}
+
+/// The certificate has a name that is to go.
+fn named_lab() -> Lab {
+    let lab = balanced_lab();
+    lab.tell(&["10.0.0.9", "old.example.org"]);
+    lab
+}
+
+fn configured_lab() -> Lab {
+    let lab = balanced_lab();
+    lab.configure("tls-san:\n- 10.0.0.9\n- old.example.org\nnode-label:\n- zone=a\n");
+    lab
+}
+
+/// All nodes; what k3s puts aside is deleted in the end.
+fn rotation() -> Example {
+    Example {
+        workflow: "certificate_rotation",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("backups", lab::text("this_run")),
+        ]),
+        inventory: lab::running_inventory(),
+        lab: balanced_lab,
+        counted: false,
+    }
+}
+
+/// Nothing of :6443, and nothing of the servers' kubelets alone.
+fn rotation_of_kubelets() -> Example {
+    Example {
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("extent", lab::text("some")),
+            ("services", lab::list(&["kubelet"])),
+        ]),
+        ..rotation()
+    }
+}
+
 /// Killed wherever, nothing runs a second time on any host.
 fn counted(example: Example) -> Example {
     Example {
@@ -364,6 +433,11 @@ conforms! {
     bootstrap_cleaned: bootstrap_after_clean_up(),
     join_server: join("server"),
     join_agent: join("agent"),
+    certificate_rotation_all: rotation(),
+    certificate_rotation_kubelet: rotation_of_kubelets(),
+    san_change_add: sans_added(),
+    san_change_remove: sans_removed(),
+    san_change_config: sans_in_the_file(),
     uninstall_all: uninstall(&[]),
     uninstall_agent: uninstall(&[4]),
     load_balancer_changed: load_balancer(),
@@ -400,6 +474,10 @@ survives_death! {
     bootstrap_survives_death_at_each_point: bootstrap_after_clean_up(),
     join_of_a_server_survives_death_at_each_point: join("server"),
     join_of_an_agent_survives_death_at_each_point: join("agent"),
+    certificate_rotation_survives_death_at_each_point: rotation(),
+    san_change_that_adds_survives_death_at_each_point: sans_added(),
+    san_change_that_removes_survives_death_at_each_point: sans_removed(),
+    san_change_in_the_file_survives_death_at_each_point: sans_in_the_file(),
     uninstall_survives_death_at_each_point: uninstall(&[]),
     uninstall_of_an_agent_survives_death_at_each_point: uninstall(&[4]),
     removal_of_a_server_survives_death_at_each_point: remove(3, "reachable"),

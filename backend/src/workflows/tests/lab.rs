@@ -193,6 +193,34 @@ impl Lab {
         }
     }
 
+    /// The servers run as if they had always been told these names on their command lines.
+    pub(super) fn tell(&self, sans: &[&str]) {
+        let flags: String = sans.iter().map(|san| format!(" --tls-san {san}")).collect();
+        self.world.restart_servers(&flags, None);
+    }
+
+    /// The servers run as if they had always had this config.yaml, and no names on their command lines.
+    pub(super) fn configure(&self, config: &str) {
+        self.world
+            .restart_servers(" --tls-san-security=false", Some(config));
+    }
+
+    /// Whether a stored kubeconfig is the one on the first server: its numbers differ from run to run.
+    fn compared(&self, stored: &[u8]) -> Vec<u8> {
+        let line = |text: &str| -> Option<String> {
+            let found = text
+                .lines()
+                .find(|line| line.contains("client-certificate-data"));
+            found.map(|line| line.trim().to_owned())
+        };
+        let on_server = self
+            .world
+            .file(HostId(1), "/etc/rancher/k3s/k3s.yaml")
+            .and_then(|text| line(&text));
+        let stored = line(&String::from_utf8_lossy(stored));
+        format!("as on the server: {}", stored == on_server).into_bytes()
+    }
+
     pub(super) fn services(&self) -> Services {
         let world: Arc<dyn World> = Arc::new(self.world.clone());
         Services {
@@ -242,7 +270,7 @@ impl Lab {
         let value = |id: Option<SecretId>| id.map(|id| data.secrets[&id.0].expose().to_vec());
         let book = BookPicture {
             phase: data.phase.unwrap_or(ClusterPhase::Planned),
-            kubeconfig: value(data.kubeconfig),
+            kubeconfig: value(data.kubeconfig).map(|stored| self.compared(&stored)),
             token: value(data.token),
             members: data.members.clone(),
         };

@@ -1,5 +1,4 @@
-//! Clusters in memory: who is a node, who is an etcd member, which names the certificate has. And the
-//! passing of time.
+//! Clusters in memory: who is a node, who is an etcd member. And the passing of time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 
 use super::State;
 use super::k3s::Fate;
+use super::serving::Shared;
 use crate::world::PodOwner;
 
 /// Clusters by number.
@@ -24,8 +24,10 @@ pub(super) struct Cluster {
     pub(super) password: String,
     pub(super) nodes: BTreeMap<String, Node>,
     pub(super) members: Vec<Member>,
-    /// Names in the certificate of :6443.
-    pub(super) sans: BTreeSet<String>,
+    /// The Secret with the certificate of :6443.
+    pub(super) shared: Option<Shared>,
+    /// When the servers take over a changed Secret.
+    pub(super) followed_at: Option<Instant>,
     /// Names whose node password is kept.
     pub(super) passwords: BTreeSet<String>,
     /// Names of things that people have made.
@@ -121,6 +123,7 @@ impl Cluster {
 enum Next {
     JobEnds(HostId, crate::world::JobId),
     K3sIsUp(HostId),
+    SecretIsFollowed(u64),
 }
 
 impl State {
@@ -130,6 +133,7 @@ impl State {
             match next {
                 Next::JobEnds(host, job) => self.end_job(host, job, at),
                 Next::K3sIsUp(host) => self.come_up(host),
+                Next::SecretIsFollowed(cluster) => self.follow(cluster),
             }
         }
         self.let_pods_go(now);
@@ -187,11 +191,16 @@ impl State {
                 Fate::Starts { up_at } => Some((up_at, Next::K3sIsUp(host.id))),
                 Fate::Up { .. } | Fate::Fails { .. } | Fate::Stopped => None,
             });
+        let followed = self
+            .clusters
+            .iter()
+            .filter_map(|(number, c)| Some((c.followed_at?, Next::SecretIsFollowed(*number))));
         let starts = starts.filter(|(_, next)| match next {
             Next::K3sIsUp(host) => self.can_come_up(*host),
-            Next::JobEnds(..) => true,
+            Next::JobEnds(..) | Next::SecretIsFollowed(_) => true,
         });
         jobs.chain(starts)
+            .chain(followed)
             .filter(|(at, _)| *at <= now)
             .min_by_key(|(at, _)| *at)
     }

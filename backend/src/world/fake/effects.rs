@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use coxswain_k3s::rotation::{Service, UnknownService};
+use coxswain_k3s::serving::CACHE_FILE;
 use coxswain_wire::HostId;
 use tokio::time::Instant;
 
@@ -40,10 +42,15 @@ impl State {
             "save-snapshot" => self.save_snapshot(host, &spec),
             "stop-k3s" => self.stop_unit(host, &spec),
             "start-k3s" => self.start_unit(host, &spec, at),
-            "restart-k3s" => self.restart(host, &spec, at),
             "cluster-reset" => self.cluster_reset(host, &spec, at),
             "rejoin-k3s" => self.rejoin(host, &spec, at),
             "delete-snapshots" => self.delete_snapshots(host, &spec),
+            "restart-k3s" => self.restart(host, &spec, at, &[]),
+            "rotate-certificates" => self.rotate_and_restart(host, &spec, at),
+            "renew-serving" => {
+                let forgotten: Vec<String> = spec.args.get(2).cloned().into_iter().collect();
+                self.restart(host, &spec, at, &forgotten)
+            }
             _ => Ok(()),
         };
         if let Some(job) = self.hosts.get_mut(&host).and_then(|h| h.jobs.get_mut(&id)) {
@@ -82,7 +89,63 @@ impl State {
             Some(Fate::Up { .. } | Fate::Stopped) | None => return Err("did not start".to_owned()),
         }
         self.come_up(id);
+        self.settle();
         Ok(())
+    }
+
+    /// The servers have followed every change of their Secret.
+    fn settle(&mut self) {
+        let clusters: Vec<u64> = self.clusters.keys().copied().collect();
+        for cluster in clusters {
+            self.follow(cluster);
+        }
+    }
+
+    /// See [`super::FakeWorld::restart_servers`].
+    pub(super) fn restart_servers(&mut self, words: &str, config: Option<&str>) {
+        let servers: Vec<HostId> = self
+            .hosts
+            .values()
+            .filter(|host| host.k3s.as_ref().is_some_and(|k3s| !k3s.agent()))
+            .map(|host| host.id)
+            .collect();
+        for cluster in self.clusters.values_mut() {
+            cluster.shared = None;
+        }
+        for id in servers {
+            let Some(host) = self.hosts.get_mut(&id) else {
+                continue;
+            };
+            let Some(k3s) = host.k3s.as_mut() else {
+                continue;
+            };
+            let mut kept: Vec<&str> = Vec::new();
+            let mut old = k3s.words.iter();
+            while let Some(word) = old.next() {
+                if word == "--tls-san" {
+                    old.next();
+                } else {
+                    kept.push(word);
+                }
+            }
+            let line = format!("{}{words}", kept.join(" "));
+            let unit = format!("/etc/systemd/system/{}", k3s.unit);
+            let text = unit_text(&unit, line.split(' '));
+            host.files.insert(unit, text);
+            if let Some(config) = config {
+                let path = "/etc/rancher/k3s/config.yaml";
+                host.files.insert(path.to_owned(), config.to_owned());
+            }
+            host.files.remove(CACHE_FILE);
+            host.reload();
+            let now = Instant::now();
+            self.start(id, now, true);
+            if let Some(k3s) = self.hosts.get_mut(&id).and_then(|h| h.k3s.as_mut()) {
+                k3s.fate = Fate::Starts { up_at: now };
+            }
+            self.come_up(id);
+        }
+        self.settle();
     }
 
     fn install(&mut self, id: HostId, spec: &JobSpec, at: Instant) -> Result<(), String> {
@@ -115,15 +178,7 @@ impl State {
         ) {
             host.files.insert(format!("{keep}{binary}"), old);
         }
-        let quoted: String = words
-            .iter()
-            .skip(1)
-            .map(|word| format!("\t'{word}' \\\n"))
-            .collect();
-        let text = format!(
-            "[Service]\nType=notify\nEnvironmentFile=-{unit_file}.env\nExecStart=/usr/local/bin/k3s \\\n    {} \\\n{quoted}\n",
-            words[0]
-        );
+        let unit_text = unit_text(&unit_file, words.iter().map(String::as_str));
         let env_text = if token.is_some() {
             "K3S_TOKEN=set\n"
         } else {
@@ -142,7 +197,7 @@ impl State {
             ),
             (format!("/usr/local/bin/{script}"), "#!/bin/sh".to_owned()),
             (format!("{unit_file}.env"), env_text.to_owned()),
-            (unit_file, text),
+            (unit_file, unit_text.clone()),
             (mark, "cursor".to_owned()),
         ] {
             host.files.insert(path, text);
@@ -160,6 +215,9 @@ impl State {
             cluster: has_data.unwrap_or(cluster),
             invocation,
             fate: Fate::Stopped,
+            sans: Vec::new(),
+            serving: None,
+            loaded: unit_text,
         };
         host.k3s = Some(k3s);
         self.start(id, at, has_data.is_some());
@@ -191,16 +249,47 @@ impl State {
         Ok(())
     }
 
-    fn restart(&mut self, id: HostId, spec: &JobSpec, at: Instant) -> Result<(), String> {
+    fn rotate_and_restart(
+        &mut self,
+        id: HostId,
+        spec: &JobSpec,
+        at: Instant,
+    ) -> Result<(), String> {
+        let (_, words) = spec.args.split_at_checked(5).ok_or("arguments")?;
+        let services: Vec<Service> = words
+            .iter()
+            .map(|word| word.parse().map_err(|e: UnknownService| e.to_string()))
+            .collect::<Result<_, _>>()?;
+        self.rotate(id, &services)?;
+        let copy = spec.args[3].clone();
+        self.restart(id, spec, at, &[copy])
+    }
+
+    /// Stops k3s, removes files, and starts it again with the unit file as it is now.
+    fn restart(
+        &mut self,
+        id: HostId,
+        spec: &JobSpec,
+        at: Instant,
+        forgotten: &[String],
+    ) -> Result<(), String> {
         let invocation = self.unique();
         let host = self.hosts.get_mut(&id).ok_or("no such host")?;
-        let [unit, mark] = <[String; 2]>::try_from(spec.args.clone()).map_err(|_| "arguments")?;
+        let (unit, mark) = match spec.args.get(..2) {
+            Some([unit, mark]) => (unit.clone(), mark.clone()),
+            Some(_) | None => return Err("arguments".to_owned()),
+        };
         let has_data = host.has_database();
+        host.reload();
         let k3s = host.k3s.as_mut().filter(|k3s| k3s.unit == unit);
         let k3s = k3s.ok_or_else(|| format!("Failed to stop {unit}: Unit {unit} not loaded."))?;
         k3s.invocation = invocation;
         host.stale_units = false;
+        k3s.serving = None;
         host.files.insert(mark, "cursor".to_owned());
+        for file in forgotten {
+            host.files.remove(file);
+        }
         self.start(id, at, has_data);
         Ok(())
     }
@@ -262,4 +351,14 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// A unit file in the installer's layout.
+fn unit_text<'a>(unit_file: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut words = words.into_iter();
+    let subcommand = words.next().unwrap_or_default();
+    let quoted: String = words.map(|word| format!("\t'{word}' \\\n")).collect();
+    format!(
+        "[Service]\nType=notify\nEnvironmentFile=-{unit_file}.env\nExecStart=/usr/local/bin/k3s \\\n    {subcommand} \\\n{quoted}\n"
+    )
 }

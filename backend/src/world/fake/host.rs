@@ -163,6 +163,16 @@ impl FakeHost {
         }
     }
 
+    /// systemd reads the unit file again.
+    pub(super) fn reload(&mut self) {
+        self.stale_units = false;
+        if let Some(k3s) = &mut self.k3s
+            && let Some(text) = self.files.get(&format!("/etc/systemd/system/{}", k3s.unit))
+        {
+            k3s.loaded.clone_from(text);
+        }
+    }
+
     /// k3s is stopped.
     pub(super) fn stop_k3s(&mut self) {
         if let Some(k3s) = &mut self.k3s {

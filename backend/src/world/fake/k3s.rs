@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::env_file::EnvFile;
+use coxswain_k3s::rotation::DATA_DIR;
+use coxswain_k3s::settings::Settings;
 use coxswain_k3s::unit_file::{UnitEnvironment, UnitFile};
 use coxswain_wire::HostId;
 use data_encoding::BASE64;
@@ -10,7 +13,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, Member, Node};
-use super::{State, net};
+use super::serving::Serving;
+use super::{FakeHost, State, net};
 
 /// The version every installer installs.
 pub(super) const VERSION: &str = "v1.33.5+k3s1";
@@ -33,6 +37,12 @@ pub(super) struct K3s {
     pub(super) cluster: u64,
     pub(super) invocation: u64,
     pub(super) fate: Fate,
+    /// The `tls-san` it was started with.
+    pub(super) sans: Vec<String>,
+    /// What it serves on :6443.
+    pub(super) serving: Option<Serving>,
+    /// The unit file as systemd has read it.
+    pub(super) loaded: String,
 }
 
 /// What a start is told: the unit's words, or those of a drop-in for one start.
@@ -110,6 +120,9 @@ impl K3s {
 impl State {
     /// systemd starts k3s.
     pub(super) fn start(&mut self, id: HostId, at: Instant, has_data: bool) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.read_configuration();
+        }
         let Some(k3s) = self.hosts.get(&id).and_then(|h| h.k3s.as_ref()) else {
             return;
         };
@@ -251,6 +264,14 @@ impl State {
     /// k3s has come up: its files, its Node, its member.
     pub(super) fn come_up(&mut self, id: HostId) {
         let (member_id, suffix) = (self.unique(), self.unique());
+        let Some(agent) = self
+            .hosts
+            .get(&id)
+            .and_then(|h| Some(h.k3s.as_ref()?.agent()))
+        else {
+            return;
+        };
+        self.issue_missing(id, agent);
         let Some(host) = self.hosts.get_mut(&id) else {
             return;
         };
@@ -259,13 +280,12 @@ impl State {
             return;
         };
         k3s.fate = Fate::Up { since: up_at };
-        let (agent, number) = (k3s.agent(), k3s.cluster);
+        let number = k3s.cluster;
         let name = k3s
             .flags("--node-name")
             .next()
             .unwrap_or(&host.name)
             .to_owned();
-        let sans: Vec<String> = k3s.flags("--tls-san").map(str::to_owned).collect();
         let cluster = self.clusters.entry(number).or_insert_with(|| Cluster {
             // The same for every cluster that begins on this host: pictures of two runs can be compared.
             ca: format!(
@@ -273,9 +293,6 @@ impl State {
                 host.name
             ),
             password: format!("{:0>32}", host.id),
-            sans: ["kubernetes", "localhost", "127.0.0.1", "10.43.0.1"]
-                .map(str::to_owned)
-                .into(),
             ..Cluster::default()
         });
         cluster.passwords.insert(name.clone());
@@ -290,10 +307,6 @@ impl State {
                 "/etc/rancher/node/password".to_owned(),
                 format!("password of {name}"),
             ),
-            (
-                "/var/lib/rancher/k3s/agent/client-kubelet.crt".to_owned(),
-                String::new(),
-            ),
             ("/var/lib/kubelet/pki/kubelet.crt".to_owned(), String::new()),
         ];
         if agent {
@@ -303,6 +316,8 @@ impl State {
             ));
         }
         if !agent {
+            let admin = format!("{DATA_DIR}/server/tls/client-admin.crt");
+            let admin = host.files.get(&admin).map_or("", String::as_str);
             if !cluster.members.iter().any(|m| m.host == id) {
                 cluster.members.push(Member {
                     id: member_id,
@@ -311,13 +326,10 @@ impl State {
                     leaves: None,
                 });
             }
-            cluster
-                .sans
-                .extend(sans.into_iter().chain([name, host.address.clone()]));
             files.extend([
                 (
                     "/etc/rancher/k3s/k3s.yaml".to_owned(),
-                    kubeconfig(&cluster.ca),
+                    kubeconfig(&cluster.ca, admin),
                 ),
                 (
                     "/var/lib/rancher/k3s/server/token".to_owned(),
@@ -333,6 +345,32 @@ impl State {
         // A normal start ends a reset.
         host.files
             .remove("/var/lib/rancher/k3s/server/db/reset-flag");
+        if !agent {
+            self.begin_serving(id, number);
+        }
+    }
+}
+
+impl FakeHost {
+    /// k3s reads its arguments and its configuration: a flag on the command line replaces the file's list.
+    fn read_configuration(&mut self) {
+        let Some(k3s) = self.k3s.as_mut() else { return };
+        let told = UnitFile::parse(&k3s.loaded).and_then(|unit| unit.command());
+        if let Ok(command) = told {
+            k3s.words = std::iter::once(command.subcommand)
+                .chain(command.args)
+                .collect();
+        }
+        let configs = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with("/etc/rancher/k3s/config.yaml"))
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        let config = Config::merge(configs).unwrap_or_default();
+        let args = k3s.words.get(1..).unwrap_or_default();
+        k3s.sans = Settings::effective(args, &config, &EnvFile::default())
+            .sans()
+            .to_vec();
     }
 }
 
@@ -340,10 +378,10 @@ pub(super) fn sha256(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text))
 }
 
-fn kubeconfig(ca: &str) -> String {
+fn kubeconfig(ca: &str, admin: &str) -> String {
     let (ca, cert, key) = (
         BASE64.encode(ca.as_bytes()),
-        BASE64.encode(b"client"),
+        BASE64.encode(admin.as_bytes()),
         BASE64.encode(b"key"),
     );
     format!(

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coxswain_k3s::serving::SECRET;
 use futures::StreamExt as _;
 use futures::stream;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, POD_LEAVES, Pod};
-use super::k3s::{Fate, VERSION};
-use super::{FakeWorld, LATENCY, State, net};
+use super::k3s::{Fate, K3s, VERSION};
+use super::{FakeWorld, LATENCY, State, net, serving};
 use crate::world::{
     DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
-    KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
+    KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
 };
 
 /// How often a kubelet renews its lease.
@@ -84,7 +85,7 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
             address: host.address.clone(),
             cordoned: node.cordoned,
             etcd_member_name: member.map(|m| m.name.clone()),
-            node_args: None,
+            node_args: node_args(host.k3s.as_ref()),
             boot_id: host.boot_id(),
         }
     };
@@ -116,6 +117,20 @@ fn seen(number: u64, pod: &Pod) -> KubePod {
         scratch: false,
         claims: BTreeSet::new(),
     }
+}
+
+/// The annotation `k3s.io/node-args`: arguments and configuration of the last start, each word by itself.
+fn node_args(k3s: Option<&K3s>) -> Option<String> {
+    let k3s = k3s?;
+    let mut words = k3s.words.clone();
+    if !words.iter().any(|word| word == "--tls-san") {
+        words.extend(
+            k3s.sans
+                .iter()
+                .flat_map(|san| ["--tls-san".to_owned(), san.clone()]),
+        );
+    }
+    serde_json::to_string(&words).ok()
 }
 
 #[async_trait]
@@ -174,16 +189,51 @@ impl Kube for FakeKube {
 
     async fn secret_names(&self, _namespace: &str) -> Result<Vec<String>> {
         self.ask(|state, number| {
-            cluster(state, number)
-                .passwords
-                .iter()
-                .map(|n| format!("{n}.node-password.k3s"))
+            let cluster = cluster(state, number);
+            let shared = cluster.shared.iter().map(|_| SECRET.to_owned());
+            let passwords = cluster.passwords.iter();
+            shared
+                .chain(passwords.map(|n| format!("{n}.node-password.k3s")))
                 .collect()
         })
         .await
     }
 
-    async fn delete_secret(&self, _namespace: &str, name: &str) -> Result<bool> {
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<KubeSecret>> {
+        let known = serving::is_shared(namespace, name);
+        self.ask(|state, number| {
+            let shared = cluster(state, number).shared.as_ref().filter(|_| known);
+            shared.map(serving::as_secret)
+        })
+        .await
+    }
+
+    async fn create_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        secret: &KubeSecret,
+    ) -> Result<bool> {
+        let known = serving::is_shared(namespace, name);
+        let secret = secret.clone();
+        self.ask(move |state, number| {
+            let uid = format!("secret-{}", state.unique());
+            let cluster = cluster(state, number);
+            if !known || cluster.shared.is_some() {
+                return false;
+            }
+            cluster.shared = serving::from_secret(uid, &secret);
+            cluster.shared.is_some()
+        })
+        .await
+    }
+
+    async fn delete_secret(&self, namespace: &str, name: &str) -> Result<bool> {
+        if serving::is_shared(namespace, name) {
+            return self
+                .ask(|state, number| cluster(state, number).shared.take().is_some())
+                .await;
+        }
         let node = name.trim_end_matches(".node-password.k3s").to_owned();
         self.ask(|state, number| cluster(state, number).passwords.remove(&node))
             .await

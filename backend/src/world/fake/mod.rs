@@ -4,6 +4,7 @@
 //! Scripts are simulated by name. It knows what the recorded k3s did, not what the steps expect; what
 //! counts in the end is a real k3s.
 
+mod certificates;
 mod cluster;
 mod effects;
 mod host;
@@ -15,6 +16,7 @@ mod picture;
 mod probe;
 mod restore;
 mod scripts;
+mod serving;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -160,6 +162,25 @@ impl FakeWorld {
         names
     }
 
+    /// Lets all servers run as if they had always had these words behind the others, instead of any
+    /// `--tls-san`, and this config.yaml. Their certificate is made anew.
+    pub fn restart_servers(&self, words: &str, config: Option<&str>) {
+        self.now().restart_servers(words, config);
+    }
+
+    /// Asks k3s on a server for a name, as any client on the network may.
+    ///
+    /// # Panics
+    /// If nothing is served there.
+    pub fn ask(&self, host: HostId, name: &str) {
+        let mut state = self.now();
+        let cluster = state
+            .api_on(host)
+            .expect("the test asks a server that runs");
+        state.asked(host, cluster, name);
+        state.follow(cluster);
+    }
+
     /// Lets HAProxy on a host run with a cluster's section.
     ///
     /// # Panics
@@ -193,6 +214,12 @@ impl FakeWorld {
             .expect("the test has a cluster")
             .objects
             .insert(name.to_owned());
+    }
+
+    /// A file on a host.
+    #[must_use]
+    pub fn file(&self, host: HostId, path: &str) -> Option<String> {
+        self.now().hosts.get(&host)?.files.get(path).cloned()
     }
 
     /// What every host and cluster looks like.

@@ -4,6 +4,7 @@ use coxswain_wire::{HostId, ServedCertificate, Timestamp};
 
 use super::State;
 use super::k3s::sha256;
+use super::serving::Serving;
 use crate::world::{
     Ask, HttpAnswer, Result, ServedChain, ServedLeaf, TlsTarget, UnreachableKind, WorldError,
 };
@@ -37,45 +38,34 @@ pub(super) fn servers(config: &str) -> impl Iterator<Item = (&str, &str)> {
 
 pub(super) fn handshake(state: &mut State, target: &TlsTarget) -> Result<ServedChain> {
     let server = find(state, target)?;
-    let cluster = state
-        .api_on(server)
-        .and_then(|number| state.clusters.get_mut(&number));
-    let Some(cluster) = cluster else {
-        return Err(refused(target));
-    };
-    let host = &state.hosts[&server];
+    let number = state.api_on(server).ok_or_else(|| refused(target))?;
     let asked = match &target.ask {
         Ask::Plain => target.address.clone(),
-        Ask::Sni(name) | Ask::Host(name) => name.clone(),
+        Ask::Sni(name) | Ask::Host(name) => {
+            state.asked(server, number, name);
+            name.clone()
+        }
     };
-    // Asked for a name that it was told about, k3s issues the certificate anew.
-    if host
-        .k3s
-        .as_ref()
-        .is_some_and(|k3s| k3s.flags("--tls-san").any(|san| san == asked))
-    {
-        cluster.sans.insert(asked.clone());
-    }
-    let sans: Vec<String> = cluster.sans.iter().cloned().collect();
+    let serving = state.serving(server).cloned();
+    let Serving { serial, names } = serving.ok_or_else(|| refused(target))?;
     let verified = target.ca.as_ref().map(|ca| {
-        if *ca != cluster.ca.as_bytes() {
+        if *ca != state.clusters[&number].ca.as_bytes() {
             Err("unknown issuer".to_owned())
-        } else if sans.contains(&asked) {
+        } else if names.contains(&asked) {
             Ok(())
         } else {
             Err(format!("not valid for {asked}"))
         }
     });
-    let serial = sha256(&sans.join(","))[..16].to_ascii_uppercase();
     let leaf = ServedLeaf {
+        sha256: sha256(&serial),
         certificate: ServedCertificate {
             serial,
             not_after: Timestamp(4_102_444_800_000),
-            sans: sans.clone(),
+            sans: names.into_iter().collect(),
         },
         subject: "O=k3s, CN=k3s".to_owned(),
         issuer: "CN=k3s-server-ca".to_owned(),
-        sha256: sha256(&sans.join(",")),
     };
     Ok(ServedChain {
         leaf,

@@ -1,17 +1,25 @@
 //! What a world in memory looks like, to be compared: without numbers that differ from run to run, and
 //! without what jobs leave to be swept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use coxswain_k3s::serving::CACHE_FILE;
 
 use super::State;
 use super::k3s::Fate;
+use super::serving::Serving;
 
-/// Paths that do not count: job leftovers, and snapshots, which are kept on purpose.
-const SWEPT: [&str; 3] = [
+/// Paths that do not count: job leftovers, snapshots, which are kept on purpose, and the copy of the
+/// certificate of :6443, whose serial number differs.
+const SWEPT: [&str; 4] = [
     "/run/coxswain/",
     "/var/lib/coxswain/",
     "/var/lib/rancher/k3s/server/db/snapshots/",
+    CACHE_FILE,
 ];
+
+/// Old certificates that k3s has put aside: each rotation leaves some.
+const BACKUPS: &str = "/tls-";
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,17 +52,20 @@ pub struct ClusterPicture {
     pub objects: Vec<String>,
     /// Nodes that take no new pods.
     pub cordoned: Vec<String>,
+    /// Names of the certificate of :6443 by host, without those of hosts, which come and stay with them.
+    pub served: BTreeMap<String, BTreeSet<String>>,
+    /// All servers that run serve the same certificate, and the Secret holds it.
+    pub agreed: bool,
 }
 
 pub(super) fn take(state: &State) -> WorldPicture {
     let hosts = state.hosts.values().map(|host| {
-        let files = host
-            .files
-            .iter()
-            .filter(|(path, _)| !SWEPT.iter().any(|swept| path.starts_with(swept)));
+        let files = host.files.iter().filter(|(path, _)| {
+            !SWEPT.iter().any(|swept| path.starts_with(swept)) && !path.contains(BACKUPS)
+        });
         let picture = HostPicture {
             files: files
-                .map(|(path, text)| (path.clone(), text.clone()))
+                .map(|(path, text)| (path.clone(), without_numbers(path, text)))
                 .collect(),
             k3s: host.k3s.as_ref().map(|k3s| {
                 // On its way, with nothing to wait for, is as good as there.
@@ -76,16 +87,32 @@ pub(super) fn take(state: &State) -> WorldPicture {
     });
     let clusters = state
         .clusters
-        .values()
-        .filter(|c| !c.nodes.is_empty())
-        .map(|cluster| {
+        .iter()
+        .filter(|(_, c)| !c.nodes.is_empty())
+        .map(|(number, cluster)| {
             let mut members: Vec<String> = cluster
                 .members
                 .iter()
                 .map(|m| state.hosts[&m.host].name.clone())
                 .collect();
             members.sort_unstable();
+            let servings: Vec<(&str, &Serving)> = state
+                .hosts
+                .values()
+                .filter_map(|host| {
+                    let k3s = host.k3s.as_ref().filter(|k3s| {
+                        k3s.cluster == *number && matches!(k3s.fate, Fate::Up { .. })
+                    })?;
+                    Some((host.name.as_str(), k3s.serving.as_ref()?))
+                })
+                .collect();
+            let shared = cluster.shared.as_ref().map(|s| &s.serving);
             ClusterPicture {
+                served: servings
+                    .iter()
+                    .map(|(name, serving)| ((*name).to_owned(), strange(state, serving)))
+                    .collect(),
+                agreed: servings.iter().all(|(_, serving)| Some(*serving) == shared),
                 nodes: cluster.nodes.keys().cloned().collect(),
                 cordoned: cluster
                     .nodes
@@ -101,4 +128,27 @@ pub(super) fn take(state: &State) -> WorldPicture {
         hosts: hosts.collect(),
         clusters: clusters.collect(),
     }
+}
+
+/// Names in a certificate that are none of a host's.
+fn strange(state: &State, serving: &Serving) -> BTreeSet<String> {
+    let of_a_host = |name: &&String| {
+        state
+            .hosts
+            .values()
+            .any(|host| host.name == **name || host.address == **name)
+    };
+    let names = serving.names.iter();
+    names.filter(|name| !of_a_host(name)).cloned().collect()
+}
+
+/// A file without what is another with each certificate.
+fn without_numbers(path: &str, text: &str) -> String {
+    if path.ends_with(".crt") {
+        return "a certificate".to_owned();
+    }
+    text.lines()
+        .filter(|line| !line.contains("client-certificate-data"))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }

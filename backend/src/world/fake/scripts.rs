@@ -4,7 +4,7 @@ use coxswain_wire::HostId;
 use tokio::time::Instant;
 
 use super::k3s::{VERSION, sha256};
-use super::{FakeHost, State, net, probe};
+use super::{FakeHost, State, certificates, net, probe};
 use crate::world::{Output, RemoteCommand, Result, WorldError};
 
 /// What a script prints on a host.
@@ -14,6 +14,18 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
     Ok(match command.name() {
         "inspect-host" => said(probe::print(state, id)),
         "look-at-unit" => said(unit(state, id, arg(0), args.get(1).copied())),
+        "list-server-files" => said(server_files(state, id, arg(0))),
+        "daemon-reload" => {
+            state.host(id)?.reload();
+            said("")
+        }
+        "can-rotate" => said("yes\n"),
+        "look-at-certificates" => said(certificates::listed(state.host(id)?)),
+        "list-certificate-backups" => said(certificates::backups(state.host(id)?)),
+        "remove-certificate-backups" => {
+            state.host(id)?.remove_below(&args);
+            said("")
+        }
         "look-at-etcd" => said(etcd(state, id)),
         "remove-etcd-member" => {
             for cluster in state.clusters.values_mut() {
@@ -243,6 +255,31 @@ fn look(state: &State, id: HostId, args: &[&str]) -> Output {
             ..said("sh: 1: k3s: not found\n")
         },
     }
+}
+
+fn server_files(state: &State, id: HostId, unit: &str) -> String {
+    let host = &state.hosts[&id];
+    let file = format!("/etc/systemd/system/{unit}");
+    let k3s = host.k3s.as_ref().filter(|k3s| k3s.unit == unit);
+    let loaded = k3s.map_or("not-found", |_| "loaded");
+    let stale = k3s.is_some_and(|k3s| host.files.get(&file) != Some(&k3s.loaded));
+    let reload = if stale { "yes" } else { "no" };
+    let list = |prefix: &str, mode: &str| -> String {
+        let files = host.files.keys().filter(|path| path.starts_with(prefix));
+        files.map(|path| format!("{mode} {path}\n")).collect()
+    };
+    let environment = format!("{file}.env");
+    let units = list(&file, "644");
+    let units: String = units
+        .lines()
+        .filter(|line| !line.ends_with(&environment))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    format!(
+        "--- unit\nLoadState={loaded}\nNeedDaemonReload={reload}\n--- units\n{units}--- configs\n{}--- environments\n{}",
+        list("/etc/rancher/k3s/config.yaml", "600"),
+        list(&environment, "600"),
+    )
 }
 
 fn etcd(state: &State, id: HostId) -> String {

@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use ::kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions};
+use ::kube::api::{
+    DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use ::kube::config::AuthInfo;
 use ::kube::{Api, Client, Config, Error};
 use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod, Secret as KubeSecret};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret as ApiSecret};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -18,7 +20,7 @@ use super::super::error::chain;
 use super::super::{Result, Secret, WorldError};
 use super::{
     DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
-    KubeWatch, PodId, Readiness, convert, pods, watch,
+    KubeSecret, KubeWatch, PodId, Readiness, convert, pods, watch,
 };
 
 /// For TCP and TLS with one endpoint.
@@ -280,7 +282,7 @@ impl Kube for KubeClient {
     async fn secret_names(&self, namespace: &str) -> Result<Vec<String>> {
         let list = self
             .first(|client| async move {
-                Api::<KubeSecret>::namespaced(client, namespace)
+                Api::<ApiSecret>::namespaced(client, namespace)
                     .list_metadata(&ListParams::default())
                     .await
             })
@@ -294,10 +296,44 @@ impl Kube for KubeClient {
         Ok(names)
     }
 
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<KubeSecret>> {
+        let found = self
+            .first(|client| async move {
+                Api::<ApiSecret>::namespaced(client, namespace)
+                    .get_opt(name)
+                    .await
+            })
+            .await?;
+        Ok(found.map(convert::secret))
+    }
+
+    async fn create_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        secret: &KubeSecret,
+    ) -> Result<bool> {
+        let object = convert::object(name, secret);
+        self.first(|client| {
+            let object = &object;
+            async move {
+                let made = Api::<ApiSecret>::namespaced(client, namespace)
+                    .create(&PostParams::default(), object)
+                    .await;
+                match made {
+                    Ok(_) => Ok(true),
+                    Err(Error::Api(status)) if status.code == 409 => Ok(false),
+                    Err(other) => Err(other),
+                }
+            }
+        })
+        .await
+    }
+
     async fn delete_secret(&self, namespace: &str, name: &str) -> Result<bool> {
         self.first(|client| async move {
             deleted(
-                Api::<KubeSecret>::namespaced(client, namespace)
+                Api::<ApiSecret>::namespaced(client, namespace)
                     .delete(name, &DeleteParams::default())
                     .await,
             )

@@ -1,10 +1,12 @@
 //! Kubernetes objects in our plain types.
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Secret as ApiSecret};
 
-use super::{DeploymentCounts, KubeLease, KubeNode};
+use super::super::Secret;
+use super::{DeploymentCounts, KubeLease, KubeNode, KubeSecret};
 
 const ROLE_LABEL: &str = "node-role.kubernetes.io/";
 
@@ -48,6 +50,33 @@ pub(super) fn lease(lease: Lease) -> KubeLease {
             .and_then(|spec| spec.renew_time)
             .map(|time| time.0.as_microsecond()),
     }
+}
+
+pub(super) fn secret(secret: ApiSecret) -> KubeSecret {
+    let data = secret.data.unwrap_or_default().into_iter();
+    KubeSecret {
+        uid: secret.metadata.uid.unwrap_or_default(),
+        kind: secret.type_.unwrap_or_default(),
+        annotations: secret.metadata.annotations.unwrap_or_default(),
+        data: data
+            .map(|(key, value)| (key, Secret::new(value.0)))
+            .collect(),
+    }
+}
+
+pub(super) fn object(name: &str, secret: &KubeSecret) -> ApiSecret {
+    let mut object = ApiSecret::default();
+    object.metadata.name = Some(name.to_owned());
+    object.metadata.annotations = Some(secret.annotations.clone());
+    object.type_ = Some(secret.kind.clone());
+    object.data = Some(
+        secret
+            .data
+            .iter()
+            .map(|(key, value)| (key.clone(), ByteString(value.expose().to_vec())))
+            .collect(),
+    );
+    object
 }
 
 /// Replicas count as 1 when they are not given, as Kubernetes has it.

@@ -5,6 +5,7 @@ mod convert;
 mod pods;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -83,6 +84,19 @@ pub struct KubeLease {
     pub renewed_at_us: Option<i64>,
 }
 
+/// A Secret with its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubeSecret {
+    /// Changes when it is deleted and made again.
+    pub uid: String,
+    /// Its type, e.g. `kubernetes.io/tls`.
+    pub kind: String,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Values by key.
+    pub data: BTreeMap<String, Secret>,
+}
+
 /// Deployments of all namespaces, summed up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentCounts {
@@ -155,6 +169,20 @@ pub trait Kube: Send + Sync {
     /// # Errors
     /// [`super::WorldError::Kube`].
     async fn secret_names(&self, namespace: &str) -> Result<Vec<String>>;
+
+    /// A Secret with its content, none if there is none.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<KubeSecret>>;
+
+    /// Makes a Secret; its `uid` is the API's business. False if there is one of this name already, which
+    /// then stays as it is.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn create_secret(&self, namespace: &str, name: &str, secret: &KubeSecret)
+    -> Result<bool>;
 
     /// Deletes a Secret. True if it was there.
     ///

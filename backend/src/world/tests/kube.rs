@@ -64,6 +64,11 @@ fn api(path: &str, query: &str) -> (u16, String) {
         "/api/v1/namespaces/kube-system/secrets" => {
             list("SecretList", json!([{"metadata": {"name": "k3s-serving"}}]))
         }
+        "/api/v1/namespaces/kube-system/secrets/k3s-serving" => {
+            json!({"metadata": {"name": "k3s-serving", "uid": "s1",
+                "annotations": {"listener.cattle.io/cn-node1": "node1"}},
+                "type": "kubernetes.io/tls", "data": {"tls.crt": "Y2VydA=="}})
+        }
         _ => {
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
                 "reason": "NotFound", "message": "not found"});
@@ -143,6 +148,16 @@ async fn a_dead_load_balancer_is_passed_by() {
         kube.secret_names("kube-system").await.unwrap(),
         ["k3s-serving"]
     );
+
+    let secret = kube.secret("kube-system", "k3s-serving").await.unwrap();
+    let secret = secret.unwrap();
+    assert_eq!(
+        (secret.uid.as_str(), secret.kind.as_str()),
+        ("s1", "kubernetes.io/tls")
+    );
+    assert_eq!(secret.annotations["listener.cattle.io/cn-node1"], "node1");
+    assert_eq!(secret.data["tls.crt"].expose(), b"cert");
+    assert_eq!(kube.secret("kube-system", "other").await.unwrap(), None);
 
     let there = kube.readyz("node1").await.unwrap();
     assert!(there.ready && there.text.contains("etcd ok"));

@@ -1,0 +1,262 @@
+//! Workflow `certificate_rotation`: new certificates and keys on every node of a cluster.
+
+mod facts;
+mod steps;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
+use coxswain_engine::state::RunState;
+use coxswain_k3s::rotation::Service;
+use coxswain_wire::{
+    Choice, Condition, Fact, Field, FieldKind, FieldValue, Inputs, StageIndex, WorkflowInfo,
+};
+
+use super::draft::{Draft, json};
+use super::form::Form;
+use super::install_form::text;
+use super::nodes::{Node, Nodes};
+use super::step_list;
+use super::{FieldError, Inventory, PreflightContext, Workflow};
+use crate::steps::restart::{NodeRole, Target};
+use crate::steps::rotate_certificates::{self, Chosen};
+use crate::steps::{fetch_kubeconfig, keep_names};
+use facts::{Backups, Checks};
+
+/// See the module.
+pub(super) struct CertificateRotation;
+
+/// The checked inputs.
+struct Request {
+    nodes: Nodes,
+    services: Chosen,
+    backups: Backups,
+}
+
+#[async_trait]
+impl Workflow for CertificateRotation {
+    fn name(&self) -> &'static str {
+        "certificate_rotation"
+    }
+
+    fn info(&self) -> WorkflowInfo {
+        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
+        cluster.kind = FieldKind::Cluster;
+        cluster.required = true;
+        WorkflowInfo {
+            name: self.name().to_owned(),
+            title: "Rotate certificates".to_owned(),
+            summary: "Gives every node new certificates and keys, one node at a time.".to_owned(),
+            help: [
+                "A snapshot is taken first. Then each server, and after the servers each agent, is stopped, gets new certificates and keys by k3s certificate rotate, starts, and is healthy again before the next one. The CAs stay as they are: tokens and other kubeconfigs go on working until their own end.",
+                "The certificate of :6443 is a case of its own: all servers share it, and the old one comes back unless the Secret kube-system/k3s-serving and every server's own copy are gone. The Secret is kept in the vault. It is looked at last, on every server and load balancer.",
+                "What was renewed is told by serial numbers, before and after, of every certificate file on every node: the start of validity of a new certificate is that of the CA.",
+                "What it risks: each server is away for about 20 seconds, and connections through it break; etcd tolerates no further loss meanwhile. Pods on an agent go on running. It takes about a minute a node. There is no way back: the old keys are no longer in use once a node has started with the new ones.",
+                "k3s keeps the old files, with the private keys of the cluster's CAs, in server/tls-\u{2039}time\u{203a} and agent/tls-\u{2039}time\u{203a}. They can be deleted in the end, behind a gate of its own.",
+                "If a step fails, read its output, correct the cause and retry: a node may be rotated twice.",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            fields: vec![cluster, extent_field(), services_field(), backups_field()],
+        }
+    }
+
+    fn plan(&self, inputs: &Inputs, inventory: &Inventory) -> Result<Plan, Vec<FieldError>> {
+        let mut form = Form::read(&self.info(), inputs)?;
+        let request = request(&mut form, inventory);
+        form.or_errors(request)
+            .map(|request| plan(self.name(), inputs, &request))
+    }
+
+    async fn preflight(
+        &self,
+        context: &PreflightContext,
+        plan: &Plan,
+        stage: StageIndex,
+        state: &RunState,
+    ) -> Vec<Fact> {
+        facts::collect(context, plan, stage, state).await
+    }
+}
+
+fn choices(mut field: Field, choices: &[(&str, &str)], default: &str) -> Field {
+    field.kind = FieldKind::Choice {
+        choices: choices
+            .iter()
+            .map(|(value, label)| Choice {
+                value: (*value).to_owned(),
+                label: (*label).to_owned(),
+            })
+            .collect(),
+    };
+    field.default = Some(FieldValue::Text(default.to_owned()));
+    field.required = true;
+    field
+}
+
+fn extent_field() -> Field {
+    let help = "All of them, or those of some services of k3s.";
+    choices(
+        text("extent", "Certificates", help, ""),
+        &[("all", "All"), ("some", "Of some services")],
+        "all",
+    )
+}
+
+fn services_field() -> Field {
+    let names = Service::ALL.map(Service::name).join(", ");
+    let mut field = text("services", "Services", &format!("Among {names}."), "");
+    field.kind = FieldKind::TextList {
+        placeholder: "api-server".to_owned(),
+    };
+    field.required = true;
+    field.only_if = Some(Condition {
+        field: "extent".to_owned(),
+        equals: FieldValue::Text("some".to_owned()),
+    });
+    field
+}
+
+fn backups_field() -> Field {
+    let help = "k3s puts the old files aside, the CAs' private keys among them. Backups of earlier rotations and restores count as older ones.";
+    choices(
+        text("backups", "Old certificates", help, ""),
+        &[
+            ("keep", "Keep them"),
+            ("this_run", "Delete those of this run"),
+            ("all", "Delete all, older ones too"),
+        ],
+        "keep",
+    )
+}
+
+fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+    let nodes = Nodes::read_restartable(form, "cluster", inventory);
+    let mut some: Vec<Service> = Vec::new();
+    for text in form.list("services") {
+        match text.parse::<Service>() {
+            Ok(service) if some.contains(&service) => {}
+            Ok(service) => some.push(service),
+            Err(e) => form.refuse("services", format!("{e}.")),
+        }
+    }
+    let services = match form.text("extent")? {
+        "some" => Chosen::Only(some),
+        _ => Chosen::All,
+    };
+    let backups = match form.text("backups")? {
+        "this_run" => Backups::ThisRun,
+        "all" => Backups::All,
+        _ => Backups::Keep,
+    };
+    Some(Request {
+        nodes: nodes?,
+        services,
+        backups,
+    })
+}
+
+fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
+    let Request {
+        nodes,
+        services,
+        backups,
+    } = request;
+    let title = format!("Rotate certificates of cluster {}", nodes.name);
+    let mut draft = Draft::new(workflow, title.clone(), inputs, &nodes.cluster);
+    let targets: Vec<Target> = nodes
+        .with_k3s()
+        .filter_map(|node| nodes.target(node))
+        .filter(|target| !services.of(target.role).is_empty())
+        .collect();
+    for target in &targets {
+        draft.lock_host(target.node.host);
+    }
+    let Some(first) = nodes.servers.first() else {
+        return draft.finish();
+    };
+    draft.warn("The servers restart one by one: connections through a server break while it does.");
+    draft.warn("There is no way back: the old keys are no longer in use afterwards.");
+    let gate = Gate {
+        title,
+        confirm: None,
+        preflight: json(&Checks::Start {
+            living: nodes.living(),
+            load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+            needed: nodes.sans(&[]),
+            targets: targets.clone(),
+        }),
+    };
+    draft.stage("Snapshot", Some(gate), vec![step_list::snapshot(first)]);
+    let before = Param::Output(OutputRef {
+        from_step: draft.next(),
+        output: keep_names::SERIALS.to_owned(),
+    });
+    if services.serving() {
+        draft.stage(
+            "Certificate of :6443",
+            None,
+            vec![steps::note_serving(nodes)],
+        );
+        draft.stage("Secret", None, vec![step_list::drop_serving(nodes)]);
+    }
+    let mut rotated = Vec::new();
+    for target in &targets {
+        let name = &target.node.name;
+        let kind = match target.role {
+            NodeRole::Server => "Server",
+            NodeRole::Agent => "Agent",
+        };
+        rotated.push((target.node.clone(), draft.next()));
+        let step = steps::rotate(target, services, step_list::forecast(nodes, target));
+        draft.stage(format!("{kind} {name}"), None, vec![step]);
+    }
+    if services.serving() {
+        draft.stage(
+            "Certificate everywhere",
+            None,
+            vec![steps::serve_renewed(nodes, before)],
+        );
+    }
+    let kubeconfig = Param::Output(OutputRef {
+        from_step: draft.next(),
+        output: fetch_kubeconfig::KUBECONFIG.to_owned(),
+    });
+    draft.stage(
+        "Kubeconfig",
+        None,
+        vec![step_list::fetch_kubeconfig(nodes, first)],
+    );
+    draft.stage(
+        "Verification",
+        None,
+        vec![step_list::verify(
+            nodes,
+            &nodes.servers,
+            &nodes.agents,
+            &nodes.sans(&[]),
+            kubeconfig,
+        )],
+    );
+    let keep = |step: u32| match backups {
+        Backups::Keep => None,
+        Backups::All => Some(Param::Value(Vec::new())),
+        Backups::ThisRun => Some(Param::Output(OutputRef {
+            from_step: step,
+            output: rotate_certificates::OLDER.to_owned(),
+        })),
+    };
+    let removals = rotated
+        .iter()
+        .filter_map(|(node, step)| Some(steps::remove_backups(node, keep(*step)?)))
+        .collect();
+    let gate = Gate {
+        title: format!("Delete old certificates on the nodes of {}", nodes.name),
+        confirm: Some(nodes.name.to_string()),
+        preflight: json(&Checks::CleanUp {
+            backups: *backups,
+            rotated,
+        }),
+    };
+    draft.stage("Clean-up", Some(gate), removals);
+    draft.finish()
+}

@@ -1,0 +1,224 @@
+//! The evidence for a rotation of certificates, and for deleting the old ones. Reads only.
+
+use std::collections::BTreeSet;
+
+use coxswain_engine::plan::Plan;
+use coxswain_engine::state::RunState;
+use coxswain_k3s::certs::AltName;
+use coxswain_k3s::names::San;
+use coxswain_wire::{Fact, StageIndex, StepIndex};
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::super::facts::living::{self, Living};
+use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
+use crate::steps::ApiHost;
+use crate::steps::certificates::{backups, on_node};
+use crate::steps::restart::Target;
+use crate::steps::rotate_certificates::{self, CAN};
+use crate::steps::serving::{agreed, words};
+use crate::world::RemoteCommand;
+
+/// What becomes of the files that k3s puts aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Backups {
+    /// They stay.
+    Keep,
+    /// What this run has made goes.
+    ThisRun,
+    /// All go.
+    All,
+}
+
+/// What a gate looks at; stored in the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Checks {
+    /// Before the rotation.
+    Start {
+        /// The cluster.
+        living: Living,
+        /// Load balancers.
+        load_balancers: Vec<ApiHost>,
+        /// Where clients reach the API.
+        needed: Vec<San>,
+        /// Nodes to be rotated.
+        targets: Vec<Target>,
+    },
+    /// Before old certificates are deleted.
+    CleanUp {
+        /// Which ones.
+        backups: Backups,
+        /// Nodes, with the step that rotated each.
+        rotated: Vec<(ApiHost, StepIndex)>,
+    },
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+    state: &RunState,
+) -> Vec<Fact> {
+    let cluster = plan.cluster_name.as_str();
+    match checks_of::<Checks>(plan, stage) {
+        Err(facts) => facts,
+        Ok(Checks::Start {
+            living,
+            load_balancers,
+            needed,
+            targets,
+        }) => {
+            let mut facts = living::facts(context, cluster, &living).await;
+            let each = targets.iter().map(|target| of_node(context, target));
+            facts.extend(at_once(each.collect()).await.into_iter().flatten());
+            let ways: Vec<&ApiHost> = living.servers.iter().chain(&load_balancers).collect();
+            facts.extend(served(context, cluster, &ways, &needed).await);
+            facts
+        }
+        Ok(Checks::CleanUp { backups, rotated }) => {
+            let each = rotated
+                .iter()
+                .map(|(node, step)| to_delete(context, node, backups, older(state, *step)));
+            at_once(each.collect()).await
+        }
+    }
+}
+
+/// What a node has, and whether its k3s can rotate.
+async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
+    let world = &*context.services.world;
+    let (name, host) = (target.node.name.as_str(), target.node.host);
+    let unread =
+        |what: &str, why: String| fail(name, what, why, "Check the connection to this host.");
+    let mut facts = Vec::new();
+    let can = world
+        .run(host, RemoteCommand::script(CAN).sudo())
+        .await
+        .and_then(|o| o.ok(CAN.name));
+    facts.push(match can {
+        Err(error) => unread("Rotation", error.to_string()),
+        Ok(answer) if answer.text().trim() == "yes" => {
+            pass(name, "Rotation", "this k3s has certificate rotate")
+        }
+        Ok(_) => fail(
+            name,
+            "Rotation",
+            "this k3s has no certificate rotate",
+            "Upgrade the cluster first: v1.22 is the oldest that has it.",
+        ),
+    });
+    facts.push(match on_node(world, host).await {
+        Err(failure) => unread("Certificates", failure.into_error().message),
+        Ok(found) if found.is_empty() => fail(
+            name,
+            "Certificates",
+            "none found in /var/lib/rancher/k3s",
+            "This procedure knows only the usual place.",
+        ),
+        Ok(found) => {
+            let each: Vec<String> = found
+                .iter()
+                .map(|(path, serial)| format!("{path} {serial}"))
+                .collect();
+            shown(name, "Certificates", each.join("\n"))
+        }
+    });
+    match backups(world, host).await {
+        Err(failure) => facts.push(unread("Old certificates", failure.into_error().message)),
+        Ok(found) if found.is_empty() => {}
+        Ok(found) => facts.push(warn(
+            name,
+            "Old certificates",
+            listed(&found),
+            "They hold the private keys of the cluster's CAs. This run can delete them in the end.",
+        )),
+    }
+    facts
+}
+
+fn listed(found: &[(String, u64)]) -> String {
+    let each: Vec<String> = found
+        .iter()
+        .map(|(path, kib)| format!("{path} ({kib} KiB)"))
+        .collect();
+    each.join("\n")
+}
+
+/// One certificate everywhere, valid where clients reach the API: the end of the run wants as much.
+async fn served(
+    context: &PreflightContext,
+    cluster: &str,
+    ways: &[&ApiHost],
+    needed: &[San],
+) -> Vec<Fact> {
+    let now = match agreed(&*context.services.world, ways).await {
+        Ok(now) => now,
+        Err(why) => {
+            return vec![fail(
+                cluster,
+                "Certificate of :6443",
+                why,
+                "All servers and load balancers must answer, with one certificate, before it is renewed.",
+            )];
+        }
+    };
+    let wanted: BTreeSet<AltName> = needed.iter().map(AltName::from).collect();
+    let missing: Vec<&AltName> = wanted.difference(&now.names).collect();
+    vec![
+        shown(cluster, "Certificate of :6443", now.serial),
+        if missing.is_empty() {
+            pass(cluster, "Endpoint", format!("valid for {}", words(&wanted)))
+        } else {
+            fail(
+                cluster,
+                "Endpoint",
+                format!(
+                    "clients reach the API at {}, which is not in the certificate",
+                    words(missing)
+                ),
+                "Add the name first, by changing the API's names.",
+            )
+        },
+    ]
+}
+
+/// Directories that were there before a node's rotation, as its step has noted.
+fn older(state: &RunState, step: StepIndex) -> Option<Vec<String>> {
+    let memo = &state.steps.get(step as usize)?.memo;
+    rotate_certificates::noted_backups(memo)
+}
+
+async fn to_delete(
+    context: &PreflightContext,
+    node: &ApiHost,
+    which: Backups,
+    older: Option<Vec<String>>,
+) -> Fact {
+    const NAME: &str = "Is deleted";
+    let found = match backups(&*context.services.world, node.host).await {
+        Ok(found) => found,
+        Err(failure) => {
+            let advice = "Check the connection to this host.";
+            return fail(&node.name, NAME, failure.into_error().message, advice);
+        }
+    };
+    let stays = match (which, older) {
+        (Backups::All, _) => Vec::new(),
+        (Backups::ThisRun, Some(older)) => older,
+        (Backups::ThisRun, None) | (Backups::Keep, _) => {
+            found.iter().map(|(path, _)| path.clone()).collect()
+        }
+    };
+    let goes: Vec<(String, u64)> = found
+        .into_iter()
+        .filter(|(path, _)| !stays.contains(path))
+        .collect();
+    if goes.is_empty() {
+        pass(&node.name, NAME, "nothing")
+    } else {
+        pass(&node.name, NAME, listed(&goes))
+    }
+}

@@ -1,0 +1,105 @@
+//! The steps of `certificate_rotation`, with their commands as a person would type them.
+
+use coxswain_engine::plan::{Param, Step};
+use coxswain_k3s::serving::CACHE_FILE;
+
+use super::super::draft::step;
+use super::super::nodes::{Node, Nodes};
+use super::super::step_list;
+use crate::steps::restart::{NodeRole, Target};
+use crate::steps::rotate_certificates::{self, Chosen};
+use crate::steps::{ApiHost, keep_names, remove_backups, restart_k3s, serve_renewed};
+
+/// Only a look here: what is noted is the serial number.
+pub(super) fn note_serving(nodes: &Nodes) -> Step {
+    let params = keep_names::Params {
+        servers: nodes.servers.iter().map(Node::api).collect(),
+    };
+    let mut planned = step(
+        keep_names::KIND,
+        "Note the certificate that is served",
+        &nodes.cluster.name,
+        &params,
+    );
+    planned.commands = vec!["TLS handshake with each server, without a name".to_owned()];
+    planned
+}
+
+/// Not interruptible: the node would be left stopped.
+pub(super) fn rotate(target: &Target, services: &Chosen, forecast: Option<String>) -> Step {
+    let name = &target.node.name;
+    let params = rotate_certificates::Params {
+        target: target.clone(),
+        services: services.clone(),
+    };
+    let mut planned = step(
+        rotate_certificates::KIND,
+        format!("Rotate the certificates of {name} and see it healthy"),
+        name,
+        &params,
+    );
+    let options: String = match services {
+        Chosen::All => String::new(),
+        Chosen::Only(_) => services
+            .of(target.role)
+            .iter()
+            .map(|service| format!(" --service {service}"))
+            .collect(),
+    };
+    planned.host = Some(target.node.host);
+    planned.commands = step_list::restart_commands(target);
+    let mut between = vec![format!("k3s certificate rotate{options}")];
+    if target.role == NodeRole::Server && services.serving() {
+        between.push(format!("rm -f {CACHE_FILE}"));
+    }
+    let start = planned.commands.len() - 1;
+    planned.commands.splice(start..start, between);
+    planned.irreversible = true;
+    planned.interruptible = false;
+    planned.deadline_s = restart_k3s::DEADLINE_S;
+    planned.forecast = forecast;
+    planned
+}
+
+pub(super) fn serve_renewed(nodes: &Nodes, before: Param<Vec<String>>) -> Step {
+    let params = serve_renewed::Params {
+        servers: nodes.servers.iter().map(Node::api).collect(),
+        load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+        before,
+    };
+    let mut planned = step(
+        serve_renewed::KIND,
+        "See one new certificate everywhere",
+        &nodes.cluster.name,
+        &params,
+    );
+    planned.commands = vec![
+        "TLS handshake with each server and load balancer, until all show one new serial number"
+            .to_owned(),
+    ];
+    planned.deadline_s = 180;
+    planned
+}
+
+pub(super) fn remove_backups(node: &ApiHost, keep: Param<Vec<String>>) -> Step {
+    let which = match &keep {
+        Param::Output(_) => "those of this run",
+        Param::Value(_) => "all",
+    };
+    let params = remove_backups::Params {
+        node: node.clone(),
+        keep,
+    };
+    let mut planned = step(
+        remove_backups::KIND,
+        format!("Delete old certificates on {}", node.name),
+        &node.name,
+        &params,
+    );
+    planned.host = Some(node.host);
+    planned.commands = vec![format!(
+        "rm -rf /var/lib/rancher/k3s/server/tls-\u{2039}time\u{203a} /var/lib/rancher/k3s/agent/tls-\u{2039}time\u{203a}: {which}"
+    )];
+    planned.irreversible = true;
+    planned
+}

@@ -1,0 +1,365 @@
+//! The evidence for a change of names: a living cluster, what each server's files say and would say, and
+//! the certificate that is served. Reads only, and asks for no name.
+
+use std::collections::BTreeSet;
+
+use coxswain_engine::plan::Plan;
+use coxswain_k3s::certs::AltName;
+use coxswain_k3s::names::{K3sVersion, San};
+use coxswain_k3s::redact::Redactor;
+use coxswain_k3s::sans::{Edit, SanChange, ServerFiles, own_names};
+use coxswain_k3s::serving::{Known, Origin};
+use coxswain_wire::{Fact, StageIndex};
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::super::facts::living::{self, Living};
+use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
+use super::super::install_form::is_supported;
+use crate::steps::ApiHost;
+use crate::steps::edit_sans::words as listed;
+use crate::steps::serve_names::known_nodes;
+use crate::steps::server_files::FilesLook;
+use crate::steps::serving::{agreed, api, words};
+
+/// What the gate looks at; stored in the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Checks {
+    /// The cluster.
+    pub(super) living: Living,
+    /// Load balancers.
+    pub(super) load_balancers: Vec<ApiHost>,
+    /// Where clients reach the API.
+    pub(super) needed: Vec<San>,
+    /// What is to change.
+    pub(super) change: SanChange,
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+) -> Vec<Fact> {
+    let checks = match checks_of::<Checks>(plan, stage) {
+        Ok(checks) => checks,
+        Err(facts) => return facts,
+    };
+    let cluster = plan.cluster_name.as_str();
+    let mut facts = living::facts(context, cluster, &checks.living).await;
+    let looks = at_once(
+        checks
+            .living
+            .servers
+            .iter()
+            .map(|server| look(context, server))
+            .collect(),
+    )
+    .await;
+    let mut found = Vec::new();
+    for (server, look) in looks {
+        match look {
+            Err(fact) => facts.push(fact),
+            Ok(files) => {
+                facts.extend(of_server(&server.name, &files, &checks.change));
+                found.push(files);
+            }
+        }
+    }
+    facts.push(version(context, cluster, &checks).await);
+    if found.len() == checks.living.servers.len() {
+        facts.extend(of_names(context, cluster, &checks, &found).await);
+    }
+    facts
+}
+
+async fn look<'a>(
+    context: &PreflightContext,
+    server: &'a ApiHost,
+) -> (&'a ApiHost, Result<ServerFiles, Fact>) {
+    const ADVICE: &str = "Correct the file on this server, then look again.";
+    let refused = |why: String| fail(&server.name, "Files", why, ADVICE);
+    let look = match FilesLook::take(&*context.services.world, server.host).await {
+        Ok(Ok(look)) if look.needs_reload => Err(fail(
+            &server.name,
+            "Files",
+            "k3s.service was changed, and systemd has not read it again: the next restart would change more than this run",
+            "Look at the change, and run systemctl daemon-reload on this server.",
+        )),
+        Ok(Ok(look)) => Ok(look.files),
+        Ok(Err(error)) => Err(refused(error.to_string())),
+        Err(failure) => Err(refused(failure.into_error().message)),
+    };
+    (server, look)
+}
+
+/// Where the names stand, and what becomes of the file.
+fn of_server(name: &str, files: &ServerFiles, change: &SanChange) -> Vec<Fact> {
+    let now = files.settings().sans();
+    let mut facts = vec![pass(
+        name,
+        "Names",
+        format!(
+            "{} in {} \u{2192} {}",
+            listed(now),
+            files.place(),
+            listed(&change.apply(now))
+        ),
+    )];
+    if let Some(hidden) = files.hidden() {
+        facts.push(warn(
+            name,
+            "Hidden names",
+            format!(
+                "{} in {} have no effect: the command line has names of its own",
+                hidden.values.join(", "),
+                hidden.files.join(", ")
+            ),
+            "The command line is changed, as it is in force. Move the flags into the file if you want one place.",
+        ));
+    }
+    match files.edits(change) {
+        Err(error) => facts.push(fail(
+            name,
+            "Change",
+            error.to_string(),
+            "Correct the file on this server, then look again.",
+        )),
+        Ok(edits) if edits.is_empty() => {
+            facts.push(pass(name, "Change", "none: the files say so already"));
+        }
+        Ok(edits) => facts.extend(edits.iter().map(|edit| changed(name, files, edit))),
+    }
+    facts
+}
+
+fn changed(name: &str, files: &ServerFiles, edit: &Edit) -> Fact {
+    let text = diff(&edit.before, &edit.after);
+    let safe = Redactor::new(files.secrets()).redact_all(text.as_bytes());
+    Fact {
+        diff: Some(String::from_utf8_lossy(&safe).into_owned()),
+        ..pass(name, &edit.path, "is changed, all else in it stays")
+    }
+}
+
+/// Changed lines with two around them: the lines before the first and behind the last difference are
+/// the same.
+fn diff(before: &str, after: &str) -> String {
+    const AROUND: usize = 2;
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = old.len().min(new.len()) - same;
+    let tail = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take(rest)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let from = same.saturating_sub(AROUND);
+    let to = (old.len() - tail + AROUND).min(old.len());
+    let lines = |sign: char, lines: &[&str]| -> String {
+        lines.iter().map(|line| format!("{sign}{line}\n")).collect()
+    };
+    [
+        lines(' ', &old[from..same]),
+        lines('-', &old[same..old.len() - tail]),
+        lines('+', &new[same..new.len() - tail]),
+        lines(' ', &old[old.len() - tail..to]),
+    ]
+    .concat()
+}
+
+async fn version(context: &PreflightContext, cluster: &str, checks: &Checks) -> Fact {
+    const NAME: &str = "Supported";
+    let asked = async {
+        let kube = api(&*context.services.world, &checks.living.servers)
+            .await
+            .map_err(|failure| failure.into_error().message)?;
+        let version = kube.version().await.map_err(|e| e.to_string())?;
+        let parsed: K3sVersion = version
+            .parse()
+            .map_err(|e| format!("{version} is no release of k3s: {e}"))?;
+        if is_supported(&parsed) {
+            Ok(version)
+        } else {
+            Err(format!("{version} is older than this procedure knows"))
+        }
+    };
+    match asked.await {
+        Ok(version) => pass(cluster, NAME, version),
+        Err(why) => fail(cluster, NAME, why, "Upgrade the cluster first."),
+    }
+}
+
+/// The certificate now, and whether the change makes sense with it.
+async fn of_names(
+    context: &PreflightContext,
+    cluster: &str,
+    checks: &Checks,
+    files: &[ServerFiles],
+) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let servers = &checks.living.servers;
+    let lists: BTreeSet<Vec<AltName>> = files
+        .iter()
+        .map(|f| {
+            let mut names: Vec<AltName> = f
+                .settings()
+                .sans()
+                .iter()
+                .map(|n| AltName::from_text(n))
+                .collect();
+            names.sort();
+            names
+        })
+        .collect();
+    if lists.len() > 1 {
+        facts.push(warn(
+            cluster,
+            "Same names",
+            "the servers are told different names",
+            "A server renews the certificate only for names that it is told of. Add the missing ones in this run, too.",
+        ));
+    }
+    let mut known = known_nodes(servers);
+    for file in files {
+        known.standard.extend(own_names(file.settings()));
+        let after = checks.change.apply(file.settings().sans());
+        known
+            .flags
+            .extend(after.iter().map(|n| AltName::from_text(n)));
+    }
+    facts.push(reachable(cluster, checks, &known));
+    let ways: Vec<&ApiHost> = servers.iter().chain(&checks.load_balancers).collect();
+    match agreed(&*context.services.world, &ways).await {
+        Err(why) => facts.push(fail(
+            cluster,
+            "Certificate",
+            why,
+            "All servers and load balancers must answer, with one certificate, before it is changed.",
+        )),
+        Ok(now) => {
+            facts.push(shown(cluster, "Serial number", now.serial));
+            facts.push(pass(cluster, "Certificate", words(&now.names)));
+            facts.extend(removals(cluster, checks, files, &known, &now.names));
+        }
+    }
+    facts
+}
+
+/// Clients find the API at names that the certificate will have.
+fn reachable(cluster: &str, checks: &Checks, known: &Known) -> Fact {
+    let missing: Vec<&San> = checks
+        .needed
+        .iter()
+        .filter(|san| known.origin(&AltName::from(*san)) == Origin::History)
+        .collect();
+    let names = |sans: &[&San]| {
+        let names: Vec<&str> = sans.iter().map(|san| san.as_str()).collect();
+        names.join(", ")
+    };
+    if missing.is_empty() {
+        let all: Vec<&San> = checks.needed.iter().collect();
+        pass(
+            cluster,
+            "Endpoint",
+            format!("the certificate will be valid for {}", names(&all)),
+        )
+    } else {
+        fail(
+            cluster,
+            "Endpoint",
+            format!(
+                "no server is told of {}, where clients reach the API",
+                names(&missing)
+            ),
+            "Add it in this run, or correct the endpoint in the inventory.",
+        )
+    }
+}
+
+fn removals(
+    cluster: &str,
+    checks: &Checks,
+    files: &[ServerFiles],
+    known: &Known,
+    served: &BTreeSet<AltName>,
+) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let told = |name: &AltName| {
+        files.iter().any(|f| {
+            let mut sans = f.settings().sans().iter();
+            sans.any(|san| AltName::from_text(san) == *name)
+        })
+    };
+    let removed: Vec<AltName> = checks.change.remove.iter().map(AltName::from).collect();
+    for name in &removed {
+        if known.standard.contains(name) {
+            facts.push(fail(
+                cluster,
+                &format!("Take out {name}"),
+                "k3s has it in the certificate by itself",
+                "Start a new run without it.",
+            ));
+        } else if !told(name) && !served.contains(name) {
+            facts.push(fail(
+                cluster,
+                &format!("Take out {name}"),
+                "no server is told of it, and it is not in the certificate",
+                "Check how it is written, and start a new run.",
+            ));
+        }
+    }
+    let there: Vec<&San> = checks
+        .change
+        .add
+        .iter()
+        .filter(|san| served.contains(&AltName::from(*san)))
+        .collect();
+    for name in there {
+        facts.push(warn(
+            cluster,
+            &format!("Add {name}"),
+            "it is in the certificate already",
+            "The run sees to it that every server is told of it.",
+        ));
+    }
+    let history: Vec<&AltName> = known
+        .of(served, Origin::History)
+        .filter(|name| !removed.contains(name))
+        .collect();
+    if !history.is_empty() {
+        let what = if removed.is_empty() {
+            "They stay."
+        } else {
+            "The certificate is issued anew: they go, unless this version of k3s adds them by itself."
+        };
+        facts.push(warn(
+            cluster,
+            "History",
+            format!(
+                "in the certificate, and no flag asks for it: {}",
+                words(history)
+            ),
+            what,
+        ));
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::diff;
+
+    #[test]
+    fn shows_what_changes_with_two_lines_around() {
+        assert_eq!(
+            diff("a\nb\nc\nd\ne\nf\n", "a\nb\nc\nx\nd\ne\nf\n"),
+            " b\n c\n+x\n d\n e\n"
+        );
+        assert_eq!(diff("a\nb\n", "a\n"), " a\n-b\n");
+        assert_eq!(diff("", "a\n"), "+a\n");
+    }
+}
