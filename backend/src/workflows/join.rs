@@ -95,9 +95,9 @@ impl Workflow for Join {
         context: &PreflightContext,
         plan: &Plan,
         stage: StageIndex,
-        _state: &RunState,
+        state: &RunState,
     ) -> Vec<Fact> {
-        facts::collect(context, plan, stage).await
+        facts::collect(context, plan, stage, state).await
     }
 }
 

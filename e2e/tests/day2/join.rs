@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::runs::{failing, failure, inputs, list, text};
+use coxswain_e2e::wait::until;
 use coxswain_e2e::{cluster, held};
-use coxswain_wire::{Inputs, RunId, RunStatus};
+use coxswain_wire::{Inputs, RunCommand, RunId, RunStatus};
 
 use crate::day::{BALANCER, Day, SAN, SERVERS, SPARE, VERSION, on_the_lab};
 use crate::uninstall::LEFT;
@@ -120,5 +121,21 @@ fn a_refused_server_is_unwound() {
         let left = day.lab.ssh(SPARE, LEFT).await?;
         ensure!(left.is_empty(), "left on {SPARE}: {left}");
         cluster::whole(&day.lab, &SERVERS, BALANCER, JOIN).await
+    });
+}
+
+/// systemd starts k3s again and again: corrected, it gets in before anybody retries the run.
+#[test]
+fn a_refused_server_that_is_corrected_goes_on() {
+    on_the_lab(async |day| {
+        let run = refused_by_k3s(day).await?;
+        day.lab.ssh(SPARE, &format!("rm {CONFIG}")).await?;
+        until("k3s has joined by itself", JOIN, async || {
+            cluster::members(&day.lab, &FOUR).await.map(Some)
+        })
+        .await?;
+        day.operator.command(run, &RunCommand::Retry).await?;
+        day.operator.completed(run, JOIN).await?;
+        cluster::whole(&day.lab, &FOUR, BALANCER, JOIN).await
     });
 }

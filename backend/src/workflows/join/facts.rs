@@ -1,12 +1,13 @@
 //! The evidence for a join: the new host as at a bootstrap, and the cluster it would join.
 
 use coxswain_engine::plan::Plan;
+use coxswain_engine::state::RunState;
 use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::critical::differences;
 use coxswain_k3s::env_file::EnvFile;
-use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::etcd::{Member, quorum};
 use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
-use coxswain_k3s::names::K3sVersion;
+use coxswain_k3s::names::{Address, K3sVersion};
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::token::Token;
@@ -21,6 +22,9 @@ use crate::steps::inspect::inspect;
 use crate::steps::kube::of_server;
 use crate::steps::unit::UnitLook;
 use crate::world::{Kube, RemoteCommand, TlsTarget};
+
+/// Port on which etcd members talk to each other.
+const PEERS: u16 = 2380;
 
 /// What the gate looks at; stored in the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,19 +45,28 @@ pub(super) async fn collect(
     context: &PreflightContext,
     plan: &Plan,
     stage: StageIndex,
+    state: &RunState,
 ) -> Vec<Fact> {
     let join = match checks_of::<JoinChecks>(plan, stage) {
         Ok(join) => join,
         Err(facts) => return facts,
     };
     let mut facts = of_checks(context, &plan.cluster_name, &join.checks).await;
-    facts.extend(of_cluster(context, &plan.cluster_name, &join).await);
+    // k3s tries again for ever: once its cause is gone, a join that failed succeeds without us.
+    let newcomer = (!state.untouched(&join.node.name, stage)).then_some(&join.node);
+    facts.extend(of_cluster(context, &plan.cluster_name, &join, newcomer).await);
     facts
 }
 
-async fn of_cluster(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> Vec<Fact> {
+/// `newcomer` is the host that joins, if this run has begun to install there: its member is ours, not the cluster's.
+async fn of_cluster(
+    context: &PreflightContext,
+    cluster: &str,
+    join: &JoinChecks,
+    newcomer: Option<&ApiHost>,
+) -> Vec<Fact> {
     let mut facts = Vec::new();
-    facts.extend(etcd(context, cluster, join).await);
+    facts.extend(etcd(context, cluster, join, newcomer).await);
     if let Some(first) = join.checks.peers.first() {
         facts.push(token(context, cluster, join, first).await);
         match of_server(&*context.services.world, first).await {
@@ -80,17 +93,24 @@ async fn of_cluster(context: &PreflightContext, cluster: &str, join: &JoinChecks
 }
 
 /// Members and their health, seen from each server.
-async fn etcd(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> Vec<Fact> {
+async fn etcd(
+    context: &PreflightContext,
+    cluster: &str,
+    join: &JoinChecks,
+    newcomer: Option<&ApiHost>,
+) -> Vec<Fact> {
+    let counts = |member: &&Member| !newcomer.is_some_and(|new| is_of(member, new));
     let mut facts = Vec::new();
     let (mut healthy, mut members) = (0, 0);
     for peer in &join.checks.peers {
         match EtcdLook::take(&*context.services.world, peer.host).await {
             Ok(Ok(look)) => {
-                members = members.max(look.members.members.len());
+                let others: Vec<&Member> = look.members.members.iter().filter(counts).collect();
+                members = members.max(others.len());
                 if look.healthy {
                     healthy += 1;
                 }
-                if look.members.voters() != look.members.members.len() {
+                if others.iter().any(|member| !member.votes()) {
                     facts.push(fail(
                         &peer.name,
                         "etcd",
@@ -129,6 +149,13 @@ async fn etcd(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> V
         )
     });
     facts
+}
+
+/// Whether a member is a host's; before its first start it has no name yet.
+fn is_of(member: &Member, host: &ApiHost) -> bool {
+    let address = host.address.parse::<Address>();
+    let peer = address.map(|address| format!("https://{}", address.with_port(PEERS)));
+    member.node_name() == host.name || peer.is_ok_and(|peer| member.peer_urls.contains(&peer))
 }
 
 /// The stored token against the CA that the cluster shows.

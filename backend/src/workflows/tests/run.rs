@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coxswain_engine::evidence::Preflight;
+use coxswain_engine::state::RunState;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
-use coxswain_wire::{HostId, RunId, SecretId, StepError};
+use coxswain_wire::{FieldValue, HostId, RunId, SecretId, StepError, Verdict};
 use tokio::time::{Instant, sleep};
 
+use super::super::{Preflights, find};
 use super::lab::{self, Lab};
 use crate::steps::ApiHost;
 use crate::steps::install_k3s::{InstallK3s, KIND, Params};
@@ -196,4 +199,41 @@ async fn an_installation_is_not_overwritten() {
             .contains("an installation of k3s is on the host"),
         "{refused:?}"
     );
+}
+
+/// k3s tries again for ever: once its cause is corrected, a failed join succeeds before anybody retries the run.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_joined_after_the_failure_does_not_block_the_retry() {
+    let lab = lab::running_lab();
+    let params = joining(&lab, &token(&lab), |_| {}).await;
+    let kind = InstallK3s(lab.services());
+    kind.apply(&context(&params)).await.unwrap();
+    while !matches!(kind.probe(&context(&params)).await, Ok(Probe::Done { .. })) {
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    let given = lab::inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("host", FieldValue::Id(5)),
+        ("version", lab::text("v1.33.5+k3s1")),
+    ]);
+    let plan = find("join").unwrap();
+    let plan = Arc::new(plan.plan(&given, &lab::running_inventory()).unwrap());
+    let etcd = async |state: &RunState| {
+        let facts = Preflights::new(lab.services())
+            .collect(RunId(1), &plan, 0, state)
+            .await;
+        let fact = facts
+            .into_iter()
+            .find(|f| (f.subject.as_str(), f.name.as_str()) == ("prod", "etcd"));
+        fact.map(|f| (f.verdict, f.value)).unwrap()
+    };
+    let mut state = RunState::new(plan.clone());
+    let stranger = etcd(&state).await;
+    assert_eq!(stranger.0, Verdict::Fail, "{stranger:?}");
+    for (index, _, step) in plan.steps() {
+        state.steps[index as usize].attempt = u32::from(step.target == "node5");
+    }
+    let ours = (Verdict::Pass, "3 of 3 members healthy, 2 needed".to_owned());
+    assert_eq!(etcd(&state).await, ours);
 }
