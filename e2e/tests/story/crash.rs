@@ -76,7 +76,7 @@ pub(crate) async fn approve_and_kill(story: &mut Story, run: &Run) -> Result<Ove
     Ok(overheard)
 }
 
-async fn hold(story: &Story, run: &Run, server: &str) -> Result<String> {
+pub(crate) async fn hold(story: &Story, run: &Run, server: &str) -> Result<String> {
     let job = tokio::select! {
         job = held::installer(&story.lab, server, BOOTSTRAP) => job?,
         // A run that fails on the way never gets here.

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::browser::SOON;
 
-use super::{BALANCER, CLUSTER, SERVERS, Story};
+use super::{BALANCER, CLUSTER, SERVERS, SPARE, Story};
 
 /// Every check of the connection test, in order.
 const CHECKS: [&str; 5] = ["resolve", "connect", "host_key", "authenticate", "sudo"];
@@ -25,6 +25,15 @@ pub(crate) async fn hosts(story: &Story) -> Result<()> {
     browser.no_faults().await
 }
 
+/// The host that joins later; its key is authorised already.
+pub(crate) async fn spare(story: &Story) -> Result<()> {
+    let browser = &story.browser;
+    browser.click("nav-hosts").await?;
+    browser.click("host-add").await?;
+    enrol(story, SPARE).await?;
+    browser.no_faults().await
+}
+
 /// Does with the public key what a person does with it: runs the shown command on every host.
 async fn generate_key_pair(story: &Story) -> Result<()> {
     let browser = &story.browser;
@@ -42,7 +51,7 @@ async fn generate_key_pair(story: &Story) -> Result<()> {
         "the command carries another key"
     );
     browser.shot("03-key-pair").await?;
-    for name in SERVERS.into_iter().chain([BALANCER]) {
+    for name in SERVERS.into_iter().chain([BALANCER, SPARE]) {
         story.lab.as_user(name, &command).await?;
     }
     Ok(())

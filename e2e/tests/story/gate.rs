@@ -59,6 +59,23 @@ pub(crate) async fn start(story: &Story) -> Result<Run> {
     let hash = browser.text("plan-sha256").await?;
     browser.shot("09-plan").await?;
     browser.click("run-start").await?;
+    let run = begun(story).await?;
+    let view = run.view(story).await?;
+    ensure!(
+        view["plan"]["sha256"] == hash.trim(),
+        "the run has another plan than the one that was shown"
+    );
+    ensure!(
+        run.installs.len() == SERVERS.len(),
+        "steps that install k3s: {:?}",
+        run.installs
+    );
+    Ok(run)
+}
+
+/// The run whose start was clicked, once its gate is open.
+pub(crate) async fn begun(story: &Story) -> Result<Run> {
+    let browser = &story.browser;
     browser.see("run-status").await?;
     let address = browser.address().await?;
     let id = address
@@ -70,12 +87,7 @@ pub(crate) async fn start(story: &Story) -> Result<Run> {
         id,
         installs: Vec::new(),
     };
-    let view = run.view(story).await?;
-    ensure!(
-        view["plan"]["sha256"] == hash.trim(),
-        "the run has another plan than the one that was shown"
-    );
-    run.installs = installs(&view)?;
+    run.installs = installs(&run.view(story).await?)?;
     reach(story, "waiting", PREFLIGHT).await?;
     Ok(run)
 }
@@ -86,15 +98,10 @@ fn installs(view: &Value) -> Result<Vec<(String, u64)>> {
         .iter()
         .filter_map(|stage| stage["steps"].as_array())
         .flatten();
-    let found: Vec<_> = steps
+    Ok(steps
         .filter(|step| step["kind"] == "install_k3s")
         .filter_map(|step| Some((step["target"].as_str()?.to_owned(), step["index"].as_u64()?)))
-        .collect();
-    ensure!(
-        found.len() == SERVERS.len(),
-        "steps that install k3s: {found:?}"
-    );
-    Ok(found)
+        .collect())
 }
 
 /// Reads the evidence and approves.
@@ -128,6 +135,13 @@ pub(crate) async fn trouble(story: &Story, patience: Duration) -> Result<String>
         Ok(state.filter(|state| TROUBLE.contains(&state.as_str())))
     })
     .await
+}
+
+/// Waits until the run is in this trouble and no other.
+pub(crate) async fn reach_trouble(story: &Story, wanted: &str, patience: Duration) -> Result<()> {
+    let seen = trouble(story, patience).await?;
+    ensure!(seen == wanted, "the run is {seen} instead of {wanted}");
+    Ok(())
 }
 
 /// Waits for a status of the run; one that cannot lead there fails at once.
@@ -176,5 +190,20 @@ pub(crate) async fn completed(story: &Story, run: &Run) -> Result<()> {
             stage["decision"]
         );
     }
+    came_back(&view)?;
     story.browser.no_faults().await
+}
+
+/// The history names both starts of the panel since the run began.
+fn came_back(view: &Value) -> Result<()> {
+    let entries = view["history"].as_array().context("history")?;
+    let starts = entries
+        .iter()
+        .filter_map(|entry| entry["text"].as_str())
+        .filter(|text| text.starts_with("The panel was started again"));
+    ensure!(
+        starts.count() == 2,
+        "the history does not name both starts of the panel: {entries:#?}"
+    );
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod crash;
 mod enrol;
+mod failures;
 mod gate;
 mod health;
 mod log;
@@ -23,6 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// The servers of the story, the first one first.
 const SERVERS: [&str; 3] = ["node1", "node2", "node3"];
+/// A host that is in no cluster.
+const SPARE: &str = "node4";
 /// The host with HAProxy.
 const BALANCER: &str = "lb";
 /// A name that the API's certificate must carry besides the addresses.
@@ -112,6 +115,7 @@ async fn tell(story: &mut Story) -> Result<()> {
     secrets::assert(story, &token_free)
         .await
         .context("secrets")?;
+    failures::tell(story).await.context("what goes wrong")?;
     looks::pages(story, &run)
         .await
         .context("pictures of all pages")?;
