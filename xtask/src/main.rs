@@ -1,10 +1,11 @@
-//! `cargo xtask`: set-up, lab, demo and tests. Start with `cargo xtask --help`.
+//! `cargo xtask`: set-up, lab, demo, tests and benchmarks. Start with `cargo xtask --help`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command-line tool that talks to a person"
 )]
 
+mod bench;
 mod build;
 mod cmd;
 mod demo;
@@ -58,6 +59,8 @@ enum Task {
         #[arg(long, value_name = "WORD")]
         only: Option<String>,
     },
+    /// Measures the panel against its goals, a shell loop, pyinfra and Ansible; writes BENCHMARKS.md
+    Bench,
     /// Builds the page into `dist/`
     Web {
         /// Quick, and with names for the debugger
@@ -162,6 +165,7 @@ fn run(task: Task) -> Result<()> {
             skip_browser,
             only,
         }),
+        Task::Bench => bench::run(),
         Task::Web { dev } => web::build(if dev {
             web::Mode::Dev
         } else {

@@ -232,6 +232,23 @@ impl Lab {
         Ok(())
     }
 
+    /// Installs a Debian package on every node, for as long as the lab lives.
+    ///
+    /// # Errors
+    /// apt fails there.
+    pub(crate) fn install_on_nodes(&self, package: &str) -> Result<()> {
+        let script = "apt-get update --quiet && exec apt-get install --quiet --yes --no-install-recommends \"$1\"";
+        for host in HOSTS.iter().filter(|host| host.role == spec::Role::Node) {
+            cmd("docker")
+                .words("exec --env DEBIAN_FRONTEND=noninteractive")
+                .arg(self.container(host.name))
+                .args(["sh", "-c", script, "sh", package])
+                .timeout(300)
+                .quiet()?;
+        }
+        Ok(())
+    }
+
     fn add_key(&self, service: &str, key: &str) -> Result<()> {
         let script = "cd ~ && touch .ssh/authorized_keys && chmod 0600 .ssh/authorized_keys \
             && read -r key && { grep -qxF \"$key\" .ssh/authorized_keys || printf '%s\\n' \"$key\" >> .ssh/authorized_keys; }";

@@ -127,7 +127,27 @@ pub(crate) fn all() -> Result<()> {
 /// # Errors
 /// As [`all`].
 pub(crate) fn install_missing() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.check)()).collect();
+    install(&NEEDS)
+}
+
+/// Python with what makes environments of its own; the benchmarks alone want it.
+///
+/// # Errors
+/// As [`all`].
+pub(crate) fn python() -> Result<()> {
+    install(&[Need {
+        name: "Python",
+        check: || {
+            cmd("python3")
+                .args(["-c", "import ensurepip, venv"])
+                .succeeds()
+        },
+        install: Install::Apt(&["python3", "python3-venv"]),
+    }])
+}
+
+fn install(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.check)()).collect();
     if missing.is_empty() {
         return Ok(());
     }
