@@ -80,7 +80,6 @@ fn a_snapshot_is_saved_listed_and_downloaded() {
 }
 
 #[test]
-#[ignore = "the saved lab's disks do not let k3s move its database: cargo xtask test --full"]
 fn a_restored_cluster_has_what_the_snapshot_has_and_nothing_later() {
     on_the_lab(async |day| {
         make(day, "before-snapshot").await?;
