@@ -17,8 +17,10 @@
 //!    `#[ignore = "takes minutes: cargo xtask test --full"]`.
 //! 8. Failed? Journals and the panel's log lie in `target/e2e/day2/<test>`.
 
+mod certificate_rotation;
 mod day;
 mod join;
 mod power;
+mod san_change;
 mod snapshot;
 mod uninstall;

@@ -1,0 +1,68 @@
+//! `certificate_rotation`: every node gets new certificates, also the one on :6443.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use coxswain_e2e::cluster;
+use coxswain_e2e::runs::{inputs, text};
+use coxswain_wire::RunStatus;
+
+use crate::day::{BALANCER, Day, SERVERS, on_the_lab};
+
+/// Time a rotation may take on a busy machine.
+const ROTATION: Duration = Duration::from_secs(300);
+
+/// Serial numbers of the leaf certificates on a host by file, and of what it serves on :6443.
+async fn serials(day: &Day, host: &str) -> Result<BTreeMap<String, String>> {
+    let look = "cd /var/lib/rancher/k3s && for f in server/tls/client-*.crt server/tls/serving-*.crt server/tls/etcd/client.crt agent/client-kubelet.crt; do \
+        [ -e \"$f\" ] && case $f in *-ca.crt) ;; *) echo \"$f $(openssl x509 -noout -serial -in \"$f\")\" ;; esac; done; \
+        echo \"port $(openssl s_client -connect 127.0.0.1:6443 -noservername </dev/null 2>/dev/null | openssl x509 -noout -serial)\"";
+    let said = day.lab.ssh(host, look).await?;
+    said.lines()
+        .map(|line| {
+            let (file, serial) = line.split_once(' ').context("a serial number")?;
+            Ok((file.to_owned(), serial.to_owned()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_certificate_of_every_server_is_new() {
+    on_the_lab(async |day| {
+        let mut before = BTreeMap::new();
+        for server in SERVERS {
+            before.insert(server, serials(day, server).await?);
+        }
+        let form = inputs([
+            ("cluster", day.cluster().await?),
+            ("backups", text("this_run")),
+        ]);
+        let run = day.operator.start("certificate_rotation", form).await?;
+        day.operator.approve(run).await?;
+        // The old files hold the CAs' keys: deleting them has a gate of its own.
+        day.operator
+            .reach(run, RunStatus::Waiting, ROTATION)
+            .await?;
+        day.operator.approve(run).await?;
+        day.operator.completed(run, ROTATION).await?;
+        for server in SERVERS {
+            let now = serials(day, server).await?;
+            for (file, old) in &before[server] {
+                ensure!(
+                    now.get(file).is_some_and(|new| new != old),
+                    "{server}: {file} is as before: {now:?}"
+                );
+            }
+            let left = day
+                .lab
+                .ssh(
+                    server,
+                    "ls -d /var/lib/rancher/k3s/server/tls-* 2>/dev/null || true",
+                )
+                .await?;
+            ensure!(left.is_empty(), "left on {server}: {left}");
+        }
+        cluster::whole(&day.lab, &SERVERS, BALANCER, ROTATION).await
+    });
+}
