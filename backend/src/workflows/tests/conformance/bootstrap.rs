@@ -1,0 +1,79 @@
+use super::*;
+
+fn fresh_lab() -> Lab {
+    let mut machines = lab::machines();
+    // What was there before must be there afterwards.
+    machines[1].files.insert(
+        "/etc/rancher/k3s/config.yaml".to_owned(),
+        "node-label:\n- zone=a\n".to_owned(),
+    );
+    machines[2]
+        .files
+        .insert("/usr/local/bin/k3s".to_owned(), "an older k3s".to_owned());
+    Lab::new(machines, &lab::inventory().clusters[0])
+}
+
+fn bootstrap() -> Example {
+    Example {
+        workflow: "bootstrap",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("version", lab::text("v1.33.5+k3s1")),
+            ("sans", lab::list(&["api.example.org"])),
+            ("server_args", lab::list(&["--disable traefik"])),
+        ]),
+        inventory: lab::inventory(),
+        lab: fresh_lab,
+        counted: false,
+    }
+}
+
+/// Old k3s on the hosts, and a clean-up first.
+fn bootstrap_after_clean_up() -> Example {
+    let mut inputs = bootstrap().inputs;
+    inputs.insert("clean_up".to_owned(), FieldValue::Bool(true));
+    Example {
+        inputs,
+        lab: old_lab,
+        ..bootstrap()
+    }
+}
+
+fn old_lab() -> Lab {
+    let lab = fresh_lab();
+    lab.world.set_up(
+        HostId(3),
+        "k3s.service",
+        "server --cluster-init --node-name node3",
+    );
+    lab
+}
+
+conforms! {
+    bootstrap_bare: bootstrap(),
+    bootstrap_cleaned: bootstrap_after_clean_up(),
+}
+
+// The one with a clean-up passes every point of the one without.
+survives_death! {
+    bootstrap_survives_death_at_each_point: bootstrap_after_clean_up(),
+}
+
+/// The checks above see what they are for.
+#[tokio::test(start_paused = true)]
+async fn without_its_probe_it_does_not_survive() {
+    let mutilated = survives(&counted(bootstrap()), &|kind| {
+        layer(kind, NoProbe::default())
+    })
+    .await;
+    assert!(mutilated.is_err(), "nobody noticed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_undoing_what_failed_it_leaves_something_behind() {
+    let mutilated = unwinds(&bootstrap(), &|kind, failed| {
+        layer(kind, NoUndoOfFailed { failed })
+    })
+    .await;
+    assert!(mutilated.is_err(), "nobody noticed");
+}

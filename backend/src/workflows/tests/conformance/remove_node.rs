@@ -1,0 +1,53 @@
+use super::*;
+
+fn remove(host: i64, state: &str) -> Example {
+    Example {
+        workflow: "remove_node",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("host", FieldValue::Id(host)),
+            ("state", lab::text(state)),
+        ]),
+        inventory: lab::running_inventory(),
+        lab: balanced_lab,
+        counted: false,
+    }
+}
+
+/// The same with the host gone.
+fn remove_lost() -> Example {
+    Example {
+        lab: || {
+            let lab = balanced_lab();
+            lab.world.power_off(HostId(3));
+            lab
+        },
+        ..remove(3, "lost")
+    }
+}
+
+/// Two servers are left: the member has to leave while both run.
+fn remove_last_but_one() -> Example {
+    let mut inventory = lab::running_inventory();
+    inventory.clusters[0]
+        .members
+        .retain(|m| m.host != HostId(3));
+    Example {
+        inventory,
+        lab: lab::two_servers,
+        ..remove(2, "reachable")
+    }
+}
+
+conforms! {
+    remove_server: remove(3, "reachable"),
+    remove_agent: remove(4, "reachable"),
+    remove_lost_server: remove_lost(),
+    remove_last_but_one_server: remove_last_but_one(),
+}
+
+survives_death! {
+    removal_of_a_server_survives_death_at_each_point: remove(3, "reachable"),
+    removal_of_a_lost_server_survives_death_at_each_point: remove_lost(),
+    removal_of_the_last_but_one_survives_death_at_each_point: remove_last_but_one(),
+}

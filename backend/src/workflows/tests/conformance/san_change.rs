@@ -1,0 +1,53 @@
+use super::*;
+
+fn san_change(add: &[&str], remove: &[&str], lab: fn() -> Lab) -> Example {
+    Example {
+        workflow: "san_change",
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("add", lab::list(add)),
+            ("remove", lab::list(remove)),
+        ]),
+        inventory: lab::running_inventory(),
+        lab,
+        counted: false,
+    }
+}
+
+fn sans_added() -> Example {
+    san_change(&["api.example.org", "192.0.2.7"], &[], balanced_lab)
+}
+
+fn sans_removed() -> Example {
+    san_change(&[], &["old.example.org"], named_lab)
+}
+
+/// The names stand in config.yaml, and k3s learns whatever it is asked for.
+fn sans_in_the_file() -> Example {
+    san_change(&["api.example.org"], &["old.example.org"], configured_lab)
+}
+
+/// The certificate has a name that is to go.
+fn named_lab() -> Lab {
+    let lab = balanced_lab();
+    lab.tell(&["10.0.0.9", "old.example.org"]);
+    lab
+}
+
+fn configured_lab() -> Lab {
+    let lab = balanced_lab();
+    lab.configure("tls-san:\n- 10.0.0.9\n- old.example.org\nnode-label:\n- zone=a\n");
+    lab
+}
+
+conforms! {
+    san_change_add: sans_added(),
+    san_change_remove: sans_removed(),
+    san_change_config: sans_in_the_file(),
+}
+
+survives_death! {
+    san_change_that_adds_survives_death_at_each_point: sans_added(),
+    san_change_that_removes_survives_death_at_each_point: sans_removed(),
+    san_change_in_the_file_survives_death_at_each_point: sans_in_the_file(),
+}

@@ -1,0 +1,88 @@
+use super::*;
+
+/// The data is wrong: back to a snapshot on the first server.
+fn restore() -> Example {
+    restoring(
+        &[
+            ("situation", lab::text("data_wrong")),
+            ("snapshot", lab::text("coxswain-9-0-node1-1795000300")),
+        ],
+        lab::lab_with_snapshots,
+    )
+}
+
+/// The quorum is lost: node2, which once joined node1, becomes the cluster, and node1 joins it.
+fn restore_elsewhere() -> Example {
+    restoring(
+        &[
+            ("situation", lab::text("quorum_lost")),
+            ("source", lab::text("file")),
+            ("file_server", FieldValue::Id(1)),
+            (
+                "file_path",
+                lab::text("/var/lib/rancher/k3s/server/db/snapshots/coxswain-5-0-node1-1795000100"),
+            ),
+            ("server", FieldValue::Id(2)),
+            ("lost", FieldValue::Ids(vec![3])),
+        ],
+        lab::lab_without_quorum,
+    )
+}
+
+fn restoring(more: &[(&str, FieldValue)], lab: fn() -> Lab) -> Example {
+    let mut inputs = lab::inputs(&[("cluster", FieldValue::Id(1))]);
+    inputs.extend(lab::inputs(more));
+    Example {
+        workflow: "snapshot_restore",
+        inputs,
+        inventory: Inventory {
+            snapshots: lab::taken(),
+            ..lab::running_inventory()
+        },
+        lab,
+        counted: false,
+    }
+}
+
+conforms! {
+    restore_wrong_data: restore(),
+    restore_lost_quorum: restore_elsewhere(),
+}
+
+survives_death! {
+    restore_survives_death_at_each_point: restore(),
+    restore_of_a_lost_quorum_survives_death_at_each_point: restore_elsewhere(),
+}
+
+/// As recorded (facts A 14): the things of the snapshot are back, later ones gone, all members there.
+#[tokio::test(start_paused = true)]
+async fn a_restored_cluster_is_that_of_the_snapshot() {
+    for (example, members) in [
+        (restore(), vec!["node1", "node2", "node3"]),
+        (restore_elsewhere(), vec!["node1", "node2"]),
+    ] {
+        let ((world, _), _) = completes(&example).await.unwrap();
+        let cluster = &world.clusters[0];
+        assert_eq!(cluster.members, members);
+        assert_eq!(cluster.objects, ["before-snapshot"]);
+        assert_eq!(cluster.nodes, ["node1", "node2", "node3", "node4"]);
+        let host = &world.hosts[members[1]];
+        let aside = |path: &&String| path.starts_with("/var/lib/rancher/k3s/server/db.coxswain-");
+        assert!(
+            members
+                .iter()
+                .any(|name| world.hosts[*name].files.keys().any(|p| aside(&p))),
+            "an old database is kept"
+        );
+        for name in &members {
+            let (_, enabled, state, _) = world.hosts[*name].k3s.as_ref().unwrap();
+            assert_eq!((*enabled, state.as_str()), (true, "active"), "{name}");
+        }
+        assert!(
+            !host
+                .files
+                .keys()
+                .any(|path| path.starts_with("/run/systemd/"))
+        );
+    }
+}
