@@ -58,6 +58,9 @@ enum Task {
         /// Only the checks whose name contains this word
         #[arg(long, value_name = "WORD")]
         only: Option<String>,
+        /// Only the tests whose path contains this, e.g. `--only day-2 --matching join::`
+        #[arg(long, value_name = "PATH")]
+        matching: Option<String>,
     },
     /// Measures the panel against its goals, a shell loop, pyinfra and Ansible; writes BENCHMARKS.md
     Bench,
@@ -159,11 +162,13 @@ fn run(task: Task) -> Result<()> {
             full,
             skip_browser,
             only,
+            matching,
         } => test::run(&test::Scope {
             fast,
             full,
             skip_browser,
             only,
+            matching,
         }),
         Task::Bench => bench::run(),
         Task::Web { dev } => web::build(if dev {

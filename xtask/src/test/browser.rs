@@ -8,7 +8,7 @@ use crate::lab::{Lab, TimeScale};
 use crate::paths;
 
 /// Beside any lab that somebody works with.
-const PROJECT: &str = "coxswain-test";
+const PROJECT: &str = "test";
 const NET: &str = "172.30.78";
 
 /// Starts the lab, runs the tests with a browser, removes the lab.
@@ -17,13 +17,14 @@ const NET: &str = "172.30.78";
 /// The lab does not come up, a test fails, or the lab does not go away.
 pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
     let panel = panel()?;
-    let lab = Lab::on_free_net(PROJECT, NET)?;
+    let project = paths::project(PROJECT);
+    let lab = Lab::on_free_net(&project, NET)?;
     // An earlier run may have been killed.
     lab.down()?;
     let result = lab.up(None, TimeScale::REAL).and_then(|_| {
         cargo("test --package coxswain-e2e --lib --test browser --test story --no-fail-fast")
-            .words(scope.test_options())
-            .env("COXSWAIN_LAB", paths::lab(PROJECT).join("lab.json"))
+            .args(scope.test_options())
+            .env("COXSWAIN_LAB", paths::lab(&project).join("lab.json"))
             .env("COXSWAIN_BIN", &panel)
             .env("COXSWAIN_WEB", paths::root().join("dist"))
             .run_and_see(|line| tally.see(line))

@@ -8,12 +8,9 @@ use super::{Scope, cargo, panel};
 use crate::lab::Lab;
 use crate::paths;
 
-/// Side by side, a test in each: they wait for timers most of the time. Beside any lab that somebody works with, and
-/// the browser's.
-const LABS: [(&str, &str); 2] = [
-    ("coxswain-day2-a", "172.30.90"),
-    ("coxswain-day2-b", "172.30.110"),
-];
+/// Side by side, a test in each: they wait for timers most of the time. Beside any lab that somebody works with, the
+/// browser's, and those of other work trees.
+const LABS: [(&str, &str); 2] = [("day2-a", "172.30.90"), ("day2-b", "172.30.110")];
 
 /// Runs the tests; they start and set back the machines by `cargo xtask lab`.
 ///
@@ -23,7 +20,7 @@ pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
     let panel = panel()?;
     let mut labs = Vec::new();
     for (project, net) in LABS {
-        let lab = Lab::on_free_net(project, net)?;
+        let lab = Lab::on_free_net(&paths::project(project), net)?;
         // An earlier run may have been killed.
         lab.down()?;
         lab.prepare(None)?;
@@ -32,7 +29,7 @@ pub(super) fn run(scope: &Scope, tally: &mut Tally) -> Result<()> {
     }
     let places: Vec<String> = labs.iter().map(Lab::place).collect();
     let result = cargo("test --package coxswain-e2e --test day2 --no-fail-fast")
-        .words(scope.test_options())
+        .args(scope.test_options())
         .env("COXSWAIN_LABS", places.join(" "))
         .env("COXSWAIN_XTASK", std::env::current_exe()?)
         .env("COXSWAIN_BIN", panel)

@@ -24,6 +24,8 @@ pub(crate) struct Scope {
     pub(crate) skip_browser: bool,
     /// Only what has this word in its name
     pub(crate) only: Option<String>,
+    /// Only tests that have this in their path
+    pub(crate) matching: Option<String>,
 }
 
 /// When a check is left out.
@@ -116,18 +118,17 @@ impl Scope {
     }
 
     /// What cargo's test programs are told.
-    fn test_options(&self) -> &'static str {
-        if self.full {
-            "-- --include-ignored"
-        } else {
-            ""
-        }
+    fn test_options(&self) -> Vec<&str> {
+        let mut options = vec!["--"];
+        options.extend(self.matching.as_deref());
+        options.extend(self.full.then_some("--include-ignored"));
+        options
     }
 }
 
 fn tests(scope: &Scope, tally: &mut Tally) -> Result<()> {
     cargo("test --workspace --exclude coxswain-e2e --no-fail-fast")
-        .words(scope.test_options())
+        .args(scope.test_options())
         .run_and_see(|line| tally.see(line))
 }
 
