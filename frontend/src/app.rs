@@ -1,21 +1,17 @@
-//! The root: what is shown before anybody has signed in, and the routes after.
+//! The root: what is shown before anybody has signed in. Everything after is fetched then: see [`crate::inside`].
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use leptos_router::NavigateOptions;
-use leptos_router::components::Router;
-use leptos_router::hooks::{use_location, use_navigate};
 
 use crate::api::{self, Failure};
 use crate::browser;
 use crate::components::button::{Button, Look};
 use crate::components::icon::Icon;
 use crate::components::toast::Toasts;
+use crate::inside::{self, Inside};
 use crate::pages;
-use crate::paths::{self, Page};
-use crate::shell::Shell;
 use crate::state::App;
 
 /// What stands between opening the page and working with it.
@@ -62,57 +58,48 @@ pub(crate) fn Root() -> impl IntoView {
         (None, true) => Door::Open,
     });
     view! {
-        <Router>
-            {move || match door.get() {
-                Door::Opening => ().into_any(),
-                Door::Failed(failure) => view! {
-                    <pages::Outside title="The panel does not answer">
-                        <p class="outside-text">{failure.message}</p>
-                        <Button look=Look::Primary icon=Icon::Retry on_click=move |_| boot()>"Try again"</Button>
-                    </pages::Outside>
-                }
-                .into_any(),
-                Door::Setup => view! { <pages::setup::Setup/> }.into_any(),
-                Door::SignIn => view! { <pages::sign_in::SignIn/> }.into_any(),
-                Door::Open => view! { <Shell><Pages/></Shell> }.into_any(),
-            }}
-            <Toasts/>
-        </Router>
+        {move || match door.get() {
+            Door::Opening => ().into_any(),
+            Door::Failed(failure) => view! {
+                <pages::Outside title="The panel does not answer">
+                    <p class="outside-text">{failure.message}</p>
+                    <Button look=Look::Primary icon=Icon::Retry on_click=move |_| boot()>"Try again"</Button>
+                </pages::Outside>
+            }
+            .into_any(),
+            Door::Setup => view! { <pages::setup::Setup/> }.into_any(),
+            Door::SignIn => view! { <pages::sign_in::SignIn/> }.into_any(),
+            Door::Open => view! { <Behind/> }.into_any(),
+        }}
+        <Toasts/>
     }.into_any()
 }
 
-/// The page that the path names. A plain match, so that it is checked for completeness.
+/// What is behind the sign-in, once it has been fetched.
 #[component]
-fn Pages() -> impl IntoView {
-    let path = use_location().pathname;
-    let page = Memo::new(move |_| path.with(|path| Page::of(path)));
-    let navigate = use_navigate();
-    Effect::new(move |_| {
-        if page.get() == Page::Start {
-            navigate(
-                paths::CLUSTERS,
-                NavigateOptions {
-                    replace: true,
-                    ..NavigateOptions::default()
-                },
-            );
+fn Behind() -> impl IntoView {
+    let fetched = RwSignal::new(None::<Result<Inside, ()>>);
+    let fetch = move || {
+        fetched.set(None);
+        spawn_local(async move {
+            let inside = inside::fetch().await;
+            fetched.try_set(Some(inside.map_err(drop)));
+        });
+    };
+    fetch();
+    move || {
+        match fetched.get() {
+        None => view! { <main class="outside" aria-busy="true"></main> }.into_any(),
+        Some(Ok(inside)) => inside(),
+        Some(Err(())) => view! {
+            <pages::Outside title="The page could not be fetched">
+                <p class="outside-text">
+                    "The panel does not answer, or it was updated since this page was opened. If trying again does not help, reload."
+                </p>
+                <Button look=Look::Primary icon=Icon::Retry on_click=move |_| fetch()>"Try again"</Button>
+            </pages::Outside>
         }
-    });
-    move || match page.get() {
-        Page::Start => ().into_any(),
-        Page::Clusters => view! { <pages::clusters::Clusters/> }.into_any(),
-        Page::NewCluster => view! { <pages::cluster_form::ClusterForm id=None/> }.into_any(),
-        Page::Cluster(id) => view! { <pages::cluster::ClusterPage id/> }.into_any(),
-        Page::EditCluster(id) => {
-            view! { <pages::cluster_form::ClusterForm id=Some(id)/> }.into_any()
-        }
-        Page::Runs => view! { <pages::runs::Runs/> }.into_any(),
-        Page::NewRun => view! { <pages::new_run::NewRunPage/> }.into_any(),
-        Page::Run(id) => view! { <pages::run::RunPage id/> }.into_any(),
-        Page::Approvals => view! { <pages::approvals::Approvals/> }.into_any(),
-        Page::Hosts => view! { <pages::hosts::Hosts/> }.into_any(),
-        Page::Audit => view! { <pages::audit::Audit/> }.into_any(),
-        Page::Settings => view! { <pages::settings::Settings/> }.into_any(),
-        Page::Unknown => view! { <pages::NotFound/> }.into_any(),
+        .into_any(),
+    }
     }
 }

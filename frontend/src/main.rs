@@ -1,7 +1,8 @@
 //! The page of the panel, drawn in the browser.
 //!
 //! - [`api`] is the only HTTP code, [`live`] the only `EventSource`.
-//! - [`app`] decides between set-up, sign-in and the shell; [`shell`] is what surrounds every page.
+//! - [`app`] decides between set-up, sign-in and what is behind; [`inside`] is that, a file of its own;
+//!   [`shell`] is what surrounds every page there.
 //! - [`pages`] are the pages, [`components`] what they are built from; styles are in `frontend/style`.
 //! - [`state`] is what all share; [`paths`] every address; [`words`] how every state is called and coloured;
 //!   [`health`], [`log`] and [`format`] are pure.
@@ -52,6 +53,7 @@ mod browser;
 mod components;
 mod format;
 mod health;
+mod inside;
 mod links;
 mod live;
 mod load;

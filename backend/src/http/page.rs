@@ -12,7 +12,7 @@ use tower_http::services::{ServeDir, ServeFile};
 
 use crate::app::App;
 
-/// A file whose name holds a hash of its content never changes.
+/// A file whose name, or whose folder's, holds a hash of its content never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Everything else is asked for again each time.
 const ASK: &str = "no-cache";
@@ -24,7 +24,7 @@ pub(super) async fn page(State(app): State<Arc<App>>, request: Request) -> Respo
     let folder = &app.config.web_dir;
     let path = request.uri().path();
     let file = path.rsplit('/').next().unwrap_or_default();
-    let caching = if is_hashed(file) { FOR_EVER } else { ASK };
+    let caching = if is_hashed(path) { FOR_EVER } else { ASK };
     let served = if file.contains('.') {
         let files = ServeDir::new(folder)
             .append_index_html_on_directories(false)
@@ -52,11 +52,13 @@ pub(super) async fn page(State(app): State<Arc<App>>, request: Request) -> Respo
     response
 }
 
-/// True if a part of the name, between dashes and dots, is a hash: at least 8 hex digits.
-fn is_hashed(file: &str) -> bool {
-    file.contains('.')
-        && file
-            .split(['-', '.', '_'])
+/// True if it is a file and a part of its path, between slashes, dashes and dots, is a hash: at least 8 hex digits.
+fn is_hashed(path: &str) -> bool {
+    path.rsplit('/')
+        .next()
+        .is_some_and(|file| file.contains('.'))
+        && path
+            .split(['/', '-', '.', '_'])
             .any(|part| part.len() >= 8 && part.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
@@ -67,13 +69,22 @@ mod tests {
     #[test]
     fn hashed_names_are_told_from_others() {
         for hashed in [
-            "app-0123456789abcdef.js",
-            "app_bg-deadbeef.wasm",
-            "style.a1b2c3d4e5.css",
+            "/assets/app-0123456789abcdef.js",
+            "/app_bg-deadbeef.wasm",
+            "/style.a1b2c3d4e5.css",
+            "/assets/0123456789abcdef/app.js",
+            "/assets/0123456789abcdef/snippets/x/inline0.js",
         ] {
             assert!(is_hashed(hashed), "{hashed}");
         }
-        for plain in ["index.html", "favicon.svg", "deadbeef", "app-abc.js", ""] {
+        for plain in [
+            "/index.html",
+            "/favicon.svg",
+            "/deadbeef",
+            "/deadbeef/",
+            "/app-abc.js",
+            "/",
+        ] {
             assert!(!is_hashed(plain), "{plain}");
         }
     }

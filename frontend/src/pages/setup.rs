@@ -11,6 +11,7 @@ use crate::browser;
 use crate::components::button::{Button, Look};
 use crate::components::field::TextField;
 use crate::components::form::{Form, FormFailure};
+use crate::inside;
 use crate::paths;
 use crate::state::app;
 
@@ -51,6 +52,7 @@ pub(crate) fn Setup() -> impl IntoView {
             form.refuse("repeat", "The two passwords differ.");
             return;
         }
+        inside::prefetch();
         let request = SetupRequest {
             secret: secret.get_untracked().trim().to_owned(),
             name: name.get_untracked(),

@@ -9,6 +9,7 @@ use crate::api;
 use crate::components::button::{Button, Look};
 use crate::components::field::TextField;
 use crate::components::form::{Form, FormFailure};
+use crate::inside;
 use crate::state::app;
 
 /// The sign-in page.
@@ -20,6 +21,7 @@ pub(crate) fn SignIn() -> impl IntoView {
     let password = RwSignal::new(String::new());
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        inside::prefetch();
         let request = SignInRequest {
             name: name.get_untracked(),
             password: password.get_untracked(),

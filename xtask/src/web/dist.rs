@@ -1,6 +1,6 @@
 //! `dist/`: content-hashed names, the page that refers to them, and compressed siblings.
 //!
-//! Everything but `index.html` lies under `/assets/` and may be cached for ever.
+//! Everything but `index.html` lies under `/assets/`, with a hash in its name or its folder's, and may be cached for ever.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Mode;
-use super::wasm::Glue;
+use super::wasm::{FIRST, GLUE, LOADER};
 use crate::hash::sha256;
 
 /// Hexadecimal digits of the content's hash in a file name.
@@ -29,7 +29,8 @@ pub(super) struct Asset {
 pub(super) struct Files {
     pub(super) page: String,
     pub(super) css: Vec<u8>,
-    pub(super) glue: Glue,
+    /// Files that refer to each other by their names
+    pub(super) program: Vec<Asset>,
     pub(super) assets: Vec<Asset>,
 }
 
@@ -46,15 +47,23 @@ pub(super) fn write(files: Files, out: &Path, mode: Mode) -> Result<()> {
         ready.push(Asset { name, content });
     };
     add("css", "app.css", files.css);
-    add("js", "app.js", files.glue.js);
-    add("wasm", "app.wasm", files.glue.wasm);
     for asset in files.assets {
         add(&asset.name, &asset.name, asset.content);
     }
-    for snippet in files.glue.snippets {
+    let folder = format!("assets/{}", hash_of(&files.program));
+    for (placeholder, name) in [("js", GLUE), ("wasm", FIRST), ("loader", LOADER)] {
+        if !files.program.iter().any(|file| file.name == name) {
+            bail!("the program has no {name}");
+        }
+        page = page.replace(
+            &format!("{{{{{placeholder}}}}}"),
+            &format!("/{folder}/{name}"),
+        );
+    }
+    for file in files.program {
         ready.push(Asset {
-            name: format!("assets/{}", snippet.name),
-            content: snippet.content,
+            name: format!("{folder}/{}", file.name),
+            content: file.content,
         });
     }
     if let Some(at) = page.find("{{") {
@@ -138,6 +147,17 @@ fn hashed(name: &str, content: &[u8]) -> String {
         Some((stem, extension)) => format!("{stem}-{hash}.{extension}"),
         None => format!("{name}-{hash}"),
     }
+}
+
+/// One hash over files that belong together.
+fn hash_of(files: &[Asset]) -> String {
+    let mut all = Vec::new();
+    for file in files {
+        all.extend_from_slice(file.name.as_bytes());
+        all.extend_from_slice(&(file.content.len() as u64).to_le_bytes());
+        all.extend_from_slice(&file.content);
+    }
+    sha256(&all)[..HASH_LENGTH].to_owned()
 }
 
 /// In bytes; compressed only where that was done.

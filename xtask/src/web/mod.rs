@@ -2,6 +2,7 @@
 
 mod css;
 mod dist;
+mod names;
 mod wasm;
 
 use std::fs::{self, File};
@@ -40,12 +41,12 @@ pub(crate) fn build(mode: Mode) -> Result<PathBuf> {
         println!("web: {} is up to date", out.display());
         return Ok(out);
     }
-    let glue = wasm::bind(mode, &program)?;
+    let program = wasm::bind(mode, &program)?;
     let css = css::bundle(&frontend.join("style"), mode)?;
     let files = dist::Files {
         page: fs::read_to_string(frontend.join("index.html")).context("frontend/index.html")?,
         css,
-        glue,
+        program,
         assets: dist::read_folder(&frontend.join("assets"))?,
     };
     dist::write(files, &out, mode)?;

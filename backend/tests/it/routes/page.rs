@@ -16,7 +16,14 @@ async fn panel() -> Panel {
     fs::write(web.join("assets/app-0123456789ab.js"), "script").unwrap();
     fs::write(web.join("assets/app-0123456789ab.js.br"), "brotli").unwrap();
     fs::write(web.join("assets/app-0123456789ab.js.gz"), "gzip").unwrap();
-    fs::write(web.join("assets/app-0123456789ab.wasm"), "wasm").unwrap();
+    // Parts of the program refer to each other by name: the hash is their folder's.
+    let program = web.join("assets/0123456789abcdef");
+    fs::create_dir(&program).unwrap();
+    for file in ["app.js", "app_bg.wasm", "split_inside.wasm"] {
+        fs::write(program.join(file), "plain").unwrap();
+        fs::write(program.join(format!("{file}.br")), "brotli").unwrap();
+        fs::write(program.join(format!("{file}.gz")), "gzip").unwrap();
+    }
     fs::write(web.join("favicon.svg"), "<svg/>").unwrap();
     panel
 }
@@ -59,8 +66,29 @@ async fn hashed_files_are_kept_and_come_compressed() {
         );
         assert_eq!(reply.headers["content-type"], "text/javascript");
     }
-    let wasm = get("br").get("//assets/app-0123456789ab.wasm").await;
-    assert_eq!(wasm.headers["content-type"], "application/wasm");
+    for (file, kind) in [
+        ("app.js", "text/javascript"),
+        ("app_bg.wasm", "application/wasm"),
+        ("split_inside.wasm", "application/wasm"),
+    ] {
+        for (accepted, body) in [("br", "brotli"), ("gzip", "gzip"), ("identity", "plain")] {
+            let path = format!("//assets/0123456789abcdef/{file}");
+            let part = get(accepted).get(&path).await;
+            assert_eq!(part.text(), body, "{file}");
+            assert_eq!(part.headers["content-type"], kind, "{file}");
+            assert_eq!(
+                part.headers["cache-control"],
+                "public, max-age=31536000, immutable"
+            );
+        }
+    }
+    // Of an older panel: the page that asks for it must not keep the answer.
+    let gone = panel
+        .nobody()
+        .get("//assets/fedcba9876543210/split_inside.wasm")
+        .await;
+    assert_eq!(gone.status, 404);
+    assert_eq!(gone.headers["cache-control"], "no-cache");
     let icon = panel.nobody().get("//favicon.svg").await;
     assert_eq!(icon.headers["cache-control"], "no-cache");
 }
