@@ -1,4 +1,6 @@
 //! The stream of a run's page: its state and its output, each event once.
+//!
+//! A reader may leave at the state that is final: it comes after all output.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -8,7 +10,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::response::sse::Event;
-use coxswain_wire::{OUTPUT_EVENT, RUN_EVENT, RunId};
+use coxswain_wire::{OUTPUT_EVENT, RUN_EVENT, RunId, RunView};
 use futures::stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
@@ -42,6 +44,7 @@ pub(in crate::http) async fn run(
         log_grew: true,
         output_grew: true,
         ready: VecDeque::new(),
+        last: None,
         base: Base::new(app, &caller)?,
     };
     Ok(answer(stream::unfold(feed, RunFeed::next)))
@@ -88,6 +91,8 @@ struct RunFeed {
     log_grew: bool,
     output_grew: bool,
     ready: VecDeque<Event>,
+    /// The final state, until all output has been sent.
+    last: Option<RunView>,
 }
 
 impl RunFeed {
@@ -115,9 +120,13 @@ impl RunFeed {
                 self.cursor = Cursor::default();
             }
             if self.cursor.seq.is_none_or(|sent| view.seq > sent) {
-                self.cursor.seq = Some(view.seq);
-                self.ready
-                    .push_back(event(RUN_EVENT, &view)?.id(self.cursor.id()));
+                if view.summary.status.is_final() {
+                    // What was printed was stored before the end was: read from now on, it is complete.
+                    self.output_grew = true;
+                    self.last = Some(view);
+                } else {
+                    self.send(&view)?;
+                }
             }
         }
         if self.output_grew {
@@ -134,6 +143,18 @@ impl RunFeed {
                     .push_back(event(OUTPUT_EVENT, &chunk)?.id(self.cursor.id()));
             }
         }
+        if !self.output_grew
+            && let Some(view) = self.last.take()
+        {
+            self.send(&view)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, view: &RunView) -> Answer<()> {
+        self.cursor.seq = Some(view.seq);
+        self.ready
+            .push_back(event(RUN_EVENT, view)?.id(self.cursor.id()));
         Ok(())
     }
 

@@ -107,6 +107,48 @@ async fn a_run_live_from_gate_to_end() {
     assert_eq!(output, "hello\n");
 }
 
+/// Whoever leaves at the end has seen everything, however much was printed.
+#[tokio::test]
+async fn the_end_comes_after_all_output() {
+    const CHUNKS: u64 = 150;
+    let panel = Panel::new().await;
+    let run = waiting_run(&panel, "last\n").await;
+    let output = panel.app.runs.output(run, 1, 1).await.unwrap();
+    let mut from = 0;
+    for n in 0..CHUNKS {
+        let line = format!("line {n}\n");
+        output.append(from, line.as_bytes()).await.unwrap();
+        from += line.len() as u64;
+    }
+    output.finish().await.unwrap();
+    approve(&panel, run).await;
+    reaches(&panel, run, RunStatus::Completed).await;
+    let viewer = panel.role(Role::Viewer).await;
+    let mut reader = open(&viewer, run, None).await;
+    let mut seen = String::new();
+    let end = loop {
+        let event = reader.next().await.unwrap();
+        if event.name == "run" {
+            break event;
+        }
+        seen.push_str(
+            &serde_json::from_str::<OutputChunk>(&event.data)
+                .unwrap()
+                .text,
+        );
+    };
+    assert!(
+        seen.starts_with("line 0\n") && seen.ends_with("line 149\nlast\n"),
+        "{} bytes",
+        seen.len()
+    );
+    // A reader that was cut off before the end gets the rest, and the end once.
+    let last: u64 = end.id.split_once('-').unwrap().1.parse().unwrap();
+    let mut again = open(&viewer, run, Some(&format!("-{}", last - 1))).await;
+    assert_eq!(again.next().await.unwrap().name, "output");
+    assert_eq!(again.next().await.unwrap().id, end.id);
+}
+
 /// Lines are printed while a reader loses its connection again and again at odd moments.
 #[tokio::test(flavor = "multi_thread")]
 async fn reconnects_lose_and_double_nothing() {
