@@ -9,7 +9,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use coxswain_engine::store::Store;
 use coxswain_wire::{
-    CommandKind, NewRun, Permission, Role, RunCommand, RunId, RunSummary, RunView, UnwindView,
+    CommandKind, NewRun, Permission, Role, RunCommand, RunId, RunSummary, RunView, StepIndex,
+    UnwindView,
 };
 use futures::stream;
 
@@ -19,6 +20,7 @@ use super::input::{Id, Input};
 use super::workflows::planned;
 use crate::app::App;
 use crate::audit::Draft;
+use crate::store::DbError;
 use crate::time::now;
 
 const LISTED: u32 = 1000;
@@ -151,22 +153,53 @@ pub(super) async fn output(State(app): State<Arc<App>>, Id(run): Id<RunId>) -> A
     if !app.db.run_exists(run).await? {
         return Err(Failure::not_found(format!("run {run}")));
     }
-    let pieces = stream::try_unfold((app, 0, None), move |(app, after, mut at)| async move {
-        let chunks = app
+    let text = Text {
+        app,
+        run,
+        after: 0,
+        at: None,
+        line_open: false,
+    };
+    let pieces = stream::try_unfold(text, Text::piece);
+    let name = format!("attachment; filename=\"run-{run}.txt\"");
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// Output on its way out.
+struct Text {
+    app: Arc<App>,
+    run: RunId,
+    /// Latest chunk that was read.
+    after: u64,
+    /// Step and attempt that printed it.
+    at: Option<(StepIndex, u32)>,
+    /// What was printed last does not end its line.
+    line_open: bool,
+}
+
+impl Text {
+    /// What the next batch of chunks says; none at the end.
+    async fn piece(mut self) -> Result<Option<(String, Self)>, DbError> {
+        let chunks = self
+            .app
             .db
-            .output_after(run, after, BATCH)
+            .output_after(self.run, self.after, BATCH)
             .await
             .inspect_err(|error| {
-                tracing::error!(%run, %error, "a download of output broke off");
+                tracing::error!(run = %self.run, %error, "a download of output broke off");
             })?;
         let Some(last) = chunks.last() else {
-            return Ok::<_, crate::store::DbError>(None);
+            return Ok(None);
         };
-        let after = last.id;
+        self.after = last.id;
         let mut text = String::new();
         for chunk in chunks {
-            if at != Some((chunk.step, chunk.attempt)) {
-                if at.is_some() && !text.ends_with('\n') {
+            if self.at != Some((chunk.step, chunk.attempt)) {
+                if self.line_open {
                     text.push('\n');
                 }
                 text.push_str(&format!(
@@ -174,18 +207,13 @@ pub(super) async fn output(State(app): State<Arc<App>>, Id(run): Id<RunId>) -> A
                     chunk.step + 1,
                     chunk.attempt
                 ));
-                at = Some((chunk.step, chunk.attempt));
+                self.at = Some((chunk.step, chunk.attempt));
             }
             text.push_str(&chunk.text);
+            self.line_open = !chunk.text.ends_with('\n');
         }
-        Ok(Some((text, (app, after, at))))
-    });
-    let name = format!("attachment; filename=\"run-{run}.txt\"");
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, name),
-    ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+        Ok(Some((text, self)))
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Runs over HTTP, with the real engine and the real store.
 
+use coxswain_engine::store::Store;
 use coxswain_wire::{AuditPage, Role, RunStatus, RunSummary, RunView, StepStatus};
 use serde_json::json;
 
@@ -150,4 +151,31 @@ async fn a_secret_of_the_vault_is_no_input() {
     let body = json!({"workflow": "note", "inputs": inputs, "plan_sha256": "x"});
     let error = operator.post("/runs", body).await.refused(422);
     assert_eq!(error.field.as_deref(), Some("inputs.text"));
+}
+
+/// Output is read 64 chunks at a time; where that falls on a change of step, nothing is added.
+#[tokio::test]
+async fn a_download_parts_steps_the_same_everywhere() {
+    let panel = Panel::new().await;
+    let run = waiting_run(&panel, "x").await;
+    let mut expected = "=== step 1, attempt 1 ===\n".to_owned();
+    let first = panel.app.runs.output(run, 0, 1).await.unwrap();
+    let mut from = 0;
+    for n in 0..64 {
+        let line = format!("line {n}\n");
+        first.append(from, line.as_bytes()).await.unwrap();
+        from += line.len() as u64;
+        expected.push_str(&line);
+    }
+    first.finish().await.unwrap();
+    for (step, text) in [(1, "half a line"), (2, "the end\n")] {
+        let output = panel.app.runs.output(run, step, 1).await.unwrap();
+        output.append(0, text.as_bytes()).await.unwrap();
+        output.finish().await.unwrap();
+    }
+    expected
+        .push_str("=== step 2, attempt 1 ===\nhalf a line\n=== step 3, attempt 1 ===\nthe end\n");
+    let viewer = panel.role(Role::Viewer).await;
+    let text = viewer.get(&format!("/runs/{run}/output")).await;
+    assert_eq!(text.text(), expected);
 }
