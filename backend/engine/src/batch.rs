@@ -18,6 +18,10 @@ use crate::runner::{Message, Record, Runner, locks};
 use crate::state::RunState;
 use crate::store::{Append, Locks, StoreError};
 
+/// Why an event does not stand in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused(pub(crate) String);
+
 /// Events for one commit, and what they lead to.
 struct Batch {
     at: Timestamp,
@@ -91,25 +95,29 @@ impl Runner {
         }
         let stored = self.append_all(events).await;
         for ((from, reply), stored) in replies.into_iter().zip(stored) {
-            // Not acknowledged if it was left out: the activity must not go on as if it stood in the log.
-            if stored && reply.send(()).is_err() {
-                tracing::debug!(run = %self.run, ?from, "the activity ended before its event was stored");
+            match stored {
+                Ok(()) if reply.send(()).is_err() => {
+                    tracing::debug!(run = %self.run, ?from, "the activity ended before its event was stored");
+                }
+                Ok(()) => {}
+                // Not acknowledged: the activity must not go on as if it stood in the log.
+                Err(refused) => self.refused(from, &refused).await,
             }
         }
         left
     }
 
-    /// Appends one event; false if it was left out.
-    pub(crate) async fn append(&mut self, event: Event) -> bool {
-        self.append_all(vec![event])
-            .await
-            .into_iter()
-            .all(|stored| stored)
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// It was left out.
+    pub(crate) async fn append(&mut self, event: Event) -> Result<(), Refused> {
+        self.append_all(vec![event]).await.into_iter().collect()
     }
 
     /// Appends and folds in one commit. A conflict reloads; a broken storage is tried again for ever, since an
-    /// outcome must not be dropped; an event that has become impossible is logged and left out (false).
-    async fn append_all(&mut self, mut events: Vec<Event>) -> Vec<bool> {
+    /// outcome must not be dropped; an event that has become impossible is logged and left out.
+    async fn append_all(&mut self, mut events: Vec<Event>) -> Vec<Result<(), Refused>> {
         let mut wait = Duration::from_millis(100);
         loop {
             let mut batch = Batch::on(self);
@@ -119,7 +127,7 @@ impl Runner {
                 if let Err(impossible) = &added {
                     tracing::error!(run = %self.run, error = %impossible, "an event was left out");
                 }
-                stored.push(added.is_ok());
+                stored.push(added.map_err(|impossible| Refused(impossible.to_string())));
             }
             if batch.events.is_empty() {
                 return stored;
@@ -143,7 +151,9 @@ impl Runner {
                 Err(StoreError::LockHeld { resource, holder }) => {
                     let [Event::GatePassed { stage }] = events[..] else {
                         tracing::error!(run = %self.run, %resource, "only a gate takes locks");
-                        return vec![false; events.len()];
+                        let refused =
+                            Refused(format!("only a gate takes locks, not on {resource}"));
+                        return vec![Err(refused); events.len()];
                     };
                     events = vec![Event::LockHeld {
                         stage,

@@ -36,7 +36,7 @@ pub enum CommandError {
 /// Runs plans. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What runners and activities share.

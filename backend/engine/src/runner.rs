@@ -5,13 +5,14 @@
 //! An activity that the state no longer wants is dropped: that can only be one which has not changed
 //! anything yet. When nothing is left to do the task ends; a gate waits without one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use coxswain_wire::{RunCommand, RunId, StepStatus};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::batch::Refused;
 use crate::decide::{Activity, Next, decide};
 use crate::drive::Halt;
 use crate::engine::Shared;
@@ -90,6 +91,8 @@ pub(crate) struct Runner {
     own: mpsc::Sender<Message>,
     tasks: JoinSet<Activity>,
     live: HashMap<Activity, tokio::task::AbortHandle>,
+    /// Begun again they would end as they did: not before a person wants something.
+    barred: HashSet<Activity>,
     halt: watch::Sender<Halt>,
 }
 
@@ -109,6 +112,7 @@ impl Runner {
             own,
             tasks: JoinSet::new(),
             live: HashMap::new(),
+            barred: HashSet::new(),
             halt: watch::Sender::new(Halt::No),
         }
     }
@@ -117,17 +121,21 @@ impl Runner {
     pub(crate) async fn work(mut self, mut mailbox: mpsc::Receiver<Message>, woken: Woken) {
         // Before anything is taken up, so that the log reads in the order in which things happened.
         if woken == Woken::ByStart && !decide(&self.state).waits_for_people() {
-            self.append(Event::PanelRestarted).await;
+            // Left out: it is logged, and nothing depends on it.
+            self.append(Event::PanelRestarted).await.ok();
         }
         let mut next: Option<Message> = None;
         loop {
             self.halt.send_replace(halt(&self.state));
             match decide(&self.state) {
                 Next::End(event) => {
-                    self.append(event).await;
+                    self.end(event).await;
                     continue;
                 }
-                Next::Work(wanted) => self.tend(&wanted),
+                Next::Work(mut wanted) => {
+                    wanted.retain(|activity| !self.barred.contains(activity));
+                    self.tend(&wanted);
+                }
             }
             if let Some(message) = next.take() {
                 next = self.take(message, &mut mailbox).await;
@@ -184,7 +192,9 @@ impl Runner {
             Message::Command { command, by, reply } => {
                 let answer = match handle(&self.state, &command, &by) {
                     Ok(event) => {
-                        self.append(event).await;
+                        self.barred.clear();
+                        // Left out: somebody else was faster, and the page shows what holds now.
+                        self.append(event).await.ok();
                         Ok(())
                     }
                     Err(refusal) => Err(refusal),
@@ -220,14 +230,51 @@ impl Runner {
                 self.live.remove(&activity);
                 if failed.is_panic() {
                     tracing::error!(run = %self.run, ?activity, "an activity panicked");
-                    self.append(Event::Parked {
-                        reason: format!("an internal error ended {activity:?}"),
-                    })
-                    .await;
+                    self.barred.insert(activity);
+                    self.park(format!("an internal error ended {activity:?}"))
+                        .await;
                 }
             }
         }
     }
+
+    /// Ends the run. Parks it if what was decided cannot follow: deciding again would say the same.
+    async fn end(&mut self, event: Event) {
+        if let Err(Refused(why)) = self.append(event.clone()).await
+            && decide(&self.state) == Next::End(event)
+        {
+            self.park(contradiction(&why)).await;
+        }
+    }
+
+    /// An activity's event was left out. Where the state still asks for that activity, doing it again would
+    /// report the same: it is parked.
+    pub(crate) async fn refused(&mut self, from: Activity, why: &Refused) {
+        let wanted = match decide(&self.state) {
+            Next::Work(wanted) => wanted.contains(&from),
+            Next::End(_) => false,
+        };
+        if wanted && self.barred.insert(from) {
+            self.park(contradiction(&why.0)).await;
+        }
+    }
+
+    async fn park(&mut self, reason: String) {
+        let parked = Event::Parked {
+            reason: reason.clone(),
+        };
+        if self.append(parked).await.is_err() {
+            // A log that takes not even this: nothing more happens to it here.
+            self.state.parked = Some(reason);
+        }
+    }
+}
+
+fn contradiction(why: &str) -> String {
+    format!(
+        "The panel's own rules contradict each other, so nothing more was done: {why}. Look at the hosts, then retry, \
+         unwind or abandon."
+    )
 }
 
 /// True if the activity has recorded its outcome: it may tidy up behind itself. Everything else that is no
@@ -264,5 +311,154 @@ pub(crate) fn locks(event: &Event, before: &RunState, after: &RunState) -> Locks
         Locks::Take(before.plan.locks.clone())
     } else {
         Locks::Keep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use coxswain_wire::{Fact, RunStatus, StageIndex, Timestamp, UserId};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::{Engine, Timing};
+    use crate::evidence::Preflight;
+    use crate::plan::{Plan, Stage, Step};
+    use crate::step::{Probe, Registry, StepContext, StepFailure, StepKind};
+    use crate::testing::MemoryStore;
+
+    /// Panics whatever is asked of it.
+    struct Broken;
+
+    #[async_trait]
+    impl StepKind for Broken {
+        fn name(&self) -> &'static str {
+            "broken"
+        }
+        fn check(&self, _: &Value) -> Result<(), String> {
+            Ok(())
+        }
+        async fn probe(&self, _: &StepContext) -> Result<Probe, StepFailure> {
+            panic!("a step kind with a bug")
+        }
+        async fn apply(&self, _: &StepContext) -> Result<(), StepFailure> {
+            panic!("a step kind with a bug")
+        }
+    }
+
+    struct NoFacts;
+
+    #[async_trait]
+    impl Preflight for NoFacts {
+        async fn collect(&self, _: RunId, _: &Plan, _: StageIndex, _: &RunState) -> Vec<Fact> {
+            Vec::new()
+        }
+    }
+
+    fn plan(steps: usize) -> Plan {
+        let step = Step {
+            kind: "broken".to_owned(),
+            title: "Break".to_owned(),
+            host: None,
+            target: "host".to_owned(),
+            params: Value::Null,
+            commands: vec![],
+            undo: None,
+            compensation: None,
+            restores: vec![],
+            irreversible: false,
+            interruptible: true,
+            ends_at_stop: false,
+            deadline_s: 60,
+            forecast: None,
+        };
+        Plan {
+            workflow: "toy".to_owned(),
+            title: "Play".to_owned(),
+            inputs: BTreeMap::new(),
+            cluster: None,
+            cluster_name: "toys".to_owned(),
+            locks: vec![],
+            stages: vec![Stage {
+                title: "Only".to_owned(),
+                gate: None,
+                steps: vec![step; steps],
+            }],
+            warnings: vec![],
+            outage: None,
+        }
+    }
+
+    fn somebody() -> Actor {
+        Actor {
+            id: UserId(1),
+            name: "ada".to_owned(),
+            address: "::1".to_owned(),
+        }
+    }
+
+    /// Lets a runner work on a new run whose state was bent, until it rests; gives the log.
+    async fn work(steps: usize, bend: impl FnOnce(&mut RunState)) -> Vec<Event> {
+        let store = Arc::new(MemoryStore::default());
+        let engine = Engine::new(
+            store.clone(),
+            Registry::new([Arc::new(Broken) as Arc<dyn StepKind>]),
+            Arc::new(NoFacts),
+            || Timestamp(0),
+            Timing::default(),
+        );
+        let plan = plan(steps);
+        let created = Event::Created {
+            by: somebody(),
+            plan_sha256: plan.sha256(),
+        };
+        let run =
+            crate::store::Store::create(&*store, &plan, created, Timestamp(0), RunStatus::Running)
+                .await
+                .unwrap();
+        let (mut state, outputs) = engine.shared.load(run).await.unwrap();
+        bend(&mut state);
+        let (sender, receiver) = mailbox();
+        let runner = Runner::new(engine.shared.clone(), run, state, outputs, sender);
+        tokio::time::timeout(
+            Duration::from_secs(600),
+            runner.work(receiver, Woken::ByWork),
+        )
+        .await
+        .expect("it rests");
+        store.log(run).into_iter().map(|r| r.event).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_and_refused_parks_once() {
+        // Undoing, but nobody asked to unwind: the undo is taken up, and its intent cannot follow.
+        let log = work(1, |state| state.steps[0].status = StepStatus::Undoing).await;
+        let [Event::Created { .. }, Event::Parked { reason }] = &log[..] else {
+            panic!("{log:?}");
+        };
+        assert!(reason.contains("nobody asked to unwind"), "{reason}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_activity_that_always_breaks_parks_once() {
+        let log = work(1, |state| {
+            state.steps[0].status = StepStatus::Running;
+            state.steps[0].attempt = 1;
+        })
+        .await;
+        let [Event::Created { .. }, Event::Parked { reason }] = &log[..] else {
+            panic!("{log:?}");
+        };
+        assert!(reason.contains("internal error"), "{reason}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_cannot_be_written_ends_the_work() {
+        // Nothing can follow in a log that does not begin; not even that it is parked.
+        let log = work(0, |state| state.created_by = None).await;
+        assert!(matches!(log[..], [Event::Created { .. }]), "{log:?}");
     }
 }
