@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
+use rand::RngCore;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -62,11 +64,10 @@ impl Passwords {
 
     fn with(memory_kib: u32) -> Result<Self, PasswordError> {
         let params = Params::new(memory_kib, 1, 1, None).map_err(broken)?;
-        let decoy = hash(&params, b"nobody has this password")?;
         Ok(Self {
+            decoy: decoy(&params)?,
             params,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            decoy,
         })
     }
 
@@ -135,6 +136,22 @@ fn hash(params: &Params, password: &[u8]) -> Result<String, PasswordError> {
     Ok(argon.hash_password(password).map_err(broken)?.to_string())
 }
 
+/// A hash that no password is known for. Random, not computed: the start of the panel does not wait for it.
+fn decoy(params: &Params) -> Result<String, PasswordError> {
+    let mut hash = [0; Params::DEFAULT_OUTPUT_LEN];
+    rand::rng().fill_bytes(&mut hash);
+    let mut salt = [0; Salt::RECOMMENDED_LENGTH];
+    rand::rng().fill_bytes(&mut salt);
+    let decoy = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).map_err(broken)?,
+        salt: Some(Salt::new(&salt).map_err(broken)?),
+        hash: Some(Output::new(&hash).map_err(broken)?),
+    };
+    Ok(decoy.to_string())
+}
+
 fn broken(error: impl std::fmt::Display) -> PasswordError {
     PasswordError::Broken(error.to_string())
 }
@@ -187,15 +204,34 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn real_parameters_are_those_of_the_standard() {
-        let passwords = Passwords::new().unwrap();
-        assert!(
-            passwords
-                .decoy
-                .starts_with("$argon2id$v=19$m=47104,t=1,p=1$"),
-            "{}",
-            passwords.decoy
+    /// All that decides how long verifying takes: algorithm, version, parameters, lengths of salt and hash.
+    fn cost(hash: &str) -> String {
+        let hash = PasswordHash::new(hash).unwrap();
+        let lengths = (
+            hash.salt.as_ref().map(|salt| salt.len()),
+            hash.hash.as_ref().map(Output::len),
         );
+        format!(
+            "{} {:?} {} {lengths:?}",
+            hash.algorithm, hash.version, hash.params
+        )
+    }
+
+    #[tokio::test]
+    async fn the_decoy_costs_what_a_real_hash_costs() {
+        let passwords = Passwords::new().unwrap();
+        let real = passwords
+            .hash(secret("correct horse battery"))
+            .await
+            .unwrap();
+        assert!(real.starts_with("$argon2id$v=19$m=47104,t=1,p=1$"));
+        assert_eq!(cost(&passwords.decoy), cost(&real));
+        assert_ne!(passwords.decoy, Passwords::new().unwrap().decoy);
+        // It is a hash like any other: a wrong password is all that is wrong.
+        let decoy = PasswordHash::new(&passwords.decoy).unwrap();
+        assert!(matches!(
+            Argon2::default().verify_password(b"a guess", &decoy),
+            Err(argon2::password_hash::Error::PasswordInvalid)
+        ));
     }
 }
