@@ -7,16 +7,14 @@ use coxswain_engine::plan::{Gate, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::San;
-use coxswain_wire::{
-    ClusterPhase, Fact, Field, FieldKind, FieldValue, Inputs, StageIndex, WorkflowInfo,
-};
+use coxswain_wire::{ClusterPhase, Fact, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json};
 use super::facts::{self, Checks};
 use super::form::Form;
-use super::install_form::{args, args_field, fields, sans, sans_field, source, text};
+use super::install_form::{self, args, args_field, sans, sans_field, source};
 use super::nodes::{Nodes, listed};
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 
 /// See the module.
 pub(super) struct Bootstrap;
@@ -38,26 +36,14 @@ impl Workflow for Bootstrap {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text(
-            "cluster",
-            "Cluster",
-            "Its servers, agents and load balancer, as the inventory has them.",
-            "",
+        let clean_up = fields::flag(
+            "clean_up",
+            "Remove an old k3s first",
+            "Removes k3s and all its data from every host, behind a gate of its own. This cannot be undone. config.yaml and registries.yaml stay.",
         );
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let clean_up = Field {
-            kind: FieldKind::Bool,
-            default: Some(FieldValue::Bool(false)),
-            ..text(
-                "clean_up",
-                "Remove an old k3s first",
-                "Removes k3s and all its data from every host, behind a gate of its own. This cannot be undone. config.yaml and registries.yaml stay.",
-                "",
-            )
-        };
-        let mut form = vec![cluster];
-        form.extend(fields(false));
+        let of_the_inventory = "Its servers, agents and load balancer, as the inventory has them.";
+        let mut form = vec![fields::cluster(of_the_inventory)];
+        form.extend(install_form::fields(false));
         form.push(sans_field());
         form.push(args_field(
             "server_args",

@@ -7,16 +7,13 @@ use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::rotation::Service;
-use coxswain_wire::{
-    Choice, Condition, Fact, Field, FieldKind, FieldValue, Inputs, StageIndex, WorkflowInfo,
-};
+use coxswain_wire::{Fact, Field, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes};
 use super::step_list;
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::rotate_certificates::{self, Chosen};
 use crate::steps::{fetch_kubeconfig, keep_names};
@@ -39,9 +36,6 @@ impl Workflow for CertificateRotation {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Rotate certificates".to_owned(),
@@ -56,7 +50,12 @@ impl Workflow for CertificateRotation {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![cluster, extent_field(), services_field(), backups_field()],
+            fields: vec![
+                fields::cluster("It must be running."),
+                extent_field(),
+                services_field(),
+                backups_field(),
+            ],
         }
     }
 
@@ -78,55 +77,35 @@ impl Workflow for CertificateRotation {
     }
 }
 
-fn choices(mut field: Field, choices: &[(&str, &str)], default: &str) -> Field {
-    field.kind = FieldKind::Choice {
-        choices: choices
-            .iter()
-            .map(|(value, label)| Choice {
-                value: (*value).to_owned(),
-                label: (*label).to_owned(),
-            })
-            .collect(),
-    };
-    field.default = Some(FieldValue::Text(default.to_owned()));
-    field.required = true;
-    field
-}
-
 fn extent_field() -> Field {
-    let help = "All of them, or those of some services of k3s.";
-    choices(
-        text("extent", "Certificates", help, ""),
+    let extent = fields::choice(
+        "extent",
+        "Certificates",
+        "All of them, or those of some services of k3s.",
         &[("all", "All"), ("some", "Of some services")],
-        "all",
-    )
+    );
+    fields::preset("all", extent)
 }
 
 fn services_field() -> Field {
     let names = Service::ALL.map(Service::name).join(", ");
-    let mut field = text("services", "Services", &format!("Among {names}."), "");
-    field.kind = FieldKind::TextList {
-        placeholder: "api-server".to_owned(),
-    };
-    field.required = true;
-    field.only_if = Some(Condition {
-        field: "extent".to_owned(),
-        equals: FieldValue::Text("some".to_owned()),
-    });
-    field
+    let help = format!("Among {names}.");
+    let services = fields::list("services", "Services", &help, "api-server");
+    fields::only_if("extent", "some", fields::required(services))
 }
 
 fn backups_field() -> Field {
-    let help = "k3s puts the old files aside, the CAs' private keys among them. Backups of earlier rotations and restores count as older ones.";
-    choices(
-        text("backups", "Old certificates", help, ""),
+    let backups = fields::choice(
+        "backups",
+        "Old certificates",
+        "k3s puts the old files aside, the CAs' private keys among them. Backups of earlier rotations and restores count as older ones.",
         &[
             ("keep", "Keep them"),
             ("this_run", "Delete those of this run"),
             ("all", "Delete all, older ones too"),
         ],
-        "keep",
-    )
+    );
+    fields::preset("keep", backups)
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {

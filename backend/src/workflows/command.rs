@@ -7,15 +7,12 @@ use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::redact::redact_text;
-use coxswain_wire::{
-    Choice, Condition, Fact, Field, FieldKind, FieldValue, HostId, Inputs, StageIndex, WorkflowInfo,
-};
+use coxswain_wire::{Fact, Field, HostId, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::look::{self, View};
 use crate::steps::restart::NodeRole;
 use crate::steps::run_command::{self, Command};
@@ -65,9 +62,6 @@ impl Workflow for CommandWorkflow {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Look, or run a command".to_owned(),
@@ -80,20 +74,7 @@ impl Workflow for CommandWorkflow {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![
-                cluster,
-                what_field(),
-                hosts_field(),
-                only_if("log", number_field("lines", "Lines", "From the end of the log, at most 10000.", "200")),
-                only_if("log", number_field("follow_s", "Follow, seconds", "Goes on showing what comes, for at most 600 s. 0: not at all.", "0")),
-                required(only_if("shell", text("shell", "Command", "Any line that sh understands.", "df -h /var/lib/rancher"))),
-                only_if("shell", Field {
-                    kind: FieldKind::Bool,
-                    default: Some(FieldValue::Bool(false)),
-                    ..text("sudo", "As root", "Otherwise it runs as the user that the panel signs in with.", "")
-                }),
-                only_if("shell", number_field("timeout_s", "Time limit, seconds", "Then it is ended. At most 3600.", "60")),
-            ],
+            fields: form(),
         }
     }
 
@@ -115,52 +96,65 @@ impl Workflow for CommandWorkflow {
     }
 }
 
-fn what_field() -> Field {
-    let choices = [
-        ("nodes", "Nodes (kubectl get nodes)"),
-        ("pods", "Pods (kubectl get pods)"),
-        ("snapshots", "etcd snapshots"),
-        ("log", "Log of k3s"),
-        ("certificates", "Dates of certificates"),
-        ("shell", "A command of your own"),
-    ];
-    let mut field = text("what", "What", "", "");
-    field.kind = FieldKind::Choice {
-        choices: choices
-            .map(|(value, label)| Choice {
-                value: value.to_owned(),
-                label: label.to_owned(),
-            })
-            .to_vec(),
-    };
-    field.default = Some(FieldValue::Text("nodes".to_owned()));
-    required(field)
-}
-
-fn hosts_field() -> Field {
-    let help = "Where. Empty: nodes and pods from the first server, snapshots from all servers, logs and certificates from all servers and agents. A command of your own needs a choice.";
-    let mut field = text("hosts", "Hosts", help, "");
-    field.kind = FieldKind::Hosts;
-    field
-}
-
-fn number_field(name: &str, label: &str, help: &str, default: &str) -> Field {
-    let mut field = text(name, label, help, default);
-    field.default = Some(FieldValue::Text(default.to_owned()));
-    field
-}
-
-fn required(mut field: Field) -> Field {
-    field.required = true;
-    field
-}
-
-fn only_if(what: &str, mut field: Field) -> Field {
-    field.only_if = Some(Condition {
-        field: "what".to_owned(),
-        equals: FieldValue::Text(what.to_owned()),
-    });
-    field
+fn form() -> Vec<Field> {
+    let what = fields::choice(
+        "what",
+        "What",
+        "",
+        &[
+            ("nodes", "Nodes (kubectl get nodes)"),
+            ("pods", "Pods (kubectl get pods)"),
+            ("snapshots", "etcd snapshots"),
+            ("log", "Log of k3s"),
+            ("certificates", "Dates of certificates"),
+            ("shell", "A command of your own"),
+        ],
+    );
+    let hosts = fields::hosts(
+        "hosts",
+        "Hosts",
+        "Where. Empty: nodes and pods from the first server, snapshots from all servers, logs and certificates from all servers and agents. A command of your own needs a choice.",
+    );
+    let lines = fields::text(
+        "lines",
+        "Lines",
+        "From the end of the log, at most 10000.",
+        "200",
+    );
+    let follow = fields::text(
+        "follow_s",
+        "Follow, seconds",
+        "Goes on showing what comes, for at most 600 s. 0: not at all.",
+        "0",
+    );
+    let shell = fields::text(
+        "shell",
+        "Command",
+        "Any line that sh understands.",
+        "df -h /var/lib/rancher",
+    );
+    let sudo = fields::flag(
+        "sudo",
+        "As root",
+        "Otherwise it runs as the user that the panel signs in with.",
+    );
+    let timeout = fields::text(
+        "timeout_s",
+        "Time limit, seconds",
+        "Then it is ended. At most 3600.",
+        "60",
+    );
+    let only_if = |what, field| fields::only_if("what", what, field);
+    vec![
+        fields::cluster(""),
+        fields::preset("nodes", what),
+        hosts,
+        only_if("log", fields::preset("200", lines)),
+        only_if("log", fields::preset("0", follow)),
+        only_if("shell", fields::required(shell)),
+        only_if("shell", sudo),
+        only_if("shell", fields::preset("60", timeout)),
+    ]
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {

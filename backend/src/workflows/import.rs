@@ -4,17 +4,14 @@
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{
-    ClusterPhase, Fact, Field, FieldKind, FieldValue, Inputs, StageIndex, WorkflowInfo,
-};
+use coxswain_wire::{ClusterPhase, Fact, Inputs, StageIndex, WorkflowInfo};
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json, step};
 use super::facts::{at_once, checks_of, jobs};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::restart::NodeRole;
 use crate::steps::survey::{Expected, survey};
@@ -45,21 +42,14 @@ impl Workflow for Import {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let help =
-            "A planned cluster of the inventory, with the hosts and roles that the living one has.";
-        let mut cluster = text("cluster", "Cluster", help, "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let move_token = Field {
-            kind: FieldKind::Bool,
-            default: Some(FieldValue::Bool(false)),
-            ..text(
-                "move_token",
-                "Move a token out of the unit file",
-                "Where a token stands on k3s's command line, everybody with a login on the host can read it. It goes into the environment file of mode 0600, behind a gate of its own. k3s is not restarted: its list of processes shows the token until it is.",
-                "",
-            )
-        };
+        let cluster = fields::cluster(
+            "A planned cluster of the inventory, with the hosts and roles that the living one has.",
+        );
+        let move_token = fields::flag(
+            "move_token",
+            "Move a token out of the unit file",
+            "Where a token stands on k3s's command line, everybody with a login on the host can read it. It goes into the environment file of mode 0600, behind a gate of its own. k3s is not restarted: its list of processes shows the token until it is.",
+        );
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Import a cluster".to_owned(),

@@ -2,8 +2,10 @@
 
 use coxswain_k3s::install::{Release, Source, check_extra_args};
 use coxswain_k3s::names::{AbsPath, Channel, HttpUrl, K3sVersion, San};
-use coxswain_wire::{Choice, Condition, Field, FieldKind, FieldValue};
+use coxswain_wire::Field;
 
+pub(super) use super::fields::text;
+use super::fields::{choice, list, only_if, preset, required};
 use super::form::Form;
 use super::nodes::Nodes;
 
@@ -12,60 +14,16 @@ const INSTALLER: &str = "https://get.k3s.io";
 /// First version whose behaviour the steps know (embedded etcd, JSON gateway).
 const OLDEST_MINOR: u32 = 21;
 
-/// A field of one line of text.
-pub(super) fn text(name: &str, label: &str, help: &str, placeholder: &str) -> Field {
-    Field {
-        name: name.to_owned(),
-        label: label.to_owned(),
-        help: help.to_owned(),
-        kind: FieldKind::Text {
-            placeholder: placeholder.to_owned(),
-        },
-        required: false,
-        default: None,
-        only_if: None,
-    }
-}
-
-fn only_if(mut field: Field, source: &str) -> Field {
-    field.only_if = Some(Condition {
-        field: "source".to_owned(),
-        equals: FieldValue::Text(source.to_owned()),
-    });
-    field
-}
-
-fn required(mut field: Field) -> Field {
-    field.required = true;
-    field
-}
-
 /// The fields. With `exact` there is no channel to follow: joiners must not differ from the cluster.
 pub(super) fn fields(exact: bool) -> Vec<Field> {
-    let choice = |value: &str, label: &str| Choice {
-        value: value.to_owned(),
-        label: label.to_owned(),
-    };
-    let mut source = text(
+    let source = choice(
         "source",
         "Where k3s comes from",
         "Online: each host downloads the installer and k3s. Air-gapped: both lie on each host already, nothing is downloaded.",
-        "",
+        &[("online", "Online"), ("air_gapped", "Air-gapped")],
     );
-    source.kind = FieldKind::Choice {
-        choices: vec![
-            choice("online", "Online"),
-            choice("air_gapped", "Air-gapped"),
-        ],
-    };
-    source.default = Some(FieldValue::Text("online".to_owned()));
-    let mut installer = text(
-        "installer_url",
-        "Installer address",
-        "The hosts fetch the installer script from here.",
-        INSTALLER,
-    );
-    installer.default = Some(FieldValue::Text(INSTALLER.to_owned()));
+    let help = "The hosts fetch the installer script from here.";
+    let installer = text("installer_url", "Installer address", help, INSTALLER);
     let mut version = text(
         "version",
         "Version",
@@ -76,55 +34,62 @@ pub(super) fn fields(exact: bool) -> Vec<Field> {
         "Exactly this release of k3s. Empty: the one that the cluster's servers run now."
             .clone_into(&mut version.help);
     }
-    let mut channel = text(
+    let channel = text(
         "channel",
         "Channel",
         "Used when no version is given: stable, latest, or a minor version like v1.33.",
         "stable",
     );
-    channel.default = Some(FieldValue::Text("stable".to_owned()));
     let mut fields = vec![
-        required(source),
-        required(only_if(installer, "online")),
-        only_if(version, "online"),
+        preset("online", source),
+        only_if("source", "online", required(preset(INSTALLER, installer))),
+        only_if("source", "online", version),
     ];
     if !exact {
-        fields.push(only_if(channel, "online"));
+        fields.push(only_if("source", "online", preset("stable", channel)));
     }
-    fields.extend([
-        required(only_if(text("script_path", "Installer script", "Path on each host.", "/opt/k3s/install.sh"), "air_gapped")),
-        required(only_if(text("binary_path", "k3s binary", "Path on each host.", "/opt/k3s/k3s"), "air_gapped")),
-        only_if(text("images_path", "Images archive", "Path on each host; placed where k3s looks for it. Empty: the images come from a registry of your own.", "/opt/k3s/k3s-airgap-images-amd64.tar.zst"), "air_gapped"),
-    ]);
+    let on_the_hosts = [
+        required(text(
+            "script_path",
+            "Installer script",
+            "Path on each host.",
+            "/opt/k3s/install.sh",
+        )),
+        required(text(
+            "binary_path",
+            "k3s binary",
+            "Path on each host.",
+            "/opt/k3s/k3s",
+        )),
+        text(
+            "images_path",
+            "Images archive",
+            "Path on each host; placed where k3s looks for it. Empty: the images come from a registry of your own.",
+            "/opt/k3s/k3s-airgap-images-amd64.tar.zst",
+        ),
+    ];
+    fields.extend(on_the_hosts.map(|field| only_if("source", "air_gapped", field)));
     fields
 }
 
 /// A field for arguments of k3s.
 pub(super) fn args_field(name: &str, label: &str, placeholder: &str) -> Field {
-    let mut field = text(
+    list(
         name,
         label,
         "One flag an entry, e.g. --disable=traefik. They stand in the world-readable unit file: no secrets.",
-        "",
-    );
-    field.kind = FieldKind::TextList {
-        placeholder: placeholder.to_owned(),
-    };
-    field
+        placeholder,
+    )
 }
 
 /// A field for further names of the API's certificate.
 pub(super) fn sans_field() -> Field {
-    let mut field = text(
+    list(
         "sans",
         "More names for the API's certificate",
         "DNS names and IP addresses. The cluster's endpoint and the load balancer's address are added by themselves, the nodes' own by k3s.",
-        "",
-    );
-    field.kind = FieldKind::TextList {
-        placeholder: "api.example.org".to_owned(),
-    };
-    field
+        "api.example.org",
+    )
 }
 
 /// Reads [`fields`]; without a version the channel's newest.

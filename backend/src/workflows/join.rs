@@ -7,18 +7,15 @@ use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::install::{InstallRequest, Role, Source};
 use coxswain_k3s::names::San;
-use coxswain_wire::{
-    Choice, Fact, FieldKind, FieldValue, HostId, Inputs, Member, MemberRole, StageIndex,
-    WorkflowInfo,
-};
+use coxswain_wire::{Fact, HostId, Inputs, Member, MemberRole, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::facts::Checks;
 use super::form::Form;
-use super::install_form::{args, args_field, fields, sans, sans_field, source_like, text};
+use super::install_form::{self, args, args_field, sans, sans_field, source_like};
 use super::nodes::{Node, Nodes, node};
 use super::step_list::{self, Install};
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::{fetch_kubeconfig, read_token};
 
@@ -42,29 +39,18 @@ impl Workflow for Join {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let choice = |value: &str, label: &str| Choice {
-            value: value.to_owned(),
-            label: label.to_owned(),
-        };
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let mut host = text("host", "Host", "The machine that joins.", "");
-        host.kind = FieldKind::Host;
-        host.required = true;
-        let mut role = text(
+        let role = fields::choice(
             "role",
             "As",
             "A server is control plane and etcd member; an agent is a worker.",
-            "",
+            &[("server", "Server"), ("agent", "Agent")],
         );
-        role.kind = FieldKind::Choice {
-            choices: vec![choice("server", "Server"), choice("agent", "Agent")],
-        };
-        role.default = Some(FieldValue::Text("server".to_owned()));
-        role.required = true;
-        let mut form = vec![cluster, host, role];
-        form.extend(fields(true));
+        let mut form = vec![
+            fields::cluster("It must be running."),
+            fields::required(fields::host("host", "Host", "The machine that joins.")),
+            fields::preset("server", role),
+        ];
+        form.extend(install_form::fields(true));
         form.push(sans_field());
         form.push(args_field("args", "More arguments", "--disable=traefik"));
         WorkflowInfo {

@@ -4,16 +4,15 @@ use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::haproxy::Section;
-use coxswain_wire::{Fact, FieldKind, Inputs, StageIndex, WorkflowInfo};
+use coxswain_wire::{Fact, Inputs, StageIndex, WorkflowInfo};
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json};
 use super::facts::living::{self, Living};
 use super::facts::{balancer, checks_of};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
-use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::{ApiHost, fetch_kubeconfig};
 
 /// See the module.
@@ -35,9 +34,6 @@ impl Workflow for LoadBalancer {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Configure the load balancer".to_owned(),
@@ -51,7 +47,7 @@ impl Workflow for LoadBalancer {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![cluster],
+            fields: vec![fields::cluster("It must be running.")],
         }
     }
 

@@ -6,6 +6,7 @@ mod certificate_rotation;
 mod command;
 mod draft;
 mod facts;
+mod fields;
 mod form;
 mod import;
 mod install_form;

@@ -5,17 +5,13 @@ mod facts;
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{
-    Choice, Condition, Fact, Field, FieldKind, FieldValue, HostId, Inputs, Snapshot, StageIndex,
-    WorkflowInfo,
-};
+use coxswain_wire::{Fact, Field, HostId, Inputs, Snapshot, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes};
 use super::step_list;
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::{delete_snapshots, list_snapshots};
 
 /// See the module.
@@ -41,56 +37,39 @@ impl Workflow for TakeSnapshot {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let choice = |value: &str, label: &str| Choice {
-            value: value.to_owned(),
-            label: label.to_owned(),
-        };
-        let mut cluster = text("cluster", "Cluster", "", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let mut action = text("action", "What to do", "", "");
-        action.kind = FieldKind::Choice {
-            choices: vec![
-                choice("save", "Save a snapshot"),
-                choice("list", "List all snapshots"),
-                choice("prune", "Delete old snapshots"),
-                choice("delete", "Delete these snapshots"),
+        let action = fields::choice(
+            "action",
+            "What to do",
+            "",
+            &[
+                ("save", "Save a snapshot"),
+                ("list", "List all snapshots"),
+                ("prune", "Delete old snapshots"),
+                ("delete", "Delete these snapshots"),
             ],
-        };
-        action.default = Some(FieldValue::Text("save".to_owned()));
-        action.required = true;
-        let mut server = text(
+        );
+        let server = fields::host(
             "server",
             "On this server",
             "A server whose etcd member is healthy. Empty: the first one.",
-            "",
         );
-        server.kind = FieldKind::Host;
-        let mut checksums = text(
+        let checksums = fields::flag(
             "checksums",
             "Compute checksums",
             "Reads every snapshot on every server, which can take minutes.",
-            "",
         );
-        checksums.kind = FieldKind::Bool;
-        let mut keep = text(
+        let keep = fields::text(
             "keep",
             "Keep the newest",
             "How many of the cluster's snapshots stay, over all servers; at least one.",
             "5",
         );
-        keep.default = Some(FieldValue::Text("5".to_owned()));
-        keep.required = true;
-        let mut names = text(
+        let names = fields::list(
             "names",
             "File names",
             "As the list shows them. The last snapshot is never deleted.",
-            "",
+            "coxswain-12-1-node1-1795326133",
         );
-        names.kind = FieldKind::TextList {
-            placeholder: "coxswain-12-1-node1-1795326133".to_owned(),
-        };
-        names.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Snapshots".to_owned(),
@@ -105,12 +84,12 @@ impl Workflow for TakeSnapshot {
             .map(str::to_owned)
             .to_vec(),
             fields: vec![
-                cluster,
-                action,
+                fields::cluster(""),
+                fields::preset("save", action),
                 only_for("save", server),
                 only_for("list", checksums),
-                only_for("prune", keep),
-                only_for("delete", names),
+                only_for("prune", fields::required(fields::preset("5", keep))),
+                only_for("delete", fields::required(names)),
             ],
         }
     }
@@ -133,12 +112,8 @@ impl Workflow for TakeSnapshot {
     }
 }
 
-fn only_for(action: &str, mut field: Field) -> Field {
-    field.only_if = Some(Condition {
-        field: "action".to_owned(),
-        equals: FieldValue::Text(action.to_owned()),
-    });
-    field
+fn only_for(action: &str, field: Field) -> Field {
+    fields::only_if("action", action, field)
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<(Nodes, Task)> {

@@ -6,17 +6,15 @@ use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan, Step};
 use coxswain_engine::state::RunState;
 use coxswain_wire::{
-    Choice, Condition, Fact, Field, FieldKind, FieldValue, HostId, Inputs, SecretId, StageIndex,
-    Timestamp, WorkflowInfo, step_number,
+    Fact, Field, HostId, Inputs, SecretId, StageIndex, Timestamp, WorkflowInfo, step_number,
 };
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
 use super::step_list;
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::{copy_snapshot, rejoin_server, reset_cluster, stop_servers, verify_restore};
 
@@ -90,7 +88,7 @@ impl Workflow for SnapshotRestore {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: fields(),
+            fields: form(),
         }
     }
 
@@ -112,89 +110,61 @@ impl Workflow for SnapshotRestore {
     }
 }
 
-fn fields() -> Vec<Field> {
-    let choice = |value: &str, label: &str| Choice {
-        value: value.to_owned(),
-        label: label.to_owned(),
-    };
-    let mut cluster = text("cluster", "Cluster", "", "");
-    cluster.kind = FieldKind::Cluster;
-    cluster.required = true;
-    let mut situation = text(
+fn form() -> Vec<Field> {
+    let situation = fields::choice(
         "situation",
         "What has happened?",
         "Only the last two are reasons for a restore.",
-        "",
-    );
-    situation.kind = FieldKind::Choice {
-        choices: vec![
-            choice("one_lost", "One server is lost, the others work"),
-            choice(
+        &[
+            ("one_lost", "One server is lost, the others work"),
+            (
                 "quorum_lost",
                 "Too many servers are lost: nothing can be written",
             ),
-            choice("data_wrong", "All servers work, but the data is wrong"),
+            ("data_wrong", "All servers work, but the data is wrong"),
         ],
-    };
-    situation.required = true;
-    let mut source = text("source", "Which snapshot", "", "");
-    source.kind = FieldKind::Choice {
-        choices: vec![
-            choice("panel", "One that the panel has taken"),
-            choice("file", "A file on a server, for instance one of k3s's own"),
+    );
+    let source = fields::choice(
+        "source",
+        "Which snapshot",
+        "",
+        &[
+            ("panel", "One that the panel has taken"),
+            ("file", "A file on a server, for instance one of k3s's own"),
         ],
-    };
-    source.default = Some(FieldValue::Text("panel".to_owned()));
-    source.required = true;
-    let mut snapshot = text(
+    );
+    let snapshot = fields::text(
         "snapshot",
         "Name of the snapshot",
         "As the cluster's page lists it.",
         "coxswain-12-0-node1-1795326133",
     );
-    snapshot.required = true;
-    let mut file_server = text("file_server", "Server with the file", "", "");
-    file_server.kind = FieldKind::Host;
-    file_server.required = true;
-    let mut file_path = text(
+    let file_path = fields::text(
         "file_path",
         "Path of the file",
         "The panel does not know its checksum nor its server token: it works only if the token has not been changed since.",
         "/var/lib/rancher/k3s/server/db/snapshots/etcd-snapshot-node1-1795326133",
     );
-    file_path.required = true;
-    let mut server = text(
-        "server",
-        "Restore on this server",
-        "The others join it. Empty: the server that the snapshot lies on.",
-        "",
-    );
-    server.kind = FieldKind::Host;
-    let mut lost = text(
-        "lost",
-        "Hosts that are lost for good",
-        "Nothing is done on them. They must not come back with their old database.",
-        "",
-    );
-    lost.kind = FieldKind::Hosts;
+    let with_the_file = fields::host("file_server", "Server with the file", "");
+    let of_source = |source, field| fields::only_if("source", source, fields::required(field));
     vec![
-        cluster,
+        fields::cluster(""),
         situation,
-        source,
-        only_for("panel", snapshot),
-        only_for("file", file_server),
-        only_for("file", file_path),
-        server,
-        lost,
+        fields::preset("panel", source),
+        of_source("panel", snapshot),
+        of_source("file", with_the_file),
+        of_source("file", file_path),
+        fields::host(
+            "server",
+            "Restore on this server",
+            "The others join it. Empty: the server that the snapshot lies on.",
+        ),
+        fields::hosts(
+            "lost",
+            "Hosts that are lost for good",
+            "Nothing is done on them. They must not come back with their old database.",
+        ),
     ]
-}
-
-fn only_for(source: &str, mut field: Field) -> Field {
-    field.only_if = Some(Condition {
-        field: "source".to_owned(),
-        equals: FieldValue::Text(source.to_owned()),
-    });
-    field
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {

@@ -6,16 +6,15 @@ use coxswain_engine::state::RunState;
 use coxswain_k3s::haproxy::{CONFIG_FILE, section_in};
 use coxswain_k3s::names::ClusterName;
 use coxswain_k3s::preflight::Leftover;
-use coxswain_wire::{Fact, FactKind, FieldKind, HostId, Inputs, StageIndex, Verdict, WorkflowInfo};
+use coxswain_wire::{Fact, FactKind, HostId, Inputs, StageIndex, Verdict, WorkflowInfo};
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json, step};
 use super::facts::{at_once, checks_of, connection, fail, jobs, pass, warn};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes, listed};
 use super::step_list;
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::ApiHost;
 use crate::steps::inspect::{inspect, paths, remains};
 use crate::steps::leave_cluster;
@@ -51,16 +50,11 @@ impl Workflow for Uninstall {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let mut hosts = text(
+        let hosts = fields::hosts(
             "hosts",
             "Only these agents",
             "None chosen: all hosts of the cluster, which is its end.",
-            "",
         );
-        hosts.kind = FieldKind::Hosts;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Uninstall k3s".to_owned(),
@@ -74,7 +68,7 @@ impl Workflow for Uninstall {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![cluster, hosts],
+            fields: vec![fields::cluster(""), hosts],
         }
     }
 
