@@ -58,9 +58,9 @@ enum Task {
         /// Only the checks whose name contains this word
         #[arg(long, value_name = "WORD")]
         only: Option<String>,
-        /// Only the tests whose path contains this, e.g. `--only day-2 --matching join::`
+        /// Only the tests whose path contains this, e.g. `--only day-2 --matching join::`; may be given again
         #[arg(long, value_name = "PATH")]
-        matching: Option<String>,
+        matching: Vec<String>,
     },
     /// Measures the panel against its goals, a shell loop, pyinfra and Ansible; writes BENCHMARKS.md
     Bench,

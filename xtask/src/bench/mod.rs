@@ -55,7 +55,9 @@ fn measure() -> Result<()> {
 
 fn bench() -> Cmd {
     cmd("cargo")
-        .words("bench --package coxswain-e2e --bench panel")
+        .words("bench")
+        .words(build::PACKAGES)
+        .words("--bench panel")
         .dir(paths::root())
         .timeout(3600)
 }

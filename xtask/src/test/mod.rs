@@ -24,8 +24,8 @@ pub(crate) struct Scope {
     pub(crate) skip_browser: bool,
     /// Only what has this word in its name
     pub(crate) only: Option<String>,
-    /// Only tests that have this in their path
-    pub(crate) matching: Option<String>,
+    /// Only tests that have one of these in their path; all, if there is none
+    pub(crate) matching: Vec<String>,
 }
 
 /// When a check is left out.
@@ -120,7 +120,7 @@ impl Scope {
     /// What cargo's test programs are told.
     fn test_options(&self) -> Vec<&str> {
         let mut options = vec!["--"];
-        options.extend(self.matching.as_deref());
+        options.extend(self.matching.iter().map(String::as_str));
         options.extend(self.full.then_some("--include-ignored"));
         options
     }
