@@ -32,8 +32,8 @@ pub enum Refusal {
         /// The first one, in words.
         first: String,
     },
-    /// The cluster's name must be typed.
-    #[error("type the cluster's name, {expected}, to approve")]
+    /// The name that the gate asks for must be typed.
+    #[error("type the name {expected} to approve")]
     ConfirmationMissing {
         /// What must be typed.
         expected: String,

@@ -56,7 +56,7 @@ pub struct GateView {
     pub title: String,
     /// Titles of the steps behind this gate that cannot be undone.
     pub irreversible: Vec<String>,
-    /// Text that must be typed to approve (the cluster's name), if any.
+    /// Text that must be typed to approve (the name of the cluster, or of the host that goes), if any.
     pub confirm: Option<String>,
 }
 
