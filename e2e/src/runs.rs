@@ -99,18 +99,20 @@ impl Operator {
     }
 
     /// Reads the evidence at the open gate and approves as the one who started the run: by both hashes, the
-    /// cluster's name typed.
+    /// name typed that the gate asks for, or else the cluster's.
     ///
     /// # Errors
     /// The panel refuses, for example because something stands in the way.
     pub async fn approve(&self, run: RunId) -> Result<()> {
-        let (_, evidence) = self.evidence(run).await?;
+        let (stage, evidence) = self.evidence(run).await?;
         let plan = self.run(run).await?.plan;
+        let gate = plan.stages[stage as usize].gate.as_ref();
+        let asked = gate.and_then(|gate| gate.confirm.clone());
         let approval = RunCommand::Approve {
             plan_sha256: plan.sha256,
             evidence_sha256: evidence.sha256,
             comment: "Read plan and evidence.".to_owned(),
-            confirm: Some(plan.cluster_name),
+            confirm: Some(asked.unwrap_or(plan.cluster_name)),
         };
         self.command(run, &approval).await.map(drop)
     }

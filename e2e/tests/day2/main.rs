@@ -1,6 +1,6 @@
 //! Every procedure of day 2 on a running cluster: each once through, and with its most telling failure.
 //!
-//! `cargo xtask test --only day-2` runs them. Each test gets a lab as it was right after a bootstrap, in seconds,
+//! `cargo xtask test --only day-2` runs them, with `--matching join::` only those of `join`. Each test gets a lab as it was right after a bootstrap, in seconds,
 //! with a panel that knows it: three servers behind `lb`, and `node4`, enrolled and bare. What a test did to
 //! hosts or panel, also a host without power, is gone for the next one.
 //!
@@ -18,9 +18,13 @@
 //! 8. Failed? Journals and the panel's log lie in `target/e2e/day2/<test>`.
 
 mod certificate_rotation;
+mod command;
 mod day;
+mod import;
 mod join;
+mod load_balancer;
 mod power;
+mod remove_node;
 mod san_change;
 mod snapshot;
 mod uninstall;
