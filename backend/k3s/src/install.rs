@@ -2,9 +2,11 @@
 //! formatted into shell text; the token travels only in the environment ([`K3S_TOKEN`]), because as
 //! `--token` it would land in the world-readable unit file and the process list (facts A, install).
 
+mod again;
 mod args;
 mod script;
 
+pub use again::{Again, AgainError};
 pub use args::{ArgumentError, check_extra_args};
 pub use script::{AIR_GAP_SCRIPT, IMAGES_DIR, ONLINE_SCRIPT};
 
@@ -47,6 +49,69 @@ pub enum Source {
         /// The images archive on the host; copied to [`IMAGES_DIR`] under its own name.
         images_archive: Option<AbsPath>,
     },
+}
+
+/// How a host gets at script and binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// POSIX shell, constant.
+    pub script: &'static str,
+    /// Positional parameters of the script.
+    pub args: Vec<String>,
+    /// The variable that says which k3s.
+    pub env: (String, String),
+}
+
+impl Source {
+    /// How a host gets at script and binary.
+    #[must_use]
+    pub fn fetch(&self) -> Fetch {
+        match self {
+            Source::Online {
+                installer_url,
+                release,
+            } => Fetch {
+                script: ONLINE_SCRIPT,
+                args: vec![installer_url.to_string()],
+                env: match release {
+                    Release::Version(v) => ("INSTALL_K3S_VERSION".to_owned(), v.to_string()),
+                    Release::Channel(c) => ("INSTALL_K3S_CHANNEL".to_owned(), c.to_string()),
+                },
+            },
+            Source::AirGap {
+                script_path,
+                binary_path,
+                images_archive,
+            } => {
+                let paths = [
+                    Some(script_path),
+                    Some(binary_path),
+                    images_archive.as_ref(),
+                ];
+                Fetch {
+                    script: AIR_GAP_SCRIPT,
+                    args: paths
+                        .into_iter()
+                        .flatten()
+                        .map(ToString::to_string)
+                        .collect(),
+                    env: ("INSTALL_K3S_SKIP_DOWNLOAD".to_owned(), "true".to_owned()),
+                }
+            }
+        }
+    }
+
+    /// The same with exactly this version where it is downloaded; files on the host are what they are.
+    #[must_use]
+    pub fn pinned(&self, version: &K3sVersion) -> Self {
+        match self {
+            Source::Online { installer_url, .. } => Source::Online {
+                installer_url: installer_url.clone(),
+                release: Release::Version(version.clone()),
+            },
+            Source::AirGap { .. } => self.clone(),
+        }
+    }
 }
 
 /// What the host becomes.
@@ -166,39 +231,13 @@ impl InstallRequest {
     /// When an extra argument is refused.
     pub fn install(&self) -> Result<Install, ArgumentError> {
         let words = self.k3s_args()?;
-        let mut env = vec![("INSTALL_K3S_EXEC".to_owned(), args::exec_string(&words)?)];
-        let (script, args) = match &self.source {
-            Source::Online {
-                installer_url,
-                release,
-            } => {
-                env.push(match release {
-                    Release::Version(v) => ("INSTALL_K3S_VERSION".to_owned(), v.to_string()),
-                    Release::Channel(c) => ("INSTALL_K3S_CHANNEL".to_owned(), c.to_string()),
-                });
-                (ONLINE_SCRIPT, vec![installer_url.to_string()])
-            }
-            Source::AirGap {
-                script_path,
-                binary_path,
-                images_archive,
-            } => {
-                env.push(("INSTALL_K3S_SKIP_DOWNLOAD".to_owned(), "true".to_owned()));
-                let paths = [
-                    Some(script_path),
-                    Some(binary_path),
-                    images_archive.as_ref(),
-                ];
-                (
-                    AIR_GAP_SCRIPT,
-                    paths
-                        .into_iter()
-                        .flatten()
-                        .map(ToString::to_string)
-                        .collect(),
-                )
-            }
-        };
+        let Fetch {
+            script,
+            args,
+            env: fetched,
+        } = self.source.fetch();
+        let exec = ("INSTALL_K3S_EXEC".to_owned(), args::exec_string(&words)?);
+        let env = vec![exec, fetched];
         Ok(Install {
             script,
             args,

@@ -27,3 +27,4 @@ pub mod snapshot;
 pub mod token;
 pub mod unit_file;
 pub mod unit_token;
+pub mod upgrade;

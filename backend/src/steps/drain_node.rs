@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coxswain_engine::plan::Param;
 use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::names::K3sVersion;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::kube::{ApiHost, of_first};
 use super::log::Log;
@@ -29,6 +31,8 @@ pub const CORDONED: &str = "cordoned";
 const AT_ONCE: usize = 8;
 /// Between two tries of what a disruption budget holds back.
 const AGAIN: Duration = Duration::from_secs(5);
+/// So close to the deadline, waiting is over.
+const LAST_CALL: Duration = Duration::from_secs(5);
 /// Pods named in words.
 const NAMED: usize = 5;
 
@@ -40,6 +44,9 @@ pub struct Params {
     pub node: String,
     /// Servers to ask, in this order.
     pub via: Vec<ApiHost>,
+    /// A node that runs this version already is left as it is: nothing will be done to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<Param<K3sVersion>>,
 }
 
 /// The node as it was.
@@ -66,6 +73,21 @@ pub(super) async fn find(kube: &dyn Kube, name: &str) -> Result<KubeNode, StepFa
             "Look at the cluster's page: the node may have been deleted meanwhile.",
         )
     })
+}
+
+fn done(observed: String, cordoned: bool) -> Probe {
+    let output = Output::Value {
+        value: Value::from(cordoned),
+    };
+    Probe::Done {
+        observed,
+        outputs: BTreeMap::from([(CORDONED.to_owned(), output)]),
+    }
+}
+
+fn resolved(context: &StepContext, version: &Param<K3sVersion>) -> Result<String, StepFailure> {
+    let version = version.resolve(&context.outputs);
+    version.map(|v| v.to_string()).map_err(StepFailure::fatal)
 }
 
 /// Pods that a drain still has to move.
@@ -99,6 +121,13 @@ impl StepKind for DrainNode {
         let params: Params = context.params()?;
         let kube = self.kube(&params).await?;
         let node = find(&*kube, &params.node).await?;
+        if context.memo.is_null()
+            && let Some(version) = &params.unless
+            && node.version == resolved(context, version)?
+        {
+            let observed = format!("{} runs {} already", params.node, node.version);
+            return Ok(done(observed, false));
+        }
         if !node.cordoned {
             return Ok(Probe::NotDone {
                 why: format!("{} still takes new pods", params.node),
@@ -117,16 +146,11 @@ impl StepKind for DrainNode {
         }
         // Done at the first look: somebody else has cordoned it.
         let ours = !context.memo.is_null() && !super::memo::<Memo>(context)?.cordoned;
-        let output = Output::Value {
-            value: Value::from(ours),
-        };
-        Ok(Probe::Done {
-            observed: format!(
-                "{} is cordoned; no pod is on it that can run elsewhere",
-                params.node
-            ),
-            outputs: BTreeMap::from([(CORDONED.to_owned(), output)]),
-        })
+        let observed = format!(
+            "{} is cordoned; no pod is on it that can run elsewhere",
+            params.node
+        );
+        Ok(done(observed, ours))
     }
 
     async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
@@ -172,6 +196,12 @@ impl StepKind for DrainNode {
             if held != said {
                 log.line(&format!("held back for now: {said}")).await?;
                 held = said;
+            }
+            if Instant::now() + AGAIN + LAST_CALL >= context.deadline {
+                return Err(failure::fatal(
+                    format!("disruption budgets did not let go in time: {held}"),
+                    "Give these applications more replicas, or loosen their PodDisruptionBudget for a while (kubectl get pdb -A), then retry.",
+                ));
             }
             sleep(AGAIN).await;
         }

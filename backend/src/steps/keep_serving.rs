@@ -120,10 +120,12 @@ impl StepKind for KeepServing {
                 let why = format!("{} is {}", target.role.unit(), look.state);
                 return Ok(Probe::NotDone { why });
             }
-            return Ok(match restart::as_wanted(world, context, &target).await? {
-                Ok(healthy) => done(healthy.words),
-                Err(why) => Probe::NotDone { why },
-            });
+            return Ok(
+                match restart::as_wanted(world, context, &target, None).await? {
+                    Ok(healthy) => done(healthy.words),
+                    Err(why) => Probe::NotDone { why },
+                },
+            );
         }
         if restart::invocation(world, &target).await? != memo.invocation {
             return Ok(Probe::NotDone {

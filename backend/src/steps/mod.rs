@@ -19,6 +19,7 @@ pub mod leave_cluster;
 pub mod list_snapshots;
 pub mod look;
 pub mod move_token;
+pub mod place_k3s;
 pub mod read_token;
 pub mod record_cluster;
 pub mod rejoin_server;
@@ -27,6 +28,8 @@ pub mod remove_haproxy;
 pub mod remove_k3s;
 pub mod renew_serving;
 pub mod reset_cluster;
+pub mod resolve_release;
+pub mod restart_into;
 pub mod restart_k3s;
 pub mod rotate_certificates;
 pub mod run_command;
@@ -39,6 +42,7 @@ pub mod stop_servers;
 pub mod uncordon_node;
 pub mod verify_cluster;
 pub mod verify_restore;
+pub mod verify_versions;
 
 pub(crate) mod configured;
 pub(crate) mod etcd;
@@ -50,6 +54,7 @@ mod jobs;
 pub(crate) mod kube;
 mod leave;
 mod log;
+pub(crate) mod node_files;
 pub(crate) mod quorum;
 pub(crate) mod restart;
 mod sections;
@@ -90,6 +95,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(list_snapshots::ListSnapshots(services.clone())),
         Arc::new(look::Look(services.clone())),
         Arc::new(move_token::MoveToken(services.clone())),
+        Arc::new(place_k3s::PlaceK3s(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_haproxy::RemoveHaproxy(services.clone())),
@@ -98,6 +104,8 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(reset_cluster::ResetCluster(services.clone())),
         Arc::new(remove_backups::RemoveBackups(services.clone())),
         Arc::new(renew_serving::RenewServing(services.clone())),
+        Arc::new(resolve_release::ResolveRelease(services.clone())),
+        Arc::new(restart_into::RestartInto(services.clone())),
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(run_command::RunCommand(services.clone())),
         Arc::new(rotate_certificates::RotateCertificates(services.clone())),
@@ -109,6 +117,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(serve_renewed::ServeRenewed(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
         Arc::new(verify_restore::VerifyRestore(services.clone())),
+        Arc::new(verify_versions::VerifyVersions(services.clone())),
     ]
 }
 
@@ -149,6 +158,11 @@ mod tests {
             super::look::LOOK,
             super::move_token::PLACES,
             super::move_token::RELOAD,
+            super::place_k3s::PUT_BACK,
+            super::place_k3s::FORGET,
+            super::place_k3s::KEPT,
+            super::resolve_release::CHANNEL,
+            super::resolve_release::BINARY,
             super::survey::host::FILES,
             super::run_command::FOLLOW,
             super::run_command::SHELL,

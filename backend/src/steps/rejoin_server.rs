@@ -116,7 +116,7 @@ impl RejoinServer {
         let params: Params = context.params()?;
         let before = memo::<Memo>(context)?.invocation;
         let target = params.target();
-        let seen = restart::restarted(&*self.0.world, context, &target, &before).await?;
+        let seen = restart::restarted(&*self.0.world, context, &target, &before, None).await?;
         Ok(seen.map(|healthy| healthy.words))
     }
 

@@ -21,7 +21,7 @@ pub const KIND: &str = "remove_k3s";
 pub(crate) const RUNTIME: Duration = Duration::from_secs(300);
 
 /// Below this lies what a removal puts back at its end, under the full old path.
-const KEEP_ROOT: &str = "/var/lib/coxswain/kept";
+pub(crate) const KEEP_ROOT: &str = "/var/lib/coxswain/kept";
 
 /// `$1` a directory for what is kept, `$2…` the paths to keep. The uninstall script's exit status is not
 /// trusted (facts A, removing): what it leaves is removed here.

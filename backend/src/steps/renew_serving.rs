@@ -48,7 +48,7 @@ impl StepKind for RenewServing {
         }
         let memo: Memo = super::memo(context)?;
         let world = &*self.0.world;
-        let seen = restart::restarted(world, context, &target, &memo.invocation).await?;
+        let seen = restart::restarted(world, context, &target, &memo.invocation, None).await?;
         Ok(match seen {
             Err(why) => Probe::NotDone { why },
             Ok(healthy) => match serving::served(world, &target.node).await {

@@ -110,7 +110,8 @@ pub(crate) fn spec(context: &StepContext, target: &Target) -> JobSpec {
         .arg(mark(context))
 }
 
-/// Has k3s been started since `before`, and is it healthy? `Err` inside: not yet, in words.
+/// Has k3s been started since `before`, and is it healthy, and of this version if one is named? `Err` inside:
+/// not yet, in words.
 ///
 /// # Errors
 /// The journal since our start shows that k3s will not come up, or the job failed.
@@ -119,6 +120,7 @@ pub(crate) async fn restarted(
     context: &StepContext,
     target: &Target,
     before: &str,
+    version: Option<&str>,
 ) -> Result<Result<Healthy, String>, StepFailure> {
     let unit = target.role.unit();
     let mark = context.applied.then(|| mark(context));
@@ -140,7 +142,7 @@ pub(crate) async fn restarted(
     } else if look.invocation == before {
         Err(format!("{unit} has not been started again"))
     } else {
-        as_wanted(world, context, target).await?
+        as_wanted(world, context, target, version).await?
     };
     match seen {
         // The job did its part: doing it again would not help, so the attempt ends here.
@@ -171,7 +173,7 @@ pub(crate) async fn settle<K: StepKind + ?Sized>(
     Ok(attached)
 }
 
-/// Is a node whose unit is active healthy? `Err` inside: what is missing.
+/// Is a node whose unit is active healthy, and of this version if one is named? `Err` inside: what is missing.
 ///
 /// # Errors
 /// It cannot be asked.
@@ -179,6 +181,7 @@ pub(crate) async fn as_wanted(
     world: &dyn World,
     context: &StepContext,
     target: &Target,
+    version: Option<&str>,
 ) -> Result<Result<Healthy, String>, StepFailure> {
     let part = match target.role {
         NodeRole::Server => Part::Server {
@@ -194,7 +197,7 @@ pub(crate) async fn as_wanted(
     let wanted = Wanted {
         node: &target.node,
         part,
-        version: None,
+        version,
         deadline: context.deadline,
     };
     healthy(world, wanted).await

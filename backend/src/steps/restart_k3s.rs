@@ -45,7 +45,8 @@ impl StepKind for RestartK3s {
             return Ok(Probe::NotDone { why });
         }
         let memo: Memo = super::memo(context)?;
-        let seen = restart::restarted(&*self.0.world, context, &target, &memo.invocation).await?;
+        let seen =
+            restart::restarted(&*self.0.world, context, &target, &memo.invocation, None).await?;
         Ok(match seen {
             Err(why) => Probe::NotDone { why },
             Ok(healthy) => Probe::Done {

@@ -221,7 +221,7 @@ impl StepKind for RotateCertificates {
         }
         let memo: Memo = super::memo(context)?;
         let world = &*self.0.world;
-        let seen = restart::restarted(world, context, target, &memo.invocation).await?;
+        let seen = restart::restarted(world, context, target, &memo.invocation, None).await?;
         let healthy = match seen {
             Err(why) => return Ok(Probe::NotDone { why }),
             Ok(healthy) => healthy,

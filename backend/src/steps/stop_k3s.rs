@@ -161,7 +161,7 @@ impl StepKind for StopK3s {
         } else if !look.active() {
             format!("{} is {}", target.role.unit(), look.state)
         } else {
-            match restart::as_wanted(&*self.0.world, context, &target).await? {
+            match restart::as_wanted(&*self.0.world, context, &target, None).await? {
                 Ok(healthy) => {
                     return Ok(Probe::Done {
                         observed: healthy.words,

@@ -54,7 +54,7 @@ impl StepKind for UncordonNode {
         };
         if !ours {
             return done(format!(
-                "{} was cordoned before this run: it stays so",
+                "{} was not cordoned by this run: it stays as it is",
                 params.node
             ));
         }

@@ -10,8 +10,9 @@ pub(super) mod pods;
 mod ports;
 mod reach;
 mod remains;
-mod source;
+pub(super) mod source;
 
+pub(super) use host::space as room;
 pub(super) use remains::jobs;
 pub(super) use source::FILES;
 
@@ -191,7 +192,7 @@ pub(super) fn unknown(subject: &str, name: &str, error: &WorldError) -> Fact {
 }
 
 /// A fact that binds by its value, or by its verdict alone where the value moves by itself.
-fn fact(
+pub(super) fn fact(
     subject: &str,
     name: &str,
     value: impl Into<String>,

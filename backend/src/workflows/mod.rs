@@ -19,6 +19,7 @@ mod snapshot;
 mod snapshot_restore;
 mod step_list;
 mod uninstall;
+mod upgrade;
 
 #[cfg(test)]
 mod tests;
@@ -101,6 +102,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(snapshot_restore::SnapshotRestore),
         Arc::new(san_change::SanChangeRun),
         Arc::new(certificate_rotation::CertificateRotation),
+        Arc::new(upgrade::Upgrade),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
     ]

@@ -339,6 +339,7 @@ pub(super) fn drain(nodes: &Nodes, node: &Node, via: &Node) -> Step {
     let params = drain_node::Params {
         node: node.name.to_string(),
         via: std::iter::once(via).chain(others).map(Node::api).collect(),
+        unless: None,
     };
     let title = format!("Drain {}", node.name);
     let mut planned = step(drain_node::KIND, title, node.name.as_str(), &params);

@@ -29,8 +29,8 @@ pub use file_stream::FileStream;
 pub use hosts::{ClockReading, HostBook, HostConnection, ScannedKey};
 pub use job::{DeathCause, JobId, JobRead, JobSpec, JobStart, JobStatus, NotAJobName};
 pub use kube::{
-    DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
-    KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness,
+    DeploymentCounts, Eviction, Kube, KubeAccess, KubeBudget, KubeEndpoint, KubeLease, KubeNode,
+    KubePod, KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness,
 };
 pub use real::{RealWorld, WorldSettings};
 pub use secret::Secret;

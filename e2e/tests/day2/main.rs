@@ -28,3 +28,4 @@ mod remove_node;
 mod san_change;
 mod snapshot;
 mod uninstall;
+mod upgrade;

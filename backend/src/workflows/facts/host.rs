@@ -161,7 +161,7 @@ async fn clock(world: &dyn World, node: &ApiHost) -> Fact {
     }
 }
 
-fn space(name: &str, found: &HostFacts) -> Vec<Fact> {
+pub(in crate::workflows) fn space(name: &str, found: &HostFacts) -> Vec<Fact> {
     [
         ("/var/lib/rancher", 4 * GIB, GIB),
         ("/usr/local/bin", GIB / 2, GIB / 5),

@@ -88,7 +88,12 @@ pub(super) async fn facts(
     facts
 }
 
-async fn on_host(world: &dyn World, node: &ApiHost, source: &Source) -> Fact {
+/// The source as one host sees it.
+pub(in crate::workflows) async fn on_host(
+    world: &dyn World,
+    node: &ApiHost,
+    source: &Source,
+) -> Fact {
     let name = node.name.as_str();
     match source {
         Source::Online { installer_url, .. } => {

@@ -67,6 +67,7 @@ impl Subject for Drains {
             &drain_node::Params {
                 node: "node4".to_owned(),
                 via: via().to_vec(),
+                unless: None,
             },
         );
         drain.undo = Some("uncordon".to_owned());

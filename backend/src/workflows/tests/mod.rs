@@ -7,3 +7,4 @@ mod forms;
 mod lab;
 mod restart;
 mod run;
+mod upgrade;

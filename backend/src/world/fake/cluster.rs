@@ -42,6 +42,8 @@ pub(super) struct Node {
     pub(super) uid: String,
     pub(super) server: bool,
     pub(super) cordoned: bool,
+    /// What its kubelet has reported.
+    pub(super) version: String,
 }
 
 /// A pod. It comes back elsewhere when it has to leave its node, unless nobody owns it.

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::rotation::{Service, UnknownService};
 use coxswain_k3s::serving::CACHE_FILE;
 use coxswain_wire::HostId;
 use tokio::time::Instant;
 
-use super::State;
 use super::host::below;
 use super::k3s::{Fate, K3s, VERSION, sha256};
-use super::restore;
+use super::{FakeHost, State, restore};
 use crate::world::{JobId, JobSpec, Script, Secret};
 
 /// Everything that k3s-uninstall.sh and the removal after it delete.
@@ -38,6 +38,8 @@ impl State {
         };
         let result = match spec.script.name {
             "install-k3s-online" | "install-k3s-air-gap" => self.install(host, &spec, at),
+            "place-k3s-online" | "place-k3s-air-gap" => self.place(host, &spec),
+            "put-back-k3s" => self.put_back(host, &spec),
             "remove-k3s" => self.remove(host, &spec),
             "save-snapshot" => self.save_snapshot(host, &spec),
             "stop-k3s" => self.stop_unit(host, &spec),
@@ -170,6 +172,7 @@ impl State {
         let token = spec.secret_env.iter().find(|(key, _)| key == "K3S_TOKEN");
         let token = token.map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned());
 
+        let version = installed(host, spec, 3);
         let unit_file = format!("/etc/systemd/system/{unit}");
         let binary = "/usr/local/bin/k3s";
         if let (Some(old), false) = (
@@ -190,7 +193,7 @@ impl State {
             "k3s-uninstall.sh"
         };
         for (path, text) in [
-            (binary.to_owned(), format!("k3s {VERSION}")),
+            (binary.to_owned(), format!("k3s {version}")),
             (
                 "/usr/local/bin/k3s-killall.sh".to_owned(),
                 "#!/bin/sh".to_owned(),
@@ -218,10 +221,73 @@ impl State {
             sans: Vec::new(),
             serving: None,
             loaded: unit_text,
+            version,
         };
         host.k3s = Some(k3s);
         self.start(id, at, has_data.is_some());
         Ok(())
+    }
+
+    /// Only the binary is another one afterwards; unit and environment file are put back. The installer is
+    /// strict: it must be given what stands in both.
+    fn place(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let [unit, keep] = spec
+            .args
+            .get(..2)
+            .and_then(|a| <[String; 2]>::try_from(a.to_vec()).ok())
+            .ok_or("arguments")?;
+        let words = host.k3s.as_ref().filter(|k3s| k3s.unit == unit);
+        let words = words.ok_or("no such unit")?.words.join(" ");
+        let given = |name: &str| {
+            let found = spec.secret_env.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned())
+        };
+        if given("INSTALL_K3S_EXEC").as_deref() != Some(&words) {
+            return Err("the unit file would not be as before".to_owned());
+        }
+        let env = host.files.get(&format!("/etc/systemd/system/{unit}.env"));
+        let env = EnvFile::parse(env.map_or("", String::as_str));
+        if let Some((name, _)) = env
+            .iter()
+            .find(|(name, value)| given(name).as_deref() != Some(value))
+        {
+            return Err(format!("the environment file would be without {name}"));
+        }
+        let version = installed(host, spec, 2);
+        let binary = "/usr/local/bin/k3s".to_owned();
+        let old = host.files.insert(binary, format!("k3s {version}"));
+        let old = old.ok_or("no k3s to replace")?;
+        host.files.entry(format!("{keep}/k3s")).or_insert(old);
+        Ok(())
+    }
+
+    fn put_back(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let keep = spec.args.get(1).ok_or("arguments")?;
+        if let Some(old) = host.files.remove(&format!("{keep}/k3s")) {
+            host.files.insert("/usr/local/bin/k3s".to_owned(), old);
+        }
+        Ok(())
+    }
+
+    /// See [`super::FakeWorld::run_version`].
+    pub(super) fn run_version(&mut self, id: HostId, version: &str) {
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        let binary = "/usr/local/bin/k3s".to_owned();
+        host.files.insert(binary, format!("k3s {version}"));
+        if let Some(k3s) = host.k3s.as_mut() {
+            version.clone_into(&mut k3s.version);
+        }
+        let nodes = self
+            .clusters
+            .values_mut()
+            .flat_map(|c| c.nodes.values_mut());
+        for node in nodes.filter(|node| node.host == id) {
+            version.clone_into(&mut node.version);
+        }
     }
 
     fn unit(&mut self, id: HostId, spec: &JobSpec) -> Result<&mut K3s, String> {
@@ -351,6 +417,19 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// The version that an installer leaves behind. Its own arguments begin at `from`.
+fn installed(host: &FakeHost, spec: &JobSpec, from: usize) -> String {
+    let named = spec
+        .env
+        .iter()
+        .find(|(key, _)| key == "INSTALL_K3S_VERSION");
+    let lies = || host.k3s_in(spec.args.get(from + 1)?);
+    named
+        .map(|(_, version)| version.clone())
+        .or_else(lies)
+        .unwrap_or_else(|| VERSION.to_owned())
 }
 
 /// A unit file in the installer's layout.

@@ -180,6 +180,12 @@ impl FakeHost {
         }
     }
 
+    /// The version of a k3s binary; none if that file is no k3s.
+    pub(super) fn k3s_in(&self, path: &str) -> Option<String> {
+        let version = self.files.get(path)?.strip_prefix("k3s ")?;
+        version.starts_with('v').then(|| version.to_owned())
+    }
+
     /// An etcd database is on disk.
     pub(super) fn has_database(&self) -> bool {
         self.files

@@ -25,12 +25,14 @@ struct End {
 /// How long a script takes, and what it prints.
 fn course(spec: &JobSpec) -> (Duration, Vec<String>) {
     let (seconds, lines): (u64, Vec<String>) = match spec.script.name {
-        "install-k3s-online" | "install-k3s-air-gap" => (
-            12,
-            (1..=4)
-                .map(|n| format!("[INFO]  step {n} of the installer\n"))
-                .collect(),
-        ),
+        "install-k3s-online" | "install-k3s-air-gap" | "place-k3s-online" | "place-k3s-air-gap" => {
+            (
+                12,
+                (1..=4)
+                    .map(|n| format!("[INFO]  step {n} of the installer\n"))
+                    .collect(),
+            )
+        }
         "remove-k3s" => (
             6,
             vec![

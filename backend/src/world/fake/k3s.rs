@@ -16,7 +16,7 @@ use super::cluster::{Cluster, Member, Node};
 use super::serving::Serving;
 use super::{FakeHost, State, net};
 
-/// The version every installer installs.
+/// The version that an installer installs if none is named.
 pub(super) const VERSION: &str = "v1.33.5+k3s1";
 
 /// From start to ready.
@@ -43,6 +43,8 @@ pub(super) struct K3s {
     pub(super) serving: Option<Serving>,
     /// The unit file as systemd has read it.
     pub(super) loaded: String,
+    /// The version that runs: that of the binary at the last start.
+    pub(super) version: String,
 }
 
 /// What a start is told: the unit's words, or those of a drop-in for one start.
@@ -122,6 +124,10 @@ impl State {
     pub(super) fn start(&mut self, id: HostId, at: Instant, has_data: bool) {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.read_configuration();
+            let version = host.k3s_in("/usr/local/bin/k3s");
+            if let (Some(k3s), Some(version)) = (host.k3s.as_mut(), version) {
+                k3s.version = version;
+            }
         }
         let Some(k3s) = self.hosts.get(&id).and_then(|h| h.k3s.as_ref()) else {
             return;
@@ -296,12 +302,14 @@ impl State {
             ..Cluster::default()
         });
         cluster.passwords.insert(name.clone());
-        cluster.nodes.entry(name.clone()).or_insert_with(|| Node {
+        let node = cluster.nodes.entry(name.clone()).or_insert_with(|| Node {
             host: id,
             uid: format!("uid-{suffix}"),
             server: !agent,
             cordoned: false,
+            version: String::new(),
         });
+        node.version.clone_from(&k3s.version);
         let mut files = vec![
             (
                 "/etc/rancher/node/password".to_owned(),

@@ -10,11 +10,11 @@ use futures::stream;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, POD_LEAVES, Pod};
-use super::k3s::{Fate, K3s, VERSION};
+use super::k3s::{Fate, K3s};
 use super::{FakeWorld, LATENCY, State, net, serving};
 use crate::world::{
-    DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
-    KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
+    DeploymentCounts, Eviction, Kube, KubeAccess, KubeBudget, KubeEndpoint, KubeLease, KubeNode,
+    KubePod, KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
 };
 
 /// How often a kubelet renews its lease.
@@ -81,7 +81,7 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
             uid: node.uid.clone(),
             ready: state.runs(node.host),
             roles,
-            version: VERSION.to_owned(),
+            version: node.version.clone(),
             address: host.address.clone(),
             cordoned: node.cordoned,
             etcd_member_name: member.map(|m| m.name.clone()),
@@ -158,7 +158,15 @@ impl Kube for FakeKube {
     }
 
     async fn version(&self) -> Result<String> {
-        self.ask(|_, _| VERSION.to_owned()).await
+        self.ask(|state, number| {
+            let servers = cluster(state, number).nodes.values();
+            servers
+                .filter(|node| node.server)
+                .map(|node| node.version.clone())
+                .max()
+                .unwrap_or_default()
+        })
+        .await
     }
 
     async fn nodes(&self) -> Result<Vec<KubeNode>> {
@@ -272,6 +280,23 @@ impl Kube for FakeKube {
                 .filter(|(_, pod)| node.is_none_or(|node| node == pod.node))
                 .map(|(number, pod)| seen(*number, pod))
                 .collect()
+        })
+        .await
+    }
+
+    async fn budgets(&self) -> Result<Vec<KubeBudget>> {
+        self.ask(|state, number| {
+            let pods = cluster(state, number).pods.values();
+            pods.filter_map(|pod| {
+                let held = pod.held_until? > Instant::now();
+                Some(KubeBudget {
+                    namespace: "default".to_owned(),
+                    name: pod.name.clone(),
+                    pods: 1,
+                    allowed: u32::from(!held),
+                })
+            })
+            .collect()
         })
         .await
     }

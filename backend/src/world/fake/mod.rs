@@ -118,6 +118,11 @@ impl FakeWorld {
         });
     }
 
+    /// Lets k3s on a host be of this version, as if it had always been.
+    pub fn run_version(&self, host: HostId, version: &str) {
+        self.now().run_version(host, version);
+    }
+
     /// Lets a pod of the first cluster run on a node. A disruption budget may hold it for a while from now on.
     ///
     /// # Panics

@@ -50,6 +50,8 @@ pub struct ClusterPicture {
     pub members: Vec<String>,
     /// Names of things that people have made.
     pub objects: Vec<String>,
+    /// What each node's kubelet has reported.
+    pub versions: BTreeMap<String, String>,
     /// Nodes that take no new pods.
     pub cordoned: Vec<String>,
     /// Names of the certificate of :6443 by host, without those of hosts, which come and stay with them.
@@ -113,6 +115,11 @@ pub(super) fn take(state: &State) -> WorldPicture {
                     .map(|(name, serving)| ((*name).to_owned(), strange(state, serving)))
                     .collect(),
                 agreed: servings.iter().all(|(_, serving)| Some(*serving) == shared),
+                versions: cluster
+                    .nodes
+                    .iter()
+                    .map(|(name, node)| (name.clone(), node.version.clone()))
+                    .collect(),
                 nodes: cluster.nodes.keys().cloned().collect(),
                 cordoned: cluster
                     .nodes

@@ -7,7 +7,6 @@ use coxswain_wire::HostId;
 
 use super::State;
 use super::host::below;
-use super::k3s::VERSION;
 
 /// Files that are listed one by one.
 const FILES: [&str; 3] = [
@@ -79,9 +78,8 @@ pub(super) fn print(state: &State, id: HostId) -> String {
         .collect();
     section("datastore", &database.into_iter().collect::<Vec<_>>());
     let version = host
-        .files
-        .contains_key("/usr/local/bin/k3s")
-        .then(|| format!("k3s version {VERSION} (0)"));
+        .k3s_in("/usr/local/bin/k3s")
+        .map(|version| format!("k3s version {version} (0)"));
     section("k3s-version", &version.into_iter().collect::<Vec<_>>());
     let unit = |name: &str| {
         let k3s = host.k3s.as_ref().filter(|k3s| k3s.unit == name);

@@ -37,8 +37,11 @@ impl State {
         let [name, host, role] = words else {
             return None;
         };
+        let host = HostId(host.parse().ok()?);
+        let k3s = self.hosts.get(&host).and_then(|h| h.k3s.as_ref());
         let node = Node {
-            host: HostId(host.parse().ok()?),
+            host,
+            version: k3s.map_or(String::new(), |k3s| k3s.version.clone()),
             uid: format!("uid-{}", self.unique()),
             server: *role == "server",
             cordoned: false,

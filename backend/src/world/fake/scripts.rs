@@ -3,6 +3,7 @@
 use coxswain_wire::HostId;
 use tokio::time::Instant;
 
+use super::host::below;
 use super::k3s::{VERSION, sha256};
 use super::{FakeHost, State, certificates, net, probe};
 use crate::world::{Output, RemoteCommand, Result, WorldError};
@@ -155,8 +156,29 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             let host = state.host(id)?;
             let missing = args.iter().filter(|file| !host.files.contains_key(**file));
             let mut text: String = missing.map(|file| format!("missing {file}\n")).collect();
-            text.push_str(&format!("k3s version {VERSION} (0)\n"));
+            let version = host.k3s_in(arg(0)).unwrap_or_else(|| VERSION.to_owned());
+            text.push_str(&format!("k3s version {version} (0)\n"));
             said(text)
+        }
+        "binary-version" => {
+            let found = state.host(id)?.k3s_in(arg(0));
+            said(found.map_or(String::new(), |v| format!("k3s version {v} (0)\n")))
+        }
+        "resolve-channel" => match channel(arg(0)) {
+            Some(version) => said(format!("url={}\ntext={version}\n", arg(0))),
+            None => failed(
+                22,
+                "curl: (22) The requested URL returned error: 404 Not Found",
+            ),
+        },
+        "look-for-kept-k3s" => {
+            let files = &state.host(id)?.files;
+            let kept = files.keys().any(|file| below(file, arg(0)));
+            said(if kept { "kept\n" } else { "" })
+        }
+        "forget-kept-k3s" => {
+            state.host(id)?.remove_below(&args);
+            said("")
         }
         other => {
             return Err(WorldError::Unexpected {
@@ -173,6 +195,15 @@ fn said(text: impl Into<String>) -> Output {
         stdout: text.into().into_bytes(),
         stderr: Vec::new(),
         truncated: 0,
+    }
+}
+
+/// The release that a channel names: the one of the installer, and `v1.N.9+k3s1` of a minor.
+fn channel(address: &str) -> Option<String> {
+    match address.rsplit('/').next()? {
+        "stable" => Some(VERSION.to_owned()),
+        minor if minor.starts_with("v1.") => Some(format!("{minor}.9+k3s1")),
+        _ => None,
     }
 }
 
@@ -235,8 +266,8 @@ fn look(state: &State, id: HostId, args: &[&str]) -> Output {
                 )
             },
             Some(cluster) => {
-                let rows = cluster.nodes.keys();
-                let rows = rows.map(|name| format!("{name}   Ready   {VERSION}\n"));
+                let rows = cluster.nodes.iter();
+                let rows = rows.map(|(name, node)| format!("{name}   Ready   {}\n", node.version));
                 said(format!(
                     "NAME    STATUS   VERSION\n{}",
                     rows.collect::<String>()

@@ -13,14 +13,15 @@ use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod, Secret as ApiSecret};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::super::error::chain;
 use super::super::{Result, Secret, WorldError};
 use super::{
-    DeploymentCounts, Eviction, Kube, KubeAccess, KubeEndpoint, KubeLease, KubeNode, KubePod,
-    KubeSecret, KubeWatch, PodId, Readiness, convert, pods, watch,
+    DeploymentCounts, Eviction, Kube, KubeAccess, KubeBudget, KubeEndpoint, KubeLease, KubeNode,
+    KubePod, KubeSecret, KubeWatch, PodId, Readiness, convert, pods, watch,
 };
 
 /// For TCP and TLS with one endpoint.
@@ -386,6 +387,23 @@ impl Kube for KubeClient {
                 match list.metadata.continue_ {
                     Some(token) if !token.is_empty() => page = page.continue_token(&token),
                     Some(_) | None => return Ok(pods),
+                }
+            }
+        })
+        .await
+    }
+
+    async fn budgets(&self) -> Result<Vec<KubeBudget>> {
+        self.first(|client| async move {
+            let api = Api::<PodDisruptionBudget>::all(client);
+            let mut page = ListParams::default().limit(PAGE);
+            let mut budgets = Vec::new();
+            loop {
+                let list = api.list(&page).await?;
+                budgets.extend(list.items.into_iter().map(pods::budget));
+                match list.metadata.continue_ {
+                    Some(token) if !token.is_empty() => page = page.continue_token(&token),
+                    Some(_) | None => return Ok(budgets),
                 }
             }
         })

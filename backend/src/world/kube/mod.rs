@@ -15,7 +15,7 @@ use futures::stream::BoxStream;
 use super::{Result, Secret};
 
 pub(super) use client::KubeClient;
-pub use pods::{Eviction, KubePod, PodId, PodOwner};
+pub use pods::{Eviction, KubeBudget, KubePod, PodId, PodOwner};
 
 /// One way to the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +207,12 @@ pub trait Kube: Send + Sync {
     /// # Errors
     /// [`super::WorldError::Kube`].
     async fn pods(&self, node: Option<&str>) -> Result<Vec<KubePod>>;
+
+    /// PodDisruptionBudgets of all namespaces.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn budgets(&self) -> Result<Vec<KubeBudget>>;
 
     /// Asks for a pod to go by the eviction API, which heeds disruption budgets. A pod that is gone, or is
     /// another one by now, is [`Eviction::Accepted`].

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use coxswain_wire::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 /// Names one pod for ever: a new pod of the same name has another `uid`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +73,19 @@ impl KubePod {
     }
 }
 
+/// A PodDisruptionBudget as its controller last saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubeBudget {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Pods that it is about.
+    pub pods: u32,
+    /// How many of them may be evicted now.
+    pub allowed: u32,
+}
+
 /// Answer to an eviction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Eviction {
@@ -82,6 +96,18 @@ pub enum Eviction {
         /// What the API said.
         why: String,
     },
+}
+
+pub(super) fn budget(budget: PodDisruptionBudget) -> KubeBudget {
+    let status = budget.status.unwrap_or_default();
+    // What is negative or not told yet lets nobody go.
+    let count = |number: Option<i32>| u32::try_from(number.unwrap_or(0)).unwrap_or(0);
+    KubeBudget {
+        namespace: budget.metadata.namespace.unwrap_or_default(),
+        name: budget.metadata.name.unwrap_or_default(),
+        pods: count(status.expected_pods),
+        allowed: count(status.disruptions_allowed),
+    }
 }
 
 /// Marks pods that a kubelet runs from a file.

@@ -58,6 +58,8 @@ impl Subject for Example {
             "restart-k3s",
             "renew-serving",
             "rotate-certificates",
+            "place-k3s-online",
+            "place-k3s-air-gap",
         ];
         let count = |host: i64| jobs.map(|job| lab.world.started(HostId(host), job));
         let counts = self
@@ -153,3 +155,4 @@ mod san_change;
 mod snapshot;
 mod snapshot_restore;
 mod uninstall;
+mod upgrade;

@@ -1,0 +1,100 @@
+//! What tells a node's k3s what to do: unit file with drop-ins, environment and configuration, byte for byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coxswain_engine::step::StepFailure;
+use coxswain_wire::HostId;
+use serde::{Deserialize, Serialize};
+
+use super::failure;
+use super::restart::NodeRole;
+use super::sections::{sections, value};
+use super::server_files::{LIST, read_text};
+use crate::world::{RemoteCommand, World};
+
+/// The files of one node by path. Holds secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeFiles {
+    files: BTreeMap<String, NodeFile>,
+}
+
+/// One file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct NodeFile {
+    /// Octal, or `link`.
+    mode: String,
+    text: String,
+}
+
+impl NodeFiles {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The host cannot be asked, or has no such unit.
+    pub(crate) async fn take(
+        world: &dyn World,
+        host: HostId,
+        role: NodeRole,
+    ) -> Result<Self, StepFailure> {
+        let command = RemoteCommand::script(LIST).arg(role.unit()).sudo();
+        let answer = world
+            .run(host, command)
+            .await
+            .and_then(|o| o.ok(LIST.name))
+            .map_err(failure::world)?;
+        let text = answer.text();
+        let found = sections(&text);
+        let body = |name: &str| found.get(name).map(String::as_str).unwrap_or_default();
+        if value(body("unit"), "LoadState") != Some("loaded") {
+            return Err(failure::fatal(
+                format!("there is no {} on the host", role.unit()),
+                "Correct the host's role in the inventory, or join it first.",
+            ));
+        }
+        let mut files = BTreeMap::new();
+        let listed = ["units", "configs", "environments"].map(body);
+        for (mode, path) in listed
+            .iter()
+            .flat_map(|lines| lines.lines())
+            .filter_map(|line| line.split_once(' '))
+        {
+            if let Some(text) = read_text(world, host, path).await? {
+                let mode = mode.to_owned();
+                files.insert(path.to_owned(), NodeFile { mode, text });
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// The text of a file.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(|file| file.text.as_str())
+    }
+
+    /// Paths in words.
+    pub(crate) fn names(&self) -> String {
+        let paths: Vec<&str> = self.files.keys().map(String::as_str).collect();
+        paths.join(", ")
+    }
+
+    /// Files that are not the same in both, in words; none if all are.
+    pub(crate) fn differences(&self, now: &Self) -> Option<String> {
+        let paths = self.files.keys().chain(now.files.keys());
+        let other: BTreeSet<&str> = paths
+            .filter(|path| self.files.get(*path) != now.files.get(*path))
+            .map(String::as_str)
+            .collect();
+        let other: Vec<&str> = other.into_iter().collect();
+        (!other.is_empty()).then(|| other.join(", "))
+    }
+}
+
+/// The unit file that the installer writes.
+pub(crate) fn unit_path(role: NodeRole) -> String {
+    format!("/etc/systemd/system/{}", role.unit())
+}
+
+/// The environment file that it writes.
+pub(crate) fn env_path(role: NodeRole) -> String {
+    format!("{}.env", unit_path(role))
+}

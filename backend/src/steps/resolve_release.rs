@@ -1,0 +1,198 @@
+//! Step kind `resolve_release`: which version a channel means now, or the k3s that lies on the hosts is. Looks
+//! only; later steps install exactly that one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::install::{Release, Source};
+use coxswain_k3s::names::{AbsPath, Channel, HttpUrl, K3sVersion};
+use coxswain_k3s::upgrade::named_release;
+use coxswain_wire::HostId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kube::ApiHost;
+use super::sections::value;
+use super::{Services, check, failure};
+use crate::world::{RemoteCommand, Script, World};
+
+/// Stored name.
+pub const KIND: &str = "resolve_release";
+/// Name of the output.
+pub const VERSION: &str = "version";
+
+/// `$1` the address of a channel. Prints where it led to, and how its text begins.
+pub(crate) const CHANNEL: Script = Script {
+    name: "resolve-channel",
+    text: r#"work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+if command -v curl >/dev/null 2>&1; then
+    url=$(curl -sSfL --connect-timeout 5 --max-time 20 -w '%{url_effective}' -o "$work/body" "$1") || exit $?
+elif command -v wget >/dev/null 2>&1; then
+    if ! wget -S --timeout=10 --tries=1 -O "$work/body" "$1" 2>"$work/log"; then
+        tail -n 3 "$work/log" >&2
+        exit 1
+    fi
+    url=$(sed -n 's/^ *[Ll]ocation: *\([^ ]*\).*/\1/p' "$work/log" | tail -n 1)
+else
+    echo 'neither curl nor wget is installed' >&2
+    exit 127
+fi
+printf 'url=%s\n' "$url"
+printf 'text=%s\n' "$(head -c 100 "$work/body" | tr -d '\000' | head -n 1)"
+"#,
+};
+
+/// `$1` a k3s binary. Prints what it says of itself, also where it may not be executed yet.
+pub(crate) const BINARY: Script = Script {
+    name: "binary-version",
+    text: r#"[ -f "$1" ] || exit 0
+if [ -x "$1" ]; then
+    timeout 20 "$1" --version 2>/dev/null | head -n 1
+else
+    copy=$(mktemp) && cp "$1" "$copy" && chmod 0700 "$copy" && timeout 20 "$copy" --version 2>/dev/null | head -n 1
+    rm -f "$copy"
+fi
+exit 0
+"#,
+};
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Where k3s comes from.
+    pub source: Source,
+    /// Where channels are named, each below its own name.
+    pub channels: HttpUrl,
+    /// The hosts that get k3s.
+    pub nodes: Vec<ApiHost>,
+}
+
+/// The version. `Err` inside: why there is none, in words.
+///
+/// # Errors
+/// A host cannot be asked.
+pub(crate) async fn resolve(
+    world: &dyn World,
+    params: &Params,
+) -> Result<Result<K3sVersion, String>, StepFailure> {
+    match &params.source {
+        Source::Online {
+            release: Release::Version(version),
+            ..
+        } => Ok(Ok(version.clone())),
+        Source::Online {
+            release: Release::Channel(channel),
+            ..
+        } => {
+            let first = params.nodes.first();
+            let first = first.ok_or_else(|| StepFailure::fatal("the step names no host"))?;
+            of_channel(world, first, &params.channels, channel).await
+        }
+        Source::AirGap { binary_path, .. } => of_binaries(world, &params.nodes, binary_path).await,
+    }
+}
+
+async fn of_channel(
+    world: &dyn World,
+    node: &ApiHost,
+    channels: &HttpUrl,
+    channel: &Channel,
+) -> Result<Result<K3sVersion, String>, StepFailure> {
+    let address = format!("{}/{channel}", channels.as_str().trim_end_matches('/'));
+    let command = RemoteCommand::script(CHANNEL).arg(&address);
+    let answer = world
+        .run(node.host, command)
+        .await
+        .map_err(failure::world)?;
+    if !answer.success() {
+        let said = answer.error_text();
+        return Ok(Err(format!(
+            "{} cannot fetch {address}: {}",
+            node.name,
+            said.trim()
+        )));
+    }
+    let said = answer.text();
+    let get = |key| value(&said, key).unwrap_or_default();
+    Ok(named_release(get("url"), get("text"))
+        .ok_or_else(|| format!("{address} names no release of k3s")))
+}
+
+async fn of_binaries(
+    world: &dyn World,
+    nodes: &[ApiHost],
+    path: &AbsPath,
+) -> Result<Result<K3sVersion, String>, StepFailure> {
+    let mut found = BTreeSet::new();
+    for node in nodes {
+        match binary(world, node.host, path.as_str()).await? {
+            Some(version) => drop(found.insert(version)),
+            None => return Ok(Err(format!("{path} on {} is no k3s that runs", node.name))),
+        }
+    }
+    let versions: Vec<String> = found.iter().map(K3sVersion::to_string).collect();
+    Ok(match (found.pop_first(), found.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(_), false) => Err(format!(
+            "{path} is not the same on all hosts: {}",
+            versions.join(", ")
+        )),
+        (None, _) => Err("no host is to be upgraded".to_owned()),
+    })
+}
+
+/// What a k3s binary on a host is; none if it is not there or does not run.
+pub(crate) async fn binary(
+    world: &dyn World,
+    host: HostId,
+    path: &str,
+) -> Result<Option<K3sVersion>, StepFailure> {
+    let command = RemoteCommand::script(BINARY).arg(path).sudo();
+    let answer = world
+        .run(host, command)
+        .await
+        .and_then(|o| o.ok(BINARY.name))
+        .map_err(failure::world)?;
+    Ok(K3sVersion::from_version_output(&answer.text()).ok())
+}
+
+/// The step kind.
+pub struct ResolveRelease(pub Services);
+
+#[async_trait]
+impl StepKind for ResolveRelease {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        match resolve(&*self.0.world, &params).await? {
+            Err(why) => Err(failure::fatal(
+                why,
+                "Nothing was changed. Correct it, then retry; or start again with a version of your choice.",
+            )),
+            Ok(version) => Ok(Probe::Done {
+                observed: format!("it is k3s {version}"),
+                outputs: BTreeMap::from([(
+                    VERSION.to_owned(),
+                    Output::Value {
+                        value: Value::from(version.to_string()),
+                    },
+                )]),
+            }),
+        }
+    }
+
+    /// The probe has it, or fails.
+    async fn apply(&self, _context: &StepContext) -> Result<(), StepFailure> {
+        Ok(())
+    }
+}

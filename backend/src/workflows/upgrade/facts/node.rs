@@ -1,0 +1,55 @@
+//! One node before its upgrade: can the installer be given again what stands there, and is there room?
+
+use coxswain_k3s::install::Source;
+use coxswain_k3s::unit_file::UnitFile;
+use coxswain_wire::Fact;
+
+use super::super::super::PreflightContext;
+use super::super::super::facts::{fail, pass, room, source, unknown, warn};
+use crate::steps::inspect::inspect;
+use crate::steps::node_files::{NodeFiles, unit_path};
+use crate::steps::place_k3s::{ADVICE, again};
+use crate::steps::restart::{NodeRole, Target};
+
+/// The facts of a node that is to be changed.
+pub(super) async fn facts(context: &PreflightContext, target: &Target, from: &Source) -> Vec<Fact> {
+    let world = &*context.services.world;
+    let (name, host) = (target.node.name.as_str(), target.node.host);
+    let mut facts = match inspect(world, host).await {
+        Ok(found) => room(name, &found),
+        Err(error) => return vec![unknown(name, "Space", &error)],
+    };
+    facts.push(source::on_host(world, &target.node, from).await);
+    match NodeFiles::take(world, host, target.role).await {
+        Err(failure) => facts.push(fail(
+            name,
+            "Arguments",
+            failure.into_error().message,
+            "Check the connection to this host.",
+        )),
+        Ok(files) => facts.extend(told(name, target.role, &files)),
+    }
+    facts
+}
+
+fn told(name: &str, role: NodeRole, files: &NodeFiles) -> Vec<Fact> {
+    let mut facts = vec![match again(files, role) {
+        Ok(_) => pass(
+            name,
+            "Arguments",
+            format!("stay as they are: {}", files.names()),
+        ),
+        Err(why) => fail(name, "Arguments", why, ADVICE),
+    }];
+    let unit = files.text(&unit_path(role)).unwrap_or_default();
+    let command = UnitFile::parse(unit).and_then(|unit| unit.command());
+    if command.is_ok_and(|command| command.has_token()) {
+        facts.push(warn(
+            name,
+            "Token",
+            "stands in the unit file, where everybody on the host may read it",
+            "It stays there. The workflow \u{201c}import\u{201d} moves it into the environment file.",
+        ));
+    }
+    facts
+}
