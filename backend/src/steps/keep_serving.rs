@@ -1,68 +1,37 @@
 //! Step kind `keep_serving`: notes what a server serves on :6443, so that the run can be unwound to it. Its
-//! undo comes after that of the changed files: where k3s was started with them, it is started again
-//! without its copy of the certificate. So the new names go the way that is known to work (facts A, 15).
+//! undo comes when the files are put back and every server has started with them: where new names are
+//! served, k3s is started without its copy of the certificate. So they go the way that is known to work
+//! (facts A, 15).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::certs::AltName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
 
 use super::jobs::{self, Job};
 use super::kube::ApiHost;
 use super::restart::{self, Target};
 use super::unit::UnitLook;
-use super::{Services, check, failure, serving};
-use crate::world::{JobStatus, RemoteCommand};
+use super::{Services, check, serving};
+use crate::world::JobStatus;
 
 /// Stored name.
 pub const KIND: &str = "keep_serving";
 
-/// How long the undo waits until the other servers are a majority again.
-const OTHERS: Duration = Duration::from_secs(150);
-const POLL: Duration = Duration::from_secs(1);
-
 /// Parameters.
 pub type Params = Target;
 
-/// What was served, and by which start of k3s.
+/// What was served.
 #[derive(Serialize, Deserialize)]
 struct Memo {
-    invocation: String,
     names: BTreeSet<AltName>,
 }
 
 /// The step kind.
 pub struct KeepServing(pub Services);
-
-impl KeepServing {
-    /// The guard, with patience: a server that this run has just started may still be on its way.
-    async fn wait_for_others(&self, target: &Target, deadline: Instant) -> Result<(), StepFailure> {
-        let until = deadline.min(Instant::now() + OTHERS);
-        loop {
-            match restart::guard(&*self.0.world, target).await {
-                Err(_) if Instant::now() + POLL < until => sleep(POLL).await,
-                answered => return answered,
-            }
-        }
-    }
-
-    /// k3s was stopped by our undo: whatever runs now has read the files as they are put back.
-    async fn marked(&self, context: &StepContext, target: &Target) -> Result<bool, StepFailure> {
-        let mark = restart::mark(&jobs::as_undo(context));
-        let found = self
-            .0
-            .world
-            .read_file(target.node.host, &mark, 4096)
-            .await
-            .map_err(failure::world)?;
-        Ok(found.is_some())
-    }
-}
 
 #[async_trait]
 impl StepKind for KeepServing {
@@ -92,7 +61,6 @@ impl StepKind for KeepServing {
         let target: Params = context.params()?;
         let world = &*self.0.world;
         let memo = Memo {
-            invocation: restart::invocation(world, &target).await?,
             names: serving::served(world, &target.node)
                 .await
                 .map_err(StepFailure::fatal)?
@@ -114,23 +82,18 @@ impl StepKind for KeepServing {
             observed,
             outputs: BTreeMap::new(),
         };
-        if self.marked(context, &target).await? {
+        let started = restart::undo_began(world, context, &target).await?;
+        let mut healthy = None;
+        if started {
             let look = UnitLook::take(world, target.node.host, target.role.unit(), None).await?;
             if !look.active() {
                 let why = format!("{} is {}", target.role.unit(), look.state);
                 return Ok(Probe::NotDone { why });
             }
-            return Ok(
-                match restart::as_wanted(world, context, &target, None).await? {
-                    Ok(healthy) => done(healthy.words),
-                    Err(why) => Probe::NotDone { why },
-                },
-            );
-        }
-        if restart::invocation(world, &target).await? != memo.invocation {
-            return Ok(Probe::NotDone {
-                why: format!("k3s on {} runs with what was changed", target.node.name),
-            });
+            match restart::as_wanted(world, context, &target, None).await? {
+                Ok(seen) => healthy = Some(seen.words),
+                Err(why) => return Ok(Probe::NotDone { why }),
+            }
         }
         let served = match serving::served(world, &target.node).await {
             Ok(served) => served,
@@ -140,6 +103,9 @@ impl StepKind for KeepServing {
             Probe::NotDone {
                 why: format!("{} serves new names", target.node.name),
             }
+        } else if let Some(words) = healthy {
+            // Which certificate all of them serve is settled with the last one.
+            done(words)
         } else if !serving::is_shared(world, &all(&target), &served).await? {
             Probe::NotDone {
                 why: format!(
@@ -148,7 +114,7 @@ impl StepKind for KeepServing {
                 ),
             }
         } else {
-            done("k3s was not started again, and serves no new name".to_owned())
+            done("it serves no new name".to_owned())
         })
     }
 
@@ -160,15 +126,9 @@ impl StepKind for KeepServing {
         let as_undo = jobs::as_undo(context);
         // After a crash the job may be at work: its mark is the proof of it.
         if job.status().await? != JobStatus::Running {
-            self.wait_for_others(&target, context.deadline).await?;
+            restart::wait_for_others(world, &target, context.deadline).await?;
             serving::drop_unwanted(world, &all(&target), &memo.names).await?;
-            let forget = RemoteCommand::script(restart::FORGET)
-                .arg(restart::mark(&as_undo))
-                .sudo();
-            world
-                .run(target.node.host, forget)
-                .await
-                .map_err(failure::world)?;
+            restart::begin_undo(world, context, &target).await?;
         }
         job.run_again(&serving::renew(&as_undo, &target)).await
     }

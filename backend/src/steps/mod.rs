@@ -15,6 +15,7 @@ pub mod fetch_kubeconfig;
 pub mod install_k3s;
 pub mod keep_names;
 pub mod keep_serving;
+pub mod keep_start;
 pub mod leave_cluster;
 pub mod list_snapshots;
 pub mod look;
@@ -91,6 +92,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(keep_names::KeepNames(services.clone())),
         Arc::new(keep_serving::KeepServing(services.clone())),
+        Arc::new(keep_start::KeepStart(services.clone())),
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
         Arc::new(list_snapshots::ListSnapshots(services.clone())),
         Arc::new(look::Look(services.clone())),

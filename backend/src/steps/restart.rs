@@ -21,6 +21,10 @@ use crate::world::{JobSpec, JobStatus, RemoteCommand, Script, World};
 const RUNTIME: Duration = Duration::from_secs(150);
 /// Recommended deadline of a step that restarts k3s, seconds.
 pub(crate) const DEADLINE_S: u32 = 420;
+/// How long an undo waits until the other servers are a majority again.
+const OTHERS: Duration = Duration::from_secs(150);
+/// Pause between two looks at them.
+const POLL: Duration = Duration::from_secs(1);
 /// So close to the deadline, waiting is over.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
@@ -89,6 +93,54 @@ pub(crate) async fn guard(world: &dyn World, target: &Target) -> Result<(), Step
         NodeRole::Server => quorum::guard(world, &target.node, &target.servers).await,
         NodeRole::Agent => Ok(()),
     }
+}
+
+/// The guard of an undo, with patience: a server that this run has just started may still be on its way.
+///
+/// # Errors
+/// As [`guard`], at the end of the patience.
+pub(crate) async fn wait_for_others(
+    world: &dyn World,
+    target: &Target,
+    deadline: Instant,
+) -> Result<(), StepFailure> {
+    let until = deadline.min(Instant::now() + OTHERS);
+    loop {
+        match guard(world, target).await {
+            Err(_) if Instant::now() + POLL < until => sleep(POLL).await,
+            answered => return answered,
+        }
+    }
+}
+
+/// Has the undo of a step stopped k3s? Then whatever runs now has read the files as they are put back.
+///
+/// # Errors
+/// The host cannot be asked.
+pub(crate) async fn undo_began(
+    world: &dyn World,
+    context: &StepContext,
+    target: &Target,
+) -> Result<bool, StepFailure> {
+    let mark = mark(&jobs::as_undo(context));
+    let found = world.read_file(target.node.host, &mark, 4096).await;
+    Ok(found.map_err(failure::world)?.is_some())
+}
+
+/// Forgets an earlier try of the undo, before it is made again.
+///
+/// # Errors
+/// The host cannot be asked.
+pub(crate) async fn begin_undo(
+    world: &dyn World,
+    context: &StepContext,
+    target: &Target,
+) -> Result<(), StepFailure> {
+    let forget = RemoteCommand::script(FORGET)
+        .arg(mark(&jobs::as_undo(context)))
+        .sudo();
+    let ran = world.run(target.node.host, forget).await;
+    ran.map(drop).map_err(failure::world)
 }
 
 /// The InvocationID of k3s now: the start that a step causes has another one.

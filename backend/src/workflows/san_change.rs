@@ -47,8 +47,8 @@ impl Workflow for SanChangeRun {
             help: [
                 "A snapshot is taken first. Then the names are changed on every server, where they stand today: in the unit file's command line or in config.yaml. Flags on the command line hide the file's whole list; the gate says so, and shows the change of each file. The servers restart one by one, each healthy again before the next.",
                 "A restart alone changes nothing: k3s issues the certificate anew only when somebody asks a server for a name that this server was told of. So all servers are told, and each is asked for each name. One certificate is shared by all; the run waits until every server and the load balancer serve the same one.",
-                "To take a name out, the shared Secret kube-system/k3s-serving is kept in the vault and deleted, and each server starts without its own copy. On the way old and new certificates are served side by side. Names that nothing asks for any more go with it. A name that is to go is never asked for: some versions learn what they are asked for.",
-                "What it risks: each server is away for about 15 seconds, and connections through it break; etcd tolerates no further loss meanwhile. Clients that use a removed name no longer trust the API. It takes about a minute a server.",
+                "To take a name out, all servers first restart without its flag: one that still knew the name would bring it back. Then the shared Secret kube-system/k3s-serving is kept in the vault and deleted, and each server starts a second time, without its own copy. On the way old and new certificates are served side by side. Names that nothing asks for any more go with it. A name that is to go is never asked for: some versions learn what they are asked for.",
+                "What it risks: each server is away for about 15 seconds, twice if a name is taken out, and connections through it break; etcd tolerates no further loss meanwhile. Clients that use a removed name no longer trust the API. It takes about a minute a server, two with a removal.",
                 "If a step fails, correct the cause and retry, or unwind: the files are put back, and the servers that have started with the change start again, one by one.",
             ]
             .map(str::to_owned)
@@ -185,34 +185,51 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         from_step: draft.next(),
         output: keep_names::NAMES.to_owned(),
     });
-    // Undone in reverse order: the files first, then the servers that have read them, then the names.
-    let mut notes = vec![steps::keep_names(nodes)];
+    // Undone in reverse order: the files first, then every process that has read them; then all
+    // serve what is to stay, then new names go, server by server.
+    let mut notes = vec![steps::keep_names(nodes, false)];
     let targets: Vec<_> = nodes
         .servers
         .iter()
         .filter_map(|node| nodes.target(node))
         .collect();
     notes.extend(targets.iter().map(steps::keep_serving));
+    notes.push(steps::keep_names(nodes, true));
+    notes.extend(targets.iter().map(steps::keep_start));
     draft.stage("Notes for the way back", None, notes);
     let edits = nodes.servers.iter().map(|node| steps::edit(node, change));
     draft.stage("Files", None, edits.collect());
-    if !change.remove.is_empty() {
-        draft.stage("Secret", None, vec![step_list::drop_serving(nodes)]);
-    }
     for target in &targets {
-        let forecast = step_list::forecast(nodes, target);
-        let step = if change.remove.is_empty() {
-            step_list::restart(target, forecast)
-        } else {
-            steps::renew(target, forecast)
-        };
-        draft.stage(format!("Restart {}", target.node.name), None, vec![step]);
+        let restart = step_list::restart(target, step_list::forecast(nodes, target));
+        draft.stage(format!("Restart {}", target.node.name), None, vec![restart]);
     }
+    // Before anything is taken out, all must serve all that stays: a server that meets a name for the
+    // first time issues its old names with it.
+    let staying = SanChange {
+        add: change.add.clone(),
+        remove: Vec::new(),
+    };
     draft.stage(
         "Names",
         None,
-        vec![steps::serve_names(nodes, change, before)],
+        vec![steps::serve_names(nodes, &staying, before.clone())],
     );
+    if !change.remove.is_empty() {
+        draft.stage("Secret", None, vec![step_list::drop_serving(nodes)]);
+        for target in &targets {
+            let renew = steps::renew(target, step_list::forecast(nodes, target));
+            draft.stage(
+                format!("New certificate on {}", target.node.name),
+                None,
+                vec![renew],
+            );
+        }
+        draft.stage(
+            "Names that stay",
+            None,
+            vec![steps::serve_names(nodes, change, before)],
+        );
+    }
     let kubeconfig = Param::Output(OutputRef {
         from_step: draft.next(),
         output: fetch_kubeconfig::KUBECONFIG.to_owned(),

@@ -14,6 +14,7 @@ use crate::steps::{ApiHost, keep_names, remove_backups, restart_k3s, serve_renew
 pub(super) fn note_serving(nodes: &Nodes) -> Step {
     let params = keep_names::Params {
         servers: nodes.servers.iter().map(Node::api).collect(),
+        lenient: false,
     };
     let mut planned = step(
         keep_names::KIND,

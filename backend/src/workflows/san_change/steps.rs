@@ -11,23 +11,30 @@ use super::super::draft::step;
 use super::super::nodes::{Node, Nodes};
 use super::super::step_list;
 use crate::steps::restart::Target;
-use crate::steps::{edit_sans, keep_names, keep_serving, renew_serving, restart_k3s, serve_names};
+use crate::steps::{
+    edit_sans, keep_names, keep_serving, keep_start, renew_serving, restart_k3s, serve_names,
+};
 
-pub(super) fn keep_names(nodes: &Nodes) -> Step {
+/// Twice: `lenient` is undone first, before new names are taken out.
+pub(super) fn keep_names(nodes: &Nodes, lenient: bool) -> Step {
     let params = keep_names::Params {
         servers: nodes.servers.iter().map(Node::api).collect(),
+        lenient,
     };
-    let mut planned = step(
-        keep_names::KIND,
-        "Note the names of the certificate",
-        &nodes.cluster.name,
-        &params,
-    );
+    let (title, undo) = if lenient {
+        (
+            "Note the names that must not go",
+            "ask for the names that were there, and see that all servers serve one certificate with them",
+        )
+    } else {
+        (
+            "Note the names of the certificate",
+            "ask for the names that were there, and see that all servers serve one certificate without any other",
+        )
+    };
+    let mut planned = step(keep_names::KIND, title, &nodes.cluster.name, &params);
     planned.commands = vec!["TLS handshake with each server, without a name".to_owned()];
-    planned.undo = Some(
-        "ask for the names that were there, and see that all servers serve one certificate without any other"
-            .to_owned(),
-    );
+    planned.undo = Some(undo.to_owned());
     planned.deadline_s = 180;
     planned
 }
@@ -41,9 +48,29 @@ pub(super) fn keep_serving(target: &Target) -> Step {
         target,
     );
     planned.host = Some(target.node.host);
-    planned.commands = vec!["TLS handshake without a name; InvocationID of k3s.service".to_owned()];
+    planned.commands = vec!["TLS handshake without a name".to_owned()];
     planned.undo = Some(format!(
-        "if k3s on {name} has started with the change: delete the Secret if it holds new names, stop k3s, remove its copy of the certificate, start it, see it healthy"
+        "if {name} serves new names: delete the Secret if it holds them, stop k3s, remove its copy of the certificate, start it, see it healthy"
+    ));
+    planned.deadline_s = restart_k3s::DEADLINE_S;
+    planned
+}
+
+pub(super) fn keep_start(target: &Target) -> Step {
+    let name = &target.node.name;
+    let mut planned = step(
+        keep_start::KIND,
+        format!("Note which start of k3s runs on {name}"),
+        name,
+        target,
+    );
+    planned.host = Some(target.node.host);
+    planned.commands = vec![format!(
+        "systemctl show --property InvocationID {}",
+        target.role.unit()
+    )];
+    planned.undo = Some(format!(
+        "if k3s on {name} has started with the change: restart it, see it healthy"
     ));
     planned.deadline_s = restart_k3s::DEADLINE_S;
     planned

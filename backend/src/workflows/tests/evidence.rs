@@ -11,7 +11,13 @@ use super::lab::{self, Lab, inputs, list, text};
 use crate::world::PodOwner;
 use crate::world::fake::FakeHost;
 
-async fn facts(lab: &Lab, workflow: &str, inputs: &Inputs, inventory: &Inventory) -> Vec<Fact> {
+/// The facts of a workflow's first gate.
+pub(super) async fn facts(
+    lab: &Lab,
+    workflow: &str,
+    inputs: &Inputs,
+    inventory: &Inventory,
+) -> Vec<Fact> {
     let plan: Plan = find(workflow).unwrap().plan(inputs, inventory).unwrap();
     let state = RunState::new(Arc::new(plan.clone()));
     Preflights::new(lab.services())
@@ -34,7 +40,7 @@ async fn bootstrap(change: impl FnOnce(&mut Vec<FakeHost>)) -> Vec<Fact> {
 }
 
 /// Names of failing facts by subject; each has advice.
-fn failing(facts: &[Fact]) -> Vec<String> {
+pub(super) fn failing(facts: &[Fact]) -> Vec<String> {
     for (at, fact) in facts.iter().enumerate() {
         let same = |other: &&Fact| (&other.subject, &other.name) == (&fact.subject, &fact.name);
         assert!(
@@ -175,7 +181,7 @@ async fn import(more: &str, change: impl FnOnce(&Lab, &mut Inventory)) -> Vec<Fa
 }
 
 /// Subject, name and value of what is only odd.
-fn odd(facts: &[Fact]) -> Vec<(String, String)> {
+pub(super) fn odd(facts: &[Fact]) -> Vec<(String, String)> {
     let odd = facts.iter().filter(|f| f.verdict == Verdict::Warn);
     odd.map(|f| {
         assert!(f.advice.is_some(), "{f:?}");

@@ -8,7 +8,7 @@ use super::super::{Inventory, all, find};
 use super::lab::{self, inputs, list, text};
 
 /// The fields that a workflow refuses.
-fn refused(workflow: &str, inputs: &Inputs, inventory: &Inventory) -> Vec<String> {
+pub(super) fn refused(workflow: &str, inputs: &Inputs, inventory: &Inventory) -> Vec<String> {
     let errors = find(workflow).unwrap().plan(inputs, inventory).unwrap_err();
     assert!(
         errors.iter().all(|e| e.message.ends_with('.')),

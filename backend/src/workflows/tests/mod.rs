@@ -1,5 +1,6 @@
 //! Workflows in the world in memory: forms, plans, evidence, and the checks that every workflow gets.
 
+mod certificate_rotation;
 mod conformance;
 mod drain;
 mod evidence;
@@ -8,3 +9,4 @@ mod lab;
 mod restart;
 mod run;
 mod upgrade;
+mod san_change;

@@ -169,9 +169,30 @@ impl State {
             })
             .map(|host| host.id)
             .collect();
+        let mut now = serving;
         for server in servers {
-            self.serve(server, serving.clone());
+            now = self.merge(server, number, now);
         }
+    }
+
+    /// A running server meets a changed Secret: what its process was told at its start and is missing there
+    /// comes in; and if it meets a name of its own for the first time, so does all that it served.
+    fn merge(&mut self, id: HostId, number: u64, shared: Serving) -> Serving {
+        let (Some(own), Some(served)) = (self.own_names(id), self.serving(id).cloned()) else {
+            return shared;
+        };
+        let mut names: BTreeSet<String> = shared.names.union(&own.names).cloned().collect();
+        let mut new = shared.names.difference(&served.names);
+        if new.any(|name| own.learns || own.names.contains(name)) {
+            names.extend(served.names);
+        }
+        if names == shared.names {
+            self.serve(id, shared.clone());
+            return shared;
+        }
+        let made = self.issue(names);
+        self.publish(id, number, made.clone());
+        made
     }
 
     /// A server is asked for a name.

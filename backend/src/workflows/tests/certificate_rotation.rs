@@ -1,0 +1,65 @@
+//! What a rotation refuses, and what stands in its way.
+
+use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole};
+
+use super::evidence::{facts, failing};
+use super::forms::refused;
+use super::lab::{self, inputs, list, text};
+
+fn given(more: &[(&str, FieldValue)]) -> Inputs {
+    let mut given = inputs(&[("cluster", FieldValue::Id(1))]);
+    given.extend(inputs(more));
+    given
+}
+
+#[test]
+fn services_are_checked() {
+    let running = lab::running_inventory();
+    let of = |more: &[(&str, FieldValue)]| refused("certificate_rotation", &given(more), &running);
+    let some = |services: &[&str]| of(&[("extent", text("some")), ("services", list(services))]);
+    assert_eq!(some(&["nosuch"]), ["services"]);
+    assert_eq!(some(&["kubelet", "-x"]), ["services"]);
+    assert_eq!(some(&[]), ["services"]);
+    assert_eq!(of(&[("services", list(&["kubelet"]))]), ["services"]);
+    assert_eq!(of(&[("extent", text("none"))]), ["extent"]);
+    assert_eq!(of(&[("backups", text("burn"))]), ["backups"]);
+    assert_eq!(of(&[("server", FieldValue::Id(1))]), ["server"]);
+    assert_eq!(
+        refused("certificate_rotation", &given(&[]), &lab::inventory()),
+        ["cluster"]
+    );
+    let mut two = lab::running_inventory();
+    two.clusters[0]
+        .members
+        .retain(|m| m.role != MemberRole::Server || m.host.0 < 3);
+    assert_eq!(
+        refused("certificate_rotation", &given(&[]), &two),
+        ["cluster"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_server_is_taken_down_beside_another_one() {
+    let running = lab::running_inventory();
+    let look = async |lab: &lab::Lab| {
+        let before = lab.picture();
+        let found = facts(lab, "certificate_rotation", &given(&[]), &running).await;
+        assert_eq!(lab.picture(), before, "looking changes nothing");
+        failing(&found)
+    };
+    let lab = lab::running_lab();
+    let servers = [
+        ("node1", "10.0.0.1"),
+        ("node2", "10.0.0.2"),
+        ("node3", "10.0.0.3"),
+    ];
+    lab.world.balance(lab::LB, "prod", &servers);
+    assert_eq!(look(&lab).await, [""; 0]);
+    lab.world.stop_k3s(HostId(2));
+    let found = look(&lab).await;
+    assert!(found.contains(&"node2: k3s".to_owned()), "{found:?}");
+    assert!(found.contains(&"prod: etcd".to_owned()), "{found:?}");
+    lab.world.change(HostId(4), |host| host.reachable = false);
+    let found = look(&lab).await;
+    assert!(found.contains(&"node4: Connection".to_owned()), "{found:?}");
+}

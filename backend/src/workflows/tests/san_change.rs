@@ -1,0 +1,142 @@
+//! Names that cannot come or go, and what stands in the way of a change.
+
+use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole};
+
+use super::super::find;
+use super::evidence::{facts, failing, odd};
+use super::forms::refused;
+use super::lab::{self, Lab, inputs, list};
+
+fn given(add: &[&str], remove: &[&str]) -> Inputs {
+    inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("add", list(add)),
+        ("remove", list(remove)),
+    ])
+}
+
+fn named_lab() -> Lab {
+    let lab = lab::running_lab();
+    let servers = [
+        ("node1", "10.0.0.1"),
+        ("node2", "10.0.0.2"),
+        ("node3", "10.0.0.3"),
+    ];
+    lab.world.balance(lab::LB, "prod", &servers);
+    lab.tell(&["10.0.0.9", "old.example.org"]);
+    lab
+}
+
+#[test]
+fn names_are_checked() {
+    let running = lab::running_inventory();
+    let of = |add: &[&str], remove: &[&str]| refused("san_change", &given(add, remove), &running);
+    assert_eq!(of(&[], &[]), ["add"]);
+    assert_eq!(of(&["*.example.org", "10.0.0.256"], &[]), ["add", "add"]);
+    assert_eq!(of(&[], &["-x"]), ["remove"]);
+    assert_eq!(of(&["a.example"], &["a.example"]), ["remove"]);
+    for own in ["localhost", "kubernetes.default.svc", "node2", "10.0.0.1"] {
+        assert_eq!(of(&[own], &[]), ["add"], "{own}");
+        assert_eq!(of(&[], &[own]), ["remove"], "{own}");
+    }
+    // Where clients reach the API.
+    assert_eq!(of(&[], &["10.0.0.9"]), ["remove"]);
+    assert_eq!(
+        refused("san_change", &given(&["a.example"], &[]), &lab::inventory()),
+        ["cluster"]
+    );
+    let mut two = lab::running_inventory();
+    two.clusters[0]
+        .members
+        .retain(|m| m.role != MemberRole::Server || m.host.0 < 3);
+    assert_eq!(
+        refused("san_change", &given(&["a.example"], &[]), &two),
+        ["cluster"]
+    );
+}
+
+/// Recorded (facts A, 15): a server that still knows a name brings it back, so all have started without it, and
+/// serve all that stays, before the Secret goes.
+#[test]
+fn every_process_has_read_the_files_before_the_secret_goes() {
+    let plan = find("san_change")
+        .unwrap()
+        .plan(
+            &given(&["api.example.org"], &["old.example.org"]),
+            &lab::running_inventory(),
+        )
+        .unwrap();
+    let kinds: Vec<&str> = plan.steps().map(|(_, _, s)| s.kind.as_str()).collect();
+    let tail = kinds
+        .iter()
+        .position(|kind| *kind == "restart_k3s")
+        .unwrap();
+    assert_eq!(
+        kinds[tail..tail + 9],
+        [
+            "restart_k3s",
+            "restart_k3s",
+            "restart_k3s",
+            "serve_names",
+            "drop_serving",
+            "renew_serving",
+            "renew_serving",
+            "renew_serving",
+            "serve_names"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_whole_cluster_passes_and_names_the_files() {
+    let lab = named_lab();
+    let given = given(&["api.example.org"], &["old.example.org"]);
+    let before = lab.picture();
+    let found = facts(&lab, "san_change", &given, &lab::running_inventory()).await;
+    assert_eq!(lab.picture(), before, "looking changes nothing");
+    assert_eq!(failing(&found), [""; 0]);
+    let unit = "/etc/systemd/system/k3s.service";
+    let diff = found
+        .iter()
+        .find(|f| f.subject == "node2" && f.name == unit)
+        .and_then(|f| f.diff.clone())
+        .unwrap();
+    assert!(
+        diff.contains("old.example.org") && diff.contains("api.example.org"),
+        "{diff}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_the_way_of_a_change_is_told() {
+    let running = lab::running_inventory();
+    let typo = given(&[], &["typo.example.org"]);
+    let found = failing(&facts(&named_lab(), "san_change", &typo, &running).await);
+    assert_eq!(found, ["prod: Take out typo.example.org"]);
+
+    let add = given(&["api.example.org"], &[]);
+    let lab = named_lab();
+    lab.world.stop_k3s(HostId(2));
+    let found = failing(&facts(&lab, "san_change", &add, &running).await);
+    assert!(found.contains(&"node2: k3s".to_owned()), "{found:?}");
+    assert!(found.contains(&"prod: etcd".to_owned()), "{found:?}");
+
+    let lab = named_lab();
+    lab.world.change(HostId(3), |host| host.reachable = false);
+    let found = failing(&facts(&lab, "san_change", &add, &running).await);
+    assert!(found.contains(&"node3: Connection".to_owned()), "{found:?}");
+
+    let lab = named_lab();
+    let path = "/etc/rancher/k3s/config.yaml".to_owned();
+    let hidden = "tls-san:\n- hidden.example.org\n".to_owned();
+    lab.world
+        .change(HostId(2), |host| drop(host.files.insert(path, hidden)));
+    let found = facts(&lab, "san_change", &add, &running).await;
+    assert_eq!(failing(&found), [""; 0]);
+    let odd = odd(&found);
+    assert!(
+        odd.iter()
+            .any(|(at, what)| at == "node2: Hidden names" && what.contains("hidden.example.org")),
+        "{odd:?}"
+    );
+}
