@@ -12,6 +12,7 @@ pub mod drain_node;
 pub mod drop_serving;
 pub mod edit_sans;
 pub mod fetch_kubeconfig;
+pub mod forget_password;
 pub mod install_k3s;
 pub mod keep_names;
 pub mod keep_serving;
@@ -89,6 +90,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(drop_serving::DropServing(services.clone())),
         Arc::new(edit_sans::EditSans(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
+        Arc::new(forget_password::ForgetPassword(services.clone())),
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(keep_names::KeepNames(services.clone())),
         Arc::new(keep_serving::KeepServing(services.clone())),

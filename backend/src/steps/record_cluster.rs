@@ -35,12 +35,20 @@ pub enum Entry {
     Joined(Member),
     /// A host is none any more.
     Left(HostId),
+    /// A host is none any more, and what was on it may still be there.
+    Lost(HostId),
+    /// Nothing of k3s is on a host any more that was lost before.
+    Cleaned(HostId),
 }
 
 /// The step kind.
 pub struct RecordCluster(pub Services);
 
 impl RecordCluster {
+    async fn unclean(&self, host: HostId) -> Result<Option<ClusterId>, StepFailure> {
+        self.0.book.unclean(host).await.map_err(failure::service)
+    }
+
     async fn missing(&self, params: &Params) -> Result<Option<String>, StepFailure> {
         let (book, cluster) = (&*self.0.book, params.cluster);
         let phase = || async { book.phase(cluster).await.map_err(failure::service) };
@@ -64,6 +72,16 @@ impl RecordCluster {
                 .iter()
                 .any(|m| m.host == *host)
                 .then(|| "the host is still a member".to_owned()),
+            Entry::Lost(host) => {
+                let member = members().await?.iter().any(|m| m.host == *host);
+                let marked = self.unclean(*host).await?.is_some();
+                (member || !marked)
+                    .then(|| "the host is still a member, or not marked as lost".to_owned())
+            }
+            Entry::Cleaned(host) => self
+                .unclean(*host)
+                .await?
+                .map(|_| "the host is still marked as lost".to_owned()),
         })
     }
 }
@@ -105,6 +123,13 @@ impl StepKind for RecordCluster {
             }
             Entry::Joined(member) => book.add_member(cluster, member).await,
             Entry::Left(host) => book.remove_member(cluster, host).await,
+            Entry::Lost(host) => {
+                book.set_unclean(host, Some(cluster))
+                    .await
+                    .map_err(failure::service)?;
+                book.remove_member(cluster, host).await
+            }
+            Entry::Cleaned(host) => book.set_unclean(host, None).await,
         }
         .map_err(failure::service)
     }
@@ -119,9 +144,11 @@ impl StepKind for RecordCluster {
             (Entry::Running | Entry::Joined(_), None) => Probe::NotDone {
                 why: "it is still recorded".to_owned(),
             },
-            (Entry::Planned | Entry::Left(_), _) => Probe::Unsure {
-                why: "this record is not taken back".to_owned(),
-            },
+            (Entry::Planned | Entry::Left(_) | Entry::Lost(_) | Entry::Cleaned(_), _) => {
+                Probe::Unsure {
+                    why: "this record is not taken back".to_owned(),
+                }
+            }
         })
     }
 
@@ -135,7 +162,7 @@ impl StepKind for RecordCluster {
                     .await
             }
             Entry::Joined(member) => self.0.book.remove_member(params.cluster, member.host).await,
-            Entry::Planned | Entry::Left(_) => {
+            Entry::Planned | Entry::Left(_) | Entry::Lost(_) | Entry::Cleaned(_) => {
                 return Err(StepFailure::fatal("this record is not taken back"));
             }
         }

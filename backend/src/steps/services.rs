@@ -121,6 +121,18 @@ pub trait ClusterBook: Send + Sync {
     /// # Errors
     /// As above.
     async fn remove_member(&self, cluster: ClusterId, host: HostId) -> Result<(), ServiceError>;
+
+    /// The cluster whose old data may lie on a host that is none of it any more.
+    ///
+    /// # Errors
+    /// There is no such host, or the storage failed.
+    async fn unclean(&self, host: HostId) -> Result<Option<ClusterId>, ServiceError>;
+
+    /// Sets or clears [`ClusterBook::unclean`]. Adding a host as a member clears it, too.
+    ///
+    /// # Errors
+    /// As above.
+    async fn set_unclean(&self, host: HostId, from: Option<ClusterId>) -> Result<(), ServiceError>;
 }
 
 /// A snapshot that a step has just seen on a server's disk.

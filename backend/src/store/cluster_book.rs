@@ -48,6 +48,16 @@ impl Db {
             .bind(word)
             .execute(&mut *tx)
             .await?;
+        if phase == ClusterPhase::Running {
+            // k3s was seen to run there with what it is now: whatever was on them is gone.
+            sqlx::query(
+                "UPDATE host SET unclean_since = NULL, unclean_from = NULL
+                 WHERE id IN (SELECT host FROM cluster_member WHERE cluster = ? AND role <> 'load_balancer')",
+            )
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await?;
+        }
         if changed.rows_affected() == 1 {
             append(
                 &mut tx,
@@ -168,6 +178,10 @@ impl Db {
         .bind(id.0)
         .execute(&mut *tx)
         .await?;
+        sqlx::query("UPDATE host SET unclean_since = NULL, unclean_from = NULL WHERE id = ?")
+            .bind(member.host.0)
+            .execute(&mut *tx)
+            .await?;
         if changed.rows_affected() == 1 {
             let draft = Draft::new(
                 &Who::engine(),
@@ -177,6 +191,42 @@ impl Db {
             );
             append(&mut tx, at, draft).await?;
         }
+        Ok(self.commit_inventory(tx).await?)
+    }
+
+    /// Marks a host: it must be cleaned before it is used again, or needs it no more. Safe to repeat: the first
+    /// mark stays.
+    ///
+    /// # Errors
+    /// There is no such host.
+    pub async fn set_host_unclean(
+        &self,
+        at: Timestamp,
+        host: HostId,
+        from: Option<ClusterId>,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.write().await?;
+        let row = sqlx::query("SELECT name, unclean_from FROM host WHERE id = ?")
+            .bind(host.0)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| ChangeError::NotFound(format!("host {host}")))?;
+        let name: String = row.try_get("name")?;
+        if row.try_get::<Option<i64>, _>("unclean_from")? == from.map(|from| from.0) {
+            return Ok(());
+        }
+        sqlx::query("UPDATE host SET unclean_since = ?, unclean_from = ? WHERE id = ?")
+            .bind(from.map(|_| at.0))
+            .bind(from.map(|from| from.0))
+            .bind(host.0)
+            .execute(&mut *tx)
+            .await?;
+        let (action, detail) = match from {
+            Some(from) => ("host.unclean", format!("lost from cluster {from}")),
+            None => ("host.clean", String::new()),
+        };
+        let draft = Draft::new(&Who::engine(), action, format!("host {name}"), detail);
+        append(&mut tx, at, draft).await?;
         Ok(self.commit_inventory(tx).await?)
     }
 

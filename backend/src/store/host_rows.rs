@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use coxswain_wire::{ClusterId, CredentialId, Enrolment, Host, HostId, HostKey, Timestamp};
+use coxswain_wire::{
+    ClusterId, CredentialId, Enrolment, Host, HostId, HostKey, Timestamp, Unclean,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -10,7 +12,7 @@ use super::{ChangeError, DbError, HostInput, Tx};
 
 pub(super) const SELECT: &str =
     "SELECT h.id, h.name, h.ssh_address, h.ssh_port, h.ssh_user, h.node_address, h.credential,
-        h.confirmed_at, h.last_test, m.cluster
+        h.confirmed_at, h.last_test, h.unclean_since, h.unclean_from, m.cluster
      FROM host h LEFT JOIN cluster_member m ON m.host = h.id ORDER BY h.name";
 
 pub(super) async fn keys(
@@ -60,6 +62,16 @@ pub(super) fn host(
             .map(|json| serde_json::from_str(&json))
             .transpose()
             .map_err(|e| DbError::corrupt("host.last_test", e))?,
+        unclean: match (
+            row.try_get::<Option<i64>, _>("unclean_since")?,
+            row.try_get::<Option<i64>, _>("unclean_from")?,
+        ) {
+            (Some(since), Some(from)) => Some(Unclean {
+                since: Timestamp(since),
+                from: ClusterId(from),
+            }),
+            (Some(_), None) | (None, Some(_)) | (None, None) => None,
+        },
     })
 }
 

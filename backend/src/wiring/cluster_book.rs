@@ -87,4 +87,17 @@ impl ClusterBook for Panel {
             .await
             .map_err(|e| service_error(&e))
     }
+
+    async fn unclean(&self, host: HostId) -> Answer<Option<ClusterId>> {
+        let found = self.db.host(host).await.map_err(|e| service_error(&e))?;
+        let found = found.ok_or_else(|| ServiceError(format!("there is no host {host}")))?;
+        Ok(found.unclean.map(|mark| mark.from))
+    }
+
+    async fn set_unclean(&self, host: HostId, from: Option<ClusterId>) -> Answer<()> {
+        self.db
+            .set_host_unclean(now(), host, from)
+            .await
+            .map_err(|e| service_error(&e))
+    }
 }

@@ -148,6 +148,7 @@ async fn of_node<'a>(
             let mut facts = host::facts(world, node, &found).await;
             facts.extend(ports::facts(node, &found, checks));
             facts.extend(remains::facts(node, &found, checks.cleaning));
+            facts.extend(remains::mark(context, node, &found, checks.cleaning).await);
             facts.extend(remains::jobs(world, node, context.run).await);
             (node, Some(found.hostname), facts)
         }

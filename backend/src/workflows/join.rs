@@ -19,15 +19,17 @@ use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::{fetch_kubeconfig, read_token};
 
+pub(super) use facts::{JoinChecks, of_checks};
+
 /// See the module.
 pub(super) struct Join;
 
-/// The checked inputs.
-struct Request {
+/// A host that joins: the checked inputs.
+pub(super) struct Joining {
     nodes: Nodes,
-    node: Node,
+    pub(super) node: Node,
     server: bool,
-    source: Source,
+    pub(super) source: Source,
     sans: Vec<San>,
     args: Vec<String>,
 }
@@ -87,11 +89,22 @@ impl Workflow for Join {
     }
 }
 
-fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+fn request(form: &mut Form, inventory: &Inventory) -> Option<Joining> {
     let nodes = Nodes::read_running(form, "cluster", inventory);
-    let host = form.id("host").map(HostId);
-    let joining = host.and_then(|host| node(form, "host", inventory, host));
     let server = form.text("role") == Some("server");
+    joining(form, nodes, "host", server, inventory)
+}
+
+/// Reads which host joins from `field`, and what is installed there. The cluster is as it will be then.
+pub(super) fn joining(
+    form: &mut Form,
+    nodes: Option<Nodes>,
+    field: &str,
+    server: bool,
+    inventory: &Inventory,
+) -> Option<Joining> {
+    let host = form.id(field).map(HostId);
+    let joining = host.and_then(|host| node(form, field, inventory, host));
     let source = source_like(form, nodes.as_ref());
     let sans = sans(form);
     let args = args(form, "args", !server);
@@ -121,7 +134,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         .find(|c| c.id != nodes.cluster.id && c.members.iter().any(|m| m.host == joining.host));
     if let Some(other) = elsewhere {
         form.refuse(
-            "host",
+            field,
             format!("{} belongs to cluster {}.", joining.name, other.name),
         );
     }
@@ -130,7 +143,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         .any(|n| n.host != joining.host && (n.name == joining.name || n.address == joining.address))
     {
         form.refuse(
-            "host",
+            field,
             format!(
                 "A host of {} has the same name or node address.",
                 nodes.name
@@ -143,7 +156,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
             format!("{} has no other server to join.", nodes.name),
         );
     }
-    Some(Request {
+    Some(Joining {
         nodes,
         node: joining,
         server,
@@ -153,7 +166,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     })
 }
 
-impl Request {
+impl Joining {
     /// Servers that run already.
     fn running(&self) -> Vec<Node> {
         self.nodes
@@ -163,19 +176,58 @@ impl Request {
             .cloned()
             .collect()
     }
+
+    /// Servers when it has joined.
+    fn servers(&self) -> Vec<Node> {
+        let mut servers = self.running();
+        servers.extend(self.server.then(|| self.node.clone()));
+        servers
+    }
+
+    /// What is installed; `first` is a server to join where there is no load balancer.
+    fn install(&self, first: &Node) -> InstallRequest {
+        let server_url = self.nodes.join_url(first);
+        InstallRequest {
+            source: self.source.clone(),
+            role: if self.server {
+                Role::JoinServer { server_url }
+            } else {
+                Role::Agent { server_url }
+            },
+            node_name: Some(self.node.name.clone()),
+            node_ip: Some(self.node.address),
+            sans: if self.server {
+                self.nodes.sans(&self.sans)
+            } else {
+                Vec::new()
+            },
+            extra_args: self.args.clone(),
+        }
+    }
+
+    /// What its gate looks at.
+    pub(super) fn checks(&self, first: &Node) -> JoinChecks {
+        JoinChecks {
+            checks: checks(self, &self.servers()),
+            install: self.install(first),
+            node: self.node.api(),
+            cluster: self.nodes.cluster.id,
+            leaving: None,
+        }
+    }
 }
 
-fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
-    let Request {
+fn plan(workflow: &str, inputs: &Inputs, joining: &Joining) -> Plan {
+    let Joining {
         nodes,
         node,
         server,
         ..
-    } = request;
-    let running = request.running();
+    } = joining;
     let title = format!("Join {} to cluster {}", node.name, nodes.name);
     let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
     draft.lock_host(node.host);
+    let running = joining.running();
     let Some(first) = running.first() else {
         return draft.finish();
     };
@@ -186,32 +238,6 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             total - 1
         ));
     }
-    let mut servers = running.clone();
-    let mut agents: Vec<Node> = nodes
-        .agents
-        .iter()
-        .filter(|a| a.host != node.host)
-        .cloned()
-        .collect();
-    if *server {
-        servers.push(node.clone())
-    } else {
-        agents.push(node.clone())
-    }
-    let sans = nodes.sans(&request.sans);
-    let server_url = nodes.join_url(first);
-    let install = InstallRequest {
-        source: request.source.clone(),
-        role: if *server {
-            Role::JoinServer { server_url }
-        } else {
-            Role::Agent { server_url }
-        },
-        node_name: Some(node.name.clone()),
-        node_ip: Some(node.address),
-        sans: if *server { sans.clone() } else { Vec::new() },
-        extra_args: request.args.clone(),
-    };
     let gate = Gate {
         title: format!(
             "Join {} as {}",
@@ -219,28 +245,46 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             if *server { "a server" } else { "an agent" }
         ),
         confirm: None,
-        preflight: json(&facts::JoinChecks {
-            checks: checks(request, &servers),
-            install: install.clone(),
-            node: node.api(),
-            cluster: nodes.cluster.id,
-        }),
+        preflight: json(&joining.checks(first)),
     };
-
     draft.stage("Snapshot", Some(gate), vec![step_list::snapshot(first)]);
+    arrive(&mut draft, joining);
+    draft.finish()
+}
+
+/// The stages of a join behind its snapshot.
+pub(super) fn arrive(draft: &mut Draft, joining: &Joining) {
+    let Joining {
+        nodes,
+        node,
+        server,
+        ..
+    } = joining;
+    let running = joining.running();
+    let Some(first) = running.first() else {
+        return;
+    };
+    let servers = joining.servers();
+    let mut agents: Vec<Node> = nodes
+        .agents
+        .iter()
+        .filter(|a| a.host != node.host)
+        .cloned()
+        .collect();
+    agents.extend((!server).then(|| node.clone()));
     let token = Param::Output(OutputRef {
         from_step: draft.next(),
         output: read_token::TOKEN.to_owned(),
     });
     draft.stage("Token", None, vec![step_list::read_token(nodes, first)]);
     let forecast = server.then(|| step_list::growth(running.len()));
-    let joining = Install {
+    let install = Install {
         node: node.clone(),
-        request: install,
+        request: joining.install(first),
         via: Some(first.clone()),
         token: Some(token),
     };
-    draft.stage("Join", None, vec![step_list::install(&joining, forecast)]);
+    draft.stage("Join", None, vec![step_list::install(&install, forecast)]);
     if *server {
         let up: Vec<_> = servers.iter().map(|s| s.name.clone()).collect();
         let balancers = nodes.load_balancers.iter();
@@ -261,7 +305,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         None,
         vec![step_list::fetch_kubeconfig(nodes, first)],
     );
-    let mut names = sans;
+    let mut names = nodes.sans(&joining.sans);
     if *server {
         // k3s names every server in the certificate by itself.
         names.extend([node.name.to_san(), node.url().address().to_san()]);
@@ -294,10 +338,9 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     );
     record.undo = Some("take the record back".to_owned());
     draft.stage("Record", None, vec![record]);
-    draft.finish()
 }
 
-fn checks(request: &Request, servers: &[Node]) -> Checks {
+fn checks(request: &Joining, servers: &[Node]) -> Checks {
     let nodes = &request.nodes;
     let joining = vec![request.node.api()];
     let (as_server, as_agent) = if request.server {

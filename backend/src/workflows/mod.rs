@@ -14,6 +14,7 @@ mod join;
 mod load_balancer;
 mod nodes;
 mod remove_node;
+mod replace_node;
 mod san_change;
 mod snapshot;
 mod snapshot_restore;
@@ -99,6 +100,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(load_balancer::LoadBalancer),
         Arc::new(snapshot::TakeSnapshot),
         Arc::new(remove_node::RemoveNode),
+        Arc::new(replace_node::ReplaceNode),
         Arc::new(snapshot_restore::SnapshotRestore),
         Arc::new(san_change::SanChangeRun),
         Arc::new(certificate_rotation::CertificateRotation),

@@ -152,6 +152,20 @@ impl Nodes {
         None
     }
 
+    /// The same without a host.
+    pub(super) fn without(&self, host: HostId) -> Self {
+        let mut rest = self.clone();
+        rest.cluster.members.retain(|m| m.host != host);
+        for nodes in [
+            &mut rest.servers,
+            &mut rest.agents,
+            &mut rest.load_balancers,
+        ] {
+            nodes.retain(|n| n.host != host);
+        }
+        rest
+    }
+
     /// The cluster as evidence looks at it.
     pub(super) fn living(&self) -> Living {
         Living {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan, Step};
 use coxswain_engine::state::RunState;
 use coxswain_wire::{
-    Choice, Fact, FieldKind, FieldValue, HostId, Inputs, StageIndex, WorkflowInfo,
+    Choice, Fact, Field, FieldKind, FieldValue, HostId, Inputs, StageIndex, WorkflowInfo,
 };
 
 use super::draft::{Draft, json, step};
@@ -19,6 +19,8 @@ use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{fetch_kubeconfig, leave_cluster, remove_k3s};
 
+pub(super) use facts::{Checks, of_checks};
+
 /// See the module.
 pub(super) struct RemoveNode;
 
@@ -26,12 +28,12 @@ pub(super) struct RemoveNode;
 const REACHABLE: &str = "reachable";
 const LOST: &str = "lost";
 
-/// The checked inputs.
-struct Request {
-    nodes: Nodes,
-    node: Node,
+/// A node that leaves: the checked inputs.
+pub(super) struct Leaving {
+    pub(super) nodes: Nodes,
+    pub(super) node: Node,
     target: Target,
-    lost: bool,
+    pub(super) lost: bool,
 }
 
 #[async_trait]
@@ -41,30 +43,6 @@ impl Workflow for RemoveNode {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let choice = |value: &str, label: &str| Choice {
-            value: value.to_owned(),
-            label: label.to_owned(),
-        };
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let mut host = text("host", "Host", "The server or agent that goes.", "");
-        host.kind = FieldKind::Host;
-        host.required = true;
-        let mut state = text(
-            "state",
-            "Its machine",
-            "Lost means: it does not come back, or not with its data. Nothing is done on it then.",
-            "",
-        );
-        state.kind = FieldKind::Choice {
-            choices: vec![
-                choice(REACHABLE, "Answers over SSH"),
-                choice(LOST, "Is lost"),
-            ],
-        };
-        state.default = Some(FieldValue::Text(REACHABLE.to_owned()));
-        state.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Remove a node".to_owned(),
@@ -72,18 +50,18 @@ impl Workflow for RemoveNode {
             help: [
                 "A snapshot is taken first. The node is drained, taken out of the load balancer, stopped, and deleted; k3s then removes its etcd member. At the end k3s and its data are removed from the host.",
                 "With two members left, the member leaves while both servers run: stopping one first would lose the quorum for good. A cluster's only server is not removed: that is an uninstall.",
-                "If the machine is lost, nothing is done on it: its Node and etcd member are removed from the others. Should it ever come back, it must be cleaned before it is used again.",
+                "If the machine is lost, nothing is done on it: its Node and etcd member are removed from the others. Should it ever come back, it must be cleaned before it is used again: the inventory marks it so.",
                 "It takes two to five minutes, longer if disruption budgets hold pods back. Until the member has left, everything can be unwound; after that the node comes back only by a join.",
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![cluster, host, state],
+            fields: fields(),
         }
     }
 
     fn plan(&self, inputs: &Inputs, inventory: &Inventory) -> Result<Plan, Vec<FieldError>> {
         let mut form = Form::read(&self.info(), inputs)?;
-        let request = request(&mut form, inventory);
+        let request = leaving(&mut form, inventory);
         form.or_errors(request)
             .map(|request| plan(self.name(), inputs, &request))
     }
@@ -99,7 +77,37 @@ impl Workflow for RemoveNode {
     }
 }
 
-fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+/// What a departure asks: cluster, host, and whether its machine still answers.
+pub(super) fn fields() -> Vec<Field> {
+    let choice = |value: &str, label: &str| Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+    };
+    let mut cluster = text("cluster", "Cluster", "It must be running.", "");
+    cluster.kind = FieldKind::Cluster;
+    cluster.required = true;
+    let mut host = text("host", "Host", "The server or agent that goes.", "");
+    host.kind = FieldKind::Host;
+    host.required = true;
+    let mut state = text(
+        "state",
+        "Its machine",
+        "Lost means: it does not come back, or not with its data. Nothing is done on it then.",
+        "",
+    );
+    state.kind = FieldKind::Choice {
+        choices: vec![
+            choice(REACHABLE, "Answers over SSH"),
+            choice(LOST, "Is lost"),
+        ],
+    };
+    state.default = Some(FieldValue::Text(REACHABLE.to_owned()));
+    state.required = true;
+    vec![cluster, host, state]
+}
+
+/// Reads [`fields`].
+pub(super) fn leaving(form: &mut Form, inventory: &Inventory) -> Option<Leaving> {
     let nodes = Nodes::read_running(form, "cluster", inventory)?;
     let id = HostId(form.id("host")?);
     let found = nodes
@@ -124,7 +132,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         );
         return None;
     }
-    Some(Request {
+    Some(Leaving {
         lost: form.text("state") == Some(LOST),
         nodes,
         node,
@@ -132,8 +140,9 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     })
 }
 
-impl Request {
-    fn server(&self) -> bool {
+impl Leaving {
+    /// It is control plane and etcd member.
+    pub(super) fn server(&self) -> bool {
         match self.target.role {
             NodeRole::Server => true,
             NodeRole::Agent => false,
@@ -141,7 +150,7 @@ impl Request {
     }
 
     /// Servers that stay.
-    fn staying(&self) -> Vec<Node> {
+    pub(super) fn staying(&self) -> Vec<Node> {
         let servers = self.nodes.servers.iter();
         servers
             .filter(|s| s.host != self.node.host)
@@ -150,31 +159,46 @@ impl Request {
     }
 }
 
-fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
-    let Request {
+fn plan(workflow: &str, inputs: &Inputs, leaving: &Leaving) -> Plan {
+    let Leaving { nodes, node, .. } = leaving;
+    let title = format!("Remove {} from cluster {}", node.name, nodes.name);
+    let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
+    draft.lock_host(node.host);
+    let servers = leaving.staying();
+    warn(&mut draft, leaving, servers.len());
+    let gate = Gate {
+        title: format!("Remove {} from {}", node.name, nodes.name),
+        confirm: Some(node.name.to_string()),
+        preflight: json(&Checks::new(leaving)),
+    };
+    depart(&mut draft, leaving, gate, Vec::new());
+    see(&mut draft, leaving, &servers);
+    let entry = if leaving.lost {
+        Entry::Lost(node.host)
+    } else {
+        Entry::Left(node.host)
+    };
+    draft.stage("Record", None, vec![record(leaving, entry)]);
+    draft.finish()
+}
+
+/// The stages of a departure, a snapshot first, behind `gate`. Of a machine that answers, `keep` stays on it.
+pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec<String>) {
+    let Leaving {
         nodes,
         node,
         target,
         lost,
-    } = request;
-    let title = format!("Remove {} from cluster {}", node.name, nodes.name);
-    let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
-    draft.lock_host(node.host);
-    let servers = request.staying();
+    } = leaving;
+    let servers = leaving.staying();
     let Some(via) = servers.first() else {
-        return draft.finish();
-    };
-    warn(&mut draft, request, servers.len());
-    let gate = Gate {
-        title: format!("Remove {} from {}", node.name, nodes.name),
-        confirm: Some(node.name.to_string()),
-        preflight: json(&facts::Checks::new(request, &servers)),
+        return;
     };
     draft.stage("Snapshot", Some(gate), vec![step_list::snapshot(via)]);
     if !lost {
         draft.stage("Drain", None, vec![step_list::drain(nodes, node, via)]);
     }
-    if request.server() {
+    if leaving.server() {
         let up: Vec<_> = servers.iter().map(|s| s.name.clone()).collect();
         let balancers = nodes.load_balancers.iter();
         draft.stage(
@@ -186,34 +210,32 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         );
     }
     // With two members, stopping one before its member has left loses the quorum for good.
-    let stop_first = !lost && (!request.server() || servers.len() > 1);
+    let stop_first = !lost && (!leaving.server() || servers.len() > 1);
     if stop_first {
         let stop = step_list::stop(target, Outage::Refused, step_list::forecast(nodes, target));
         draft.stage("Stop", None, vec![stop]);
     }
-    draft.stage("Departure", None, vec![leave(node, via, request.server())]);
+    draft.stage("Departure", None, vec![leave(node, via, leaving.server())]);
     if !lost {
-        let params = remove_k3s::Params { keep: Vec::new() };
+        let params = remove_k3s::Params { keep };
         draft.stage("Removal", None, vec![step_list::remove(node, &params)]);
     }
     if !lost && !stop_first {
         // A kubelet that was still running may have registered its Node once more.
-        let again = leave(node, via, request.server());
+        let again = leave(node, via, leaving.server());
         draft.stage("Departure seen", None, vec![again]);
     }
-    see(&mut draft, request, &servers);
-    draft.finish()
 }
 
-fn warn(draft: &mut Draft, request: &Request, staying: usize) {
-    let Request { node, lost, .. } = request;
+fn warn(draft: &mut Draft, leaving: &Leaving, staying: usize) {
+    let Leaving { node, lost, .. } = leaving;
     if *lost {
         draft.warn(format!(
             "{} must be cleaned before it is used again: with its old data it would come up as what it was.",
             node.name
         ));
     }
-    if request.server() {
+    if leaving.server() {
         draft.warn(match staying {
             1 => "One server stays: its loss is an outage.".to_owned(),
             even if even.is_multiple_of(2) => format!(
@@ -242,9 +264,9 @@ fn leave(node: &Node, via: &Node, server: bool) -> Step {
     planned
 }
 
-/// What stays is looked at, and recorded.
-fn see(draft: &mut Draft, request: &Request, servers: &[Node]) {
-    let Request { nodes, node, .. } = request;
+/// What stays is looked at.
+fn see(draft: &mut Draft, leaving: &Leaving, servers: &[Node]) {
+    let Leaving { nodes, node, .. } = leaving;
     let Some(via) = servers.first() else { return };
     let kubeconfig = Param::Output(OutputRef {
         from_step: draft.next(),
@@ -263,16 +285,25 @@ fn see(draft: &mut Draft, request: &Request, servers: &[Node]) {
         .collect();
     let verify = step_list::verify(nodes, servers, &agents, &nodes.sans(&[]), kubeconfig);
     draft.stage("Verification", None, vec![verify]);
+}
+
+/// The book says that it has left.
+pub(super) fn record(leaving: &Leaving, entry: Entry) -> Step {
+    let Leaving { nodes, node, .. } = leaving;
+    let title = match entry {
+        Entry::Lost(_) => format!(
+            "Record that {} left {}, and must be cleaned before it is used again",
+            node.name, nodes.name
+        ),
+        Entry::Left(_) | Entry::Running | Entry::Planned | Entry::Joined(_) | Entry::Cleaned(_) => {
+            format!("Record that {} left {}", node.name, nodes.name)
+        }
+    };
     let params = record_cluster::Params {
         cluster: nodes.cluster.id,
-        entry: Entry::Left(node.host),
+        entry,
     };
-    let mut record = step(
-        record_cluster::KIND,
-        format!("Record that {} left {}", node.name, nodes.name),
-        &nodes.cluster.name,
-        &params,
-    );
-    record.irreversible = true;
-    draft.stage("Record", None, vec![record]);
+    let mut planned = step(record_cluster::KIND, title, &nodes.cluster.name, &params);
+    planned.irreversible = true;
+    planned
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::draft::{Draft, json, step};
 use super::facts::{at_once, checks_of, connection, fail, jobs, pass, warn};
 use super::form::Form;
-use super::nodes::{Node, Nodes, listed};
+use super::nodes::{Node, Nodes, listed, node};
 use super::step_list;
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::ApiHost;
@@ -29,6 +29,8 @@ struct Request {
     nodes: Nodes,
     /// In the order of the inventory.
     targets: Vec<Node>,
+    /// Those of them that were lost from the cluster before, and must be cleaned.
+    lost: Vec<HostId>,
     /// Nothing of the cluster stays.
     whole: bool,
 }
@@ -52,8 +54,8 @@ impl Workflow for Uninstall {
     fn info(&self) -> WorkflowInfo {
         let hosts = fields::hosts(
             "hosts",
-            "Only these agents",
-            "None chosen: all hosts of the cluster, which is its end.",
+            "Only these hosts",
+            "Agents, and hosts that were lost from the cluster and must be cleaned. None chosen: all hosts of the cluster, which is its end.",
         );
         WorkflowInfo {
             name: self.name().to_owned(),
@@ -64,6 +66,7 @@ impl Workflow for Uninstall {
                 "With the whole cluster its section is taken out of haproxy.cfg on the load balancers. Everything else in the file stays as it is, byte for byte; HAProxy checks the file first, is reloaded, and runs on if it ran.",
                 "Everything that runs on these hosts ends, and its data with it. This cannot be undone: save a snapshot, and the token that belongs to it, if you may want the cluster back.",
                 "It takes about a minute. If a step fails, correct the cause and retry: what is removed already is found removed.",
+                "A host that was removed from the cluster as lost, and has come back, is cleaned this way: choose it alone. It is then no longer marked.",
                 "Single servers of a living cluster are not taken out this way: an etcd member has to leave first.",
             ]
             .map(str::to_owned)
@@ -96,10 +99,17 @@ impl Workflow for Uninstall {
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let nodes = Nodes::read(form, "cluster", inventory)?;
     let chosen: Vec<HostId> = form.ids("hosts").into_iter().map(HostId).collect();
+    let lost: Vec<HostId> = inventory
+        .hosts
+        .iter()
+        .filter(|h| h.unclean.is_some_and(|mark| mark.from == nodes.cluster.id))
+        .map(|h| h.id)
+        .filter(|host| chosen.contains(host) && !nodes.all().any(|n| n.host == *host))
+        .collect();
     let strangers: Vec<HostId> = chosen
         .iter()
         .copied()
-        .filter(|host| !nodes.with_k3s().any(|n| n.host == *host))
+        .filter(|host| !lost.contains(host) && !nodes.with_k3s().any(|n| n.host == *host))
         .collect();
     if !strangers.is_empty() {
         for host in strangers {
@@ -110,12 +120,15 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         }
         return None;
     }
-    let targets: Vec<Node> = nodes
+    let mut targets: Vec<Node> = nodes
         .with_k3s()
         .filter(|n| chosen.is_empty() || chosen.contains(&n.host))
         .cloned()
         .collect();
     let whole = targets.len() == nodes.with_k3s().count();
+    for host in &lost {
+        targets.push(node(form, "hosts", inventory, *host)?);
+    }
     if targets.is_empty() {
         form.refuse("cluster", format!("{} has no host with k3s.", nodes.name));
         return None;
@@ -138,6 +151,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     Some(Request {
         nodes,
         targets,
+        lost,
         whole,
     })
 }
@@ -146,6 +160,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     let Request {
         nodes,
         targets,
+        lost,
         whole,
     } = request;
     let title = if *whole {
@@ -219,7 +234,10 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             "Record {} as planned, forget its token and kubeconfig",
             nodes.name
         );
-        draft.stage("Record", None, vec![record(title, Entry::Planned)]);
+        let mut records = vec![record(title, Entry::Planned)];
+        let cleaned = targets.iter().filter(|node| lost.contains(&node.host));
+        records.extend(cleaned.map(|node| record(clean(node), Entry::Cleaned(node.host))));
+        draft.stage("Record", None, records);
     } else if let Some(via) = nodes.servers.first() {
         draft.stage(
             "Nodes",
@@ -227,14 +245,20 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             targets.iter().map(|node| leave(node, via)).collect(),
         );
         let left = targets.iter().map(|node| {
-            record(
-                format!("Record that {} has left", node.name),
-                Entry::Left(node.host),
-            )
+            if lost.contains(&node.host) {
+                record(clean(node), Entry::Cleaned(node.host))
+            } else {
+                let title = format!("Record that {} has left", node.name);
+                record(title, Entry::Left(node.host))
+            }
         });
         draft.stage("Record", None, left.collect());
     }
     draft.finish()
+}
+
+fn clean(node: &Node) -> String {
+    format!("Record that {} may be used again", node.name)
 }
 
 fn leave(node: &Node, via: &Node) -> Step {

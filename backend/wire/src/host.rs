@@ -51,6 +51,18 @@ pub struct Host {
     pub cluster: Option<ClusterId>,
     /// Result of the latest connection test.
     pub last_test: Option<ConnectionTest>,
+    /// Set while it must be cleaned before it is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclean: Option<Unclean>,
+}
+
+/// A cluster gave the host up while its machine was lost: old data of that cluster may lie on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unclean {
+    /// Since when.
+    pub since: Timestamp,
+    /// The cluster it was lost from.
+    pub from: ClusterId,
 }
 
 /// How far a host is trusted.

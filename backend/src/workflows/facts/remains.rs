@@ -4,6 +4,7 @@ use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::preflight::{DatastoreKind, HostFacts, Leftover, LeftoverPlace};
 use coxswain_wire::{Fact, RunId, Verdict};
 
+use super::super::PreflightContext;
 use super::{bound, fail, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::steps::inspect::{paths, remains};
@@ -120,6 +121,53 @@ fn configuration(name: &str, found: &HostFacts) -> Vec<Fact> {
         }
     }
     facts
+}
+
+/// A host that a cluster gave up while it was lost, if it is one.
+pub(super) async fn mark(
+    context: &PreflightContext,
+    node: &ApiHost,
+    found: &HostFacts,
+    cleaning: bool,
+) -> Option<Fact> {
+    const NAME: &str = "Clean before reuse";
+    let name = node.name.as_str();
+    let cluster = match context.services.book.unclean(node.host).await {
+        Ok(None) => return None,
+        Ok(Some(cluster)) => cluster,
+        Err(e) => {
+            return Some(fail(
+                name,
+                NAME,
+                e.to_string(),
+                "Look into the panel's log.",
+            ));
+        }
+    };
+    let running = found.k3s_unit.is_alive() || found.agent_unit.is_alive();
+    let clean = !running
+        && found.datastore == DatastoreKind::None
+        && !remains(&found.leftovers, &[])
+            .iter()
+            .any(|left| left.in_the_way());
+    Some(if clean {
+        let value = format!("was lost from cluster {cluster}; nothing of it is left here");
+        pass(name, NAME, value)
+    } else if cleaning {
+        warn(
+            name,
+            NAME,
+            format!("was lost from cluster {cluster}, and has its old data"),
+            WILL_GO,
+        )
+    } else {
+        fail(
+            name,
+            NAME,
+            format!("was lost from cluster {cluster}, and has its old data"),
+            "Remove k3s from it first: \u{201c}Uninstall k3s\u{201d} of that cluster takes this host, too.",
+        )
+    })
 }
 
 /// Jobs of ours on the host. Those of this run are no news.

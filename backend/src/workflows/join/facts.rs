@@ -15,7 +15,7 @@ use coxswain_wire::{ClusterId, Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{Checks, FILES, checks_of, fail, of_checks, pass, shown, unknown, warn};
+use super::super::facts::{self, Checks, FILES, checks_of, fail, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
@@ -29,15 +29,18 @@ const PEERS: u16 = 2380;
 /// What the gate looks at; stored in the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct JoinChecks {
+pub(in crate::workflows) struct JoinChecks {
     /// The host, and the ways between it and the cluster.
-    pub(super) checks: Checks,
+    pub(in crate::workflows) checks: Checks,
     /// What will be installed.
     pub(super) install: InstallRequest,
     /// Where.
     pub(super) node: ApiHost,
     /// The cluster.
     pub(super) cluster: ClusterId,
+    /// A node that leaves before it joins: neither its member counts, nor its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::workflows) leaving: Option<ApiHost>,
 }
 
 /// The facts for the gate of a stage.
@@ -51,10 +54,21 @@ pub(super) async fn collect(
         Ok(join) => join,
         Err(facts) => return facts,
     };
-    let mut facts = of_checks(context, &plan.cluster_name, &join.checks).await;
+    of_checks(context, &plan.cluster_name, &join, stage, state).await
+}
+
+/// The facts of these checks.
+pub(in crate::workflows) async fn of_checks(
+    context: &PreflightContext,
+    cluster: &str,
+    join: &JoinChecks,
+    stage: StageIndex,
+    state: &RunState,
+) -> Vec<Fact> {
+    let mut facts = facts::of_checks(context, cluster, &join.checks).await;
     // k3s tries again for ever: once its cause is gone, a join that failed succeeds without us.
     let newcomer = (!state.untouched(&join.node.name, stage)).then_some(&join.node);
-    facts.extend(of_cluster(context, &plan.cluster_name, &join, newcomer).await);
+    facts.extend(of_cluster(context, cluster, join, newcomer).await);
     facts
 }
 
@@ -99,7 +113,8 @@ async fn etcd(
     join: &JoinChecks,
     newcomer: Option<&ApiHost>,
 ) -> Vec<Fact> {
-    let counts = |member: &&Member| !newcomer.is_some_and(|new| is_of(member, new));
+    let ignored = [newcomer, join.leaving.as_ref()];
+    let counts = |member: &&Member| !ignored.iter().flatten().any(|host| is_of(member, host));
     let mut facts = Vec::new();
     let (mut healthy, mut members) = (0, 0);
     for peer in &join.checks.peers {
@@ -254,7 +269,10 @@ async fn api(
     });
     let name = &join.node.name;
     let password = format!("{name}.node-password.k3s");
-    facts.push(if nodes.iter().any(|n| n.name == *name) {
+    let inherited = join.leaving.as_ref().is_some_and(|old| old.name == *name);
+    facts.push(if inherited {
+        pass(name, "Node name", "is that of the node that leaves; the password kept for it goes, too")
+    } else if nodes.iter().any(|n| n.name == *name) {
         fail(name, "Node name", "the cluster has a node of this name", "Delete that node first, or give the host another name.")
     } else {
         match kube.secret_names("kube-system").await {

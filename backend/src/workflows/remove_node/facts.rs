@@ -1,15 +1,17 @@
 //! The evidence for a removal: those that stay must be whole, and the one that goes must be what the form says.
 
 use coxswain_engine::plan::Plan;
+use coxswain_k3s::preflight::{DatastoreKind, HostFacts};
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
-use super::super::facts::{checks_of, connection, fail, jobs, pass, pods};
+use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, warn};
 use super::super::nodes::Node;
-use super::Request;
+use super::Leaving;
 use crate::steps::ApiHost;
+use crate::steps::inspect::inspect;
 use crate::steps::kube::{fresh_lease, of_first};
 use crate::steps::quorum;
 use crate::steps::restart::NodeRole;
@@ -17,19 +19,21 @@ use crate::steps::restart::NodeRole;
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Checks {
+pub(in crate::workflows) struct Checks {
     staying: Living,
     node: ApiHost,
     server: bool,
     lost: bool,
+    /// Its machine joins in its place: a lost one answers, with nothing on it.
+    pub(in crate::workflows) same_machine: bool,
 }
 
 impl Checks {
-    pub(super) fn new(request: &Request, servers: &[Node]) -> Self {
+    pub(in crate::workflows) fn new(request: &Leaving) -> Self {
         let stays = |node: &&Node| node.host != request.node.host;
         Self {
             staying: Living {
-                servers: servers.iter().map(Node::api).collect(),
+                servers: request.staying().iter().map(Node::api).collect(),
                 agents: request
                     .nodes
                     .agents
@@ -45,6 +49,7 @@ impl Checks {
                 NodeRole::Agent => false,
             },
             lost: request.lost,
+            same_machine: false,
         }
     }
 }
@@ -59,14 +64,23 @@ pub(super) async fn collect(
         Ok(checks) => checks,
         Err(facts) => return facts,
     };
-    let mut facts = living::facts(context, &plan.cluster_name, &checks.staying).await;
+    of_checks(context, &plan.cluster_name, &checks).await
+}
+
+/// The facts of these checks.
+pub(in crate::workflows) async fn of_checks(
+    context: &PreflightContext,
+    cluster: &str,
+    checks: &Checks,
+) -> Vec<Fact> {
+    let mut facts = living::facts(context, cluster, &checks.staying).await;
     if checks.server {
-        facts.push(without(context, &plan.cluster_name, &checks).await);
+        facts.push(without(context, cluster, checks).await);
     }
     if checks.lost {
-        facts.extend(lost(context, &checks).await);
+        facts.extend(lost(context, checks).await);
     } else {
-        facts.extend(reachable(context, &checks).await);
+        facts.extend(reachable(context, checks).await);
     }
     facts
 }
@@ -100,10 +114,27 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     const ADVICE: &str = "It is alive: start again and choose that its machine answers, or turn it off for good first.";
     let name = checks.node.name.as_str();
     let world = &*context.services.world;
-    let mut facts = vec![match world.boot_id(checks.node.host).await {
-        Ok(_) => fail(name, "Machine", "answers over SSH", ADVICE),
-        Err(error) => pass(name, "Machine", format!("does not answer ({error})")),
-    }];
+    let mut facts = Vec::new();
+    // The same machine, installed anew: the facts of the join tell what is on it.
+    if !checks.same_machine {
+        facts.push(match inspect(world, checks.node.host).await {
+            Err(error) => pass(name, "Machine", format!("does not answer ({error})")),
+            Ok(found) => match at_work(&found) {
+                Some(what) => fail(
+                    name,
+                    "Machine",
+                    format!("answers over SSH, and {what}"),
+                    ADVICE,
+                ),
+                None => warn(
+                    name,
+                    "Machine",
+                    "answers over SSH; neither k3s nor its data is there",
+                    "Nothing is done on it. Make sure that it is the machine you mean.",
+                ),
+            },
+        });
+    }
     facts.push(match of_first(world, &checks.staying.servers).await {
         Err(failure) => fail(
             name,
@@ -120,6 +151,22 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
         }
     });
     facts
+}
+
+/// What a machine still has of its cluster, if so.
+fn at_work(found: &HostFacts) -> Option<String> {
+    let unit = [&found.k3s_unit, &found.agent_unit]
+        .into_iter()
+        .find(|unit| unit.is_alive());
+    if let Some(unit) = unit {
+        return Some(format!("{} is {}", unit.unit, unit.state));
+    }
+    match found.datastore {
+        DatastoreKind::None => None,
+        DatastoreKind::Sqlite | DatastoreKind::Etcd | DatastoreKind::Remains => {
+            Some("the data of its cluster is on it".to_owned())
+        }
+    }
 }
 
 /// A node that goes in good order: it answers, and its pods can move.

@@ -43,6 +43,7 @@ struct Data {
     kubeconfig: Option<SecretId>,
     token: Option<SecretId>,
     members: Vec<Member>,
+    unclean: BTreeMap<HostId, ClusterId>,
     snapshots: Vec<Snapshot>,
 }
 
@@ -53,6 +54,7 @@ pub(super) struct BookPicture {
     kubeconfig: Option<Vec<u8>>,
     token: Option<Vec<u8>>,
     members: Vec<Member>,
+    pub(super) unclean: BTreeMap<HostId, ClusterId>,
 }
 
 #[async_trait]
@@ -110,12 +112,24 @@ impl ClusterBook for Memory {
     }
     async fn add_member(&self, _: ClusterId, member: Member) -> Result<(), ServiceError> {
         let mut data = self.data.lock().unwrap();
+        data.unclean.remove(&member.host);
         data.members.retain(|m| m.host != member.host);
         data.members.push(member);
         Ok(())
     }
     async fn remove_member(&self, _: ClusterId, host: HostId) -> Result<(), ServiceError> {
         self.data.lock().unwrap().members.retain(|m| m.host != host);
+        Ok(())
+    }
+    async fn unclean(&self, host: HostId) -> Result<Option<ClusterId>, ServiceError> {
+        Ok(self.data.lock().unwrap().unclean.get(&host).copied())
+    }
+    async fn set_unclean(&self, host: HostId, from: Option<ClusterId>) -> Result<(), ServiceError> {
+        let marks = &mut self.data.lock().unwrap().unclean;
+        match from {
+            Some(from) => drop(marks.insert(host, from)),
+            None => drop(marks.remove(&host)),
+        }
         Ok(())
     }
 }
@@ -273,6 +287,7 @@ impl Lab {
             kubeconfig: value(data.kubeconfig).map(|stored| self.compared(&stored)),
             token: value(data.token),
             members: data.members.clone(),
+            unclean: data.unclean.clone(),
         };
         (self.world.picture(), book)
     }
@@ -307,6 +322,7 @@ pub(super) fn inventory() -> Inventory {
         },
         cluster,
         last_test: None,
+        unclean: None,
     };
     let hosts = (1..=4)
         .map(|n| host(n, &format!("node{n}"), Some(CLUSTER)))

@@ -6,6 +6,7 @@ mod drain;
 mod evidence;
 mod forms;
 mod lab;
+mod replace_node;
 mod restart;
 mod run;
 mod upgrade;

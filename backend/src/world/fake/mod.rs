@@ -123,6 +123,20 @@ impl FakeWorld {
         self.now().run_version(host, version);
     }
 
+    /// A machine comes back with nothing on it: installed anew, or another one at the same address.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn reinstall(&self, host: HostId) {
+        self.change(host, |host| {
+            host.k3s = None;
+            host.files.clear();
+            host.jobs.clear();
+            host.boots += 1;
+            host.reachable = true;
+        });
+    }
+
     /// Lets a pod of the first cluster run on a node. A disruption budget may hold it for a while from now on.
     ///
     /// # Panics

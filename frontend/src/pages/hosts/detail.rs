@@ -7,7 +7,7 @@ use super::enrol::checks;
 use super::{Data, Open};
 use crate::components::button::{Button, Look};
 use crate::components::form::{Form, FormFailure};
-use crate::components::icon::Icon;
+use crate::components::icon::{Glyph, Icon};
 use crate::components::time::Ago;
 use crate::load::Skeleton;
 use crate::state::app;
@@ -50,7 +50,24 @@ fn shown(data: Data, host: Host) -> AnyView {
         .map(|c| c.name);
     let tested = host.last_test.clone();
     let in_cluster = host.cluster.is_some();
+    let unclean = host.unclean.map(|mark| {
+        let cluster = app
+            .cluster_name(mark.from)
+            .unwrap_or_else(|| format!("cluster {}", mark.from));
+        view! {
+            <div class="callout tone-warn" role="note" data-testid="host-unclean">
+                <Glyph icon=Icon::Warn/>
+                <p>
+                    <strong>"Clean before reuse. "</strong>
+                    {format!("{cluster} gave it up while it was lost: with its old data it would come up as what it was. Uninstall k3s of {cluster} on it, or install the machine anew and join it.")}
+                    " "<span class="quiet">"Since "<Ago at=Signal::stored(mark.since)/></span>
+                </p>
+            </div>
+        }
+        .into_any()
+    });
     view! {
+        {unclean}
         <dl class="facts">
             <div><dt>"SSH"</dt><dd class="mono">{format!("{}@{}:{}", host.ssh_user, host.ssh_address, host.ssh_port)}</dd></div>
             <div><dt>"Node address"</dt><dd class="mono">{host.node_address}</dd></div>

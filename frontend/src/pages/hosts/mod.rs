@@ -223,6 +223,7 @@ fn row(host: Host, data: Data) -> AnyView {
             .unwrap_or_else(|| format!("cluster {id}"))
     });
     let unconfirmed = enrolment == "unconfirmed";
+    let unclean = host.unclean.is_some();
     view! {
         <tr data-testid=format!("host-row-{}", host.name) data-enrolment=enrolment data-test=test>
             <td>
@@ -230,6 +231,9 @@ fn row(host: Host, data: Data) -> AnyView {
                     on:click=move |_| data.open.set(if unconfirmed && app.may(Permission::Operate) { Open::Enrol(id) } else { Open::Detail(id) })>
                     {host.name.clone()}
                 </button>
+                {unclean.then(|| view! {
+                    <span class="with-icon toned tone-warn small" data-testid=format!("host-unclean-{}", host.name)><Glyph icon=Icon::Warn/>"Clean before reuse"</span>
+                }.into_any())}
             </td>
             <td class="mono">{format!("{}@{}:{}", host.ssh_user, host.ssh_address, host.ssh_port)}</td>
             <td class="mono">{host.node_address.clone()}</td>

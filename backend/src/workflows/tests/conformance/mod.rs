@@ -151,6 +151,7 @@ mod import;
 mod join;
 mod load_balancer;
 mod remove_node;
+mod replace_node;
 mod san_change;
 mod snapshot;
 mod snapshot_restore;

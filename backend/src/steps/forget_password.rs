@@ -1,0 +1,77 @@
+//! Step kind `forget_password`: the cluster does not keep the password of a node name any more, so that
+//! another machine may register under it. k3s deletes it with the Node; some versions have left it (B.5).
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kube::ApiHost;
+use super::serving::api;
+use super::{Services, check, failure};
+
+/// Stored name.
+pub const KIND: &str = "forget_password";
+/// Namespace of these Secrets.
+pub(crate) const NAMESPACE: &str = "kube-system";
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Node name.
+    pub node: String,
+    /// Servers to ask.
+    pub servers: Vec<ApiHost>,
+}
+
+/// The Secret that keeps the password of a node.
+pub(crate) fn secret_of(node: &str) -> String {
+    format!("{node}.node-password.k3s")
+}
+
+/// The step kind.
+pub struct ForgetPassword(pub Services);
+
+#[async_trait]
+impl StepKind for ForgetPassword {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let name = secret_of(&params.node);
+        let names = api(&*self.0.world, &params.servers)
+            .await?
+            .secret_names(NAMESPACE)
+            .await
+            .map_err(failure::world)?;
+        Ok(if names.contains(&name) {
+            Probe::NotDone {
+                why: format!("the Secret {NAMESPACE}/{name} is there"),
+            }
+        } else {
+            Probe::Done {
+                observed: format!("there is no Secret {NAMESPACE}/{name}"),
+                outputs: BTreeMap::new(),
+            }
+        })
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        api(&*self.0.world, &params.servers)
+            .await?
+            .delete_secret(NAMESPACE, &secret_of(&params.node))
+            .await
+            .map(drop)
+            .map_err(failure::world)
+    }
+}

@@ -1,0 +1,192 @@
+//! Workflow `replace_node`: a server or agent leaves a running cluster and another machine takes its place, or
+//! the same one, installed anew. A removal and a join in one run: the steps are theirs.
+
+mod facts;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::{Gate, Plan, Step};
+use coxswain_engine::state::RunState;
+use coxswain_wire::{Fact, FieldKind, HostId, Inputs, StageIndex, WorkflowInfo};
+
+use super::draft::{Draft, json, step};
+use super::form::Form;
+use super::install_form::{args_field, fields, sans_field, text};
+use super::join::{self, Joining};
+use super::nodes::Node;
+use super::remove_node::{self, Leaving};
+use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use crate::steps::forget_password;
+use crate::steps::record_cluster::Entry;
+
+/// See the module.
+pub(super) struct ReplaceNode;
+
+/// The checked inputs.
+struct Request {
+    leaving: Leaving,
+    joining: Joining,
+}
+
+#[async_trait]
+impl Workflow for ReplaceNode {
+    fn name(&self) -> &'static str {
+        "replace_node"
+    }
+
+    fn info(&self) -> WorkflowInfo {
+        let mut replacement = text(
+            "replacement",
+            "Its replacement",
+            "The machine that takes its place: another enrolled host, or the same one. Choose the same one also if a new machine took over its entry in the inventory, and so its name.",
+            "",
+        );
+        replacement.kind = FieldKind::Host;
+        replacement.required = true;
+        let mut form = remove_node::fields();
+        form.push(replacement);
+        form.extend(fields(true));
+        form.push(sans_field());
+        form.push(args_field("args", "More arguments", "--disable=traefik"));
+        WorkflowInfo {
+            name: self.name().to_owned(),
+            title: "Replace a node".to_owned(),
+            summary: "Takes a server or an agent out of a running cluster and joins another machine, or the same one anew, in its place.".to_owned(),
+            help: [
+                "A snapshot is taken first. Then the old node leaves as in a removal: if its machine answers, it is drained, taken out of the load balancer, stopped, deleted, and k3s is removed from it; if it is lost, its Node and etcd member are removed from the others. Then the replacement joins as what the old node was, with the cluster's token, version and critical flags, and is added to the load balancer.",
+                "If the name is used again, the password that the cluster keeps for it is deleted, too: k3s would refuse the new machine otherwise. To give a new machine the name of a lost one, put its address into the old host's entry in the inventory, confirm its host keys, and choose that host twice here.",
+                "What it risks: until the replacement has joined, the cluster has one server less, and tolerates less. The gate counts the quorum without the old node. An old machine that comes back with its data must be cleaned first: it is marked so in the inventory.",
+                "It takes five to ten minutes, longer if disruption budgets hold pods back.",
+                "If a step fails, correct the cause and retry, or unwind. Once the old member has left it does not come back: a failed join is then taken back alone, and the cluster runs on with the servers that stayed.",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            fields: form,
+        }
+    }
+
+    fn plan(&self, inputs: &Inputs, inventory: &Inventory) -> Result<Plan, Vec<FieldError>> {
+        let mut form = Form::read(&self.info(), inputs)?;
+        let request = request(&mut form, inventory);
+        form.or_errors(request)
+            .map(|request| plan(self.name(), inputs, &request))
+    }
+
+    async fn preflight(
+        &self,
+        context: &PreflightContext,
+        plan: &Plan,
+        stage: StageIndex,
+        state: &RunState,
+    ) -> Vec<Fact> {
+        facts::collect(context, plan, stage, state).await
+    }
+}
+
+fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+    let leaving = remove_node::leaving(form, inventory)?;
+    let after = leaving.nodes.without(leaving.node.host);
+    let replacement = HostId(form.id("replacement")?);
+    if after.cluster.members.iter().any(|m| m.host == replacement) {
+        form.refuse(
+            "replacement",
+            format!(
+                "Host {replacement} belongs to {} already.",
+                leaving.nodes.name
+            ),
+        );
+        return None;
+    }
+    let server = leaving.server();
+    let joining = join::joining(form, Some(after), "replacement", server, inventory)?;
+    Some(Request { leaving, joining })
+}
+
+impl Request {
+    /// The machine stays, with what is on it or with nothing.
+    fn same_machine(&self) -> bool {
+        self.leaving.node.host == self.joining.node.host
+    }
+}
+
+fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
+    let Request { leaving, joining } = request;
+    let (nodes, old, new) = (&leaving.nodes, &leaving.node, &joining.node);
+    let what = if request.same_machine() {
+        format!("Replace {} by the same machine", old.name)
+    } else {
+        format!("Replace {} by {}", old.name, new.name)
+    };
+    let title = format!("{what} in cluster {}", nodes.name);
+    let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
+    draft.lock_host(old.host);
+    if !request.same_machine() {
+        draft.lock_host(new.host);
+    }
+    let servers = leaving.staying();
+    let Some(first) = servers.first() else {
+        return draft.finish();
+    };
+    warn(&mut draft, request);
+    let gate = Gate {
+        title: what,
+        confirm: Some(old.name.to_string()),
+        preflight: json(&facts::Checks::new(request, first)),
+    };
+    let keep = if request.same_machine() {
+        step_list::kept_by_clean_up(&joining.source)
+    } else {
+        Vec::new()
+    };
+    remove_node::depart(&mut draft, leaving, gate, keep);
+    let entry = if leaving.lost && !request.same_machine() {
+        Entry::Lost(old.host)
+    } else {
+        Entry::Left(old.host)
+    };
+    draft.stage(
+        "Record the departure",
+        None,
+        vec![remove_node::record(leaving, entry)],
+    );
+    if old.name == new.name {
+        draft.stage("Node password", None, vec![forget(old, &servers)]);
+    }
+    join::arrive(&mut draft, joining);
+    draft.finish()
+}
+
+fn warn(draft: &mut Draft, request: &Request) {
+    let Request { leaving, joining } = request;
+    if leaving.lost && !request.same_machine() {
+        draft.warn(format!(
+            "{} must be cleaned before it is used again: with its old data it would come up as what it was.",
+            leaving.node.name
+        ));
+    }
+    if leaving.server() {
+        let staying = leaving.staying().len();
+        draft.warn(match staying {
+            1 => format!(
+                "Until {} has joined, one server is left: its loss is an outage, and may cost data.",
+                joining.node.name
+            ),
+            n => format!("Until {} has joined, {n} servers are left.", joining.node.name),
+        });
+    }
+}
+
+fn forget(node: &Node, servers: &[Node]) -> Step {
+    let params = forget_password::Params {
+        node: node.name.to_string(),
+        servers: servers.iter().map(Node::api).collect(),
+    };
+    let title = format!("See that no password is kept for the name {}", node.name);
+    let mut planned = step(forget_password::KIND, title, node.name.as_str(), &params);
+    planned.commands = vec![format!(
+        "kubectl -n {} delete secret {} --ignore-not-found",
+        forget_password::NAMESPACE,
+        forget_password::secret_of(node.name.as_str())
+    )];
+    planned.irreversible = true;
+    planned
+}
