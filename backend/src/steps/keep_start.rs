@@ -87,10 +87,12 @@ impl StepKind for KeepStart {
             let why = format!("{} is {}", target.role.unit(), look.state);
             return Ok(Probe::NotDone { why });
         }
-        Ok(match restart::as_wanted(world, context, &target, None).await? {
-            Ok(healthy) => done(healthy.words),
-            Err(why) => Probe::NotDone { why },
-        })
+        Ok(
+            match restart::as_wanted(world, context, &target, None).await? {
+                Ok(healthy) => done(healthy.words),
+                Err(why) => Probe::NotDone { why },
+            },
+        )
     }
 
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {

@@ -8,6 +8,7 @@ pub mod compare_inventory;
 pub mod configure_haproxy;
 pub mod copy_snapshot;
 pub mod delete_snapshots;
+pub mod delete_stuck_pods;
 pub mod drain_node;
 pub mod drop_serving;
 pub mod edit_sans;
@@ -47,6 +48,7 @@ pub mod verify_restore;
 pub mod verify_versions;
 
 pub(crate) mod configured;
+pub(crate) mod dead;
 pub(crate) mod etcd;
 mod failure;
 mod haproxy;
@@ -86,6 +88,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
         Arc::new(copy_snapshot::CopySnapshot(services.clone())),
         Arc::new(delete_snapshots::DeleteSnapshots(services.clone())),
+        Arc::new(delete_stuck_pods::DeleteStuckPods(services.clone())),
         Arc::new(drain_node::DrainNode(services.clone())),
         Arc::new(drop_serving::DropServing(services.clone())),
         Arc::new(edit_sans::EditSans(services.clone())),

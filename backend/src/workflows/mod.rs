@@ -19,6 +19,7 @@ mod san_change;
 mod snapshot;
 mod snapshot_restore;
 mod step_list;
+mod stuck_pods;
 mod uninstall;
 mod upgrade;
 
@@ -105,6 +106,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(san_change::SanChangeRun),
         Arc::new(certificate_rotation::CertificateRotation),
         Arc::new(upgrade::Upgrade),
+        Arc::new(stuck_pods::StuckPods),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
     ]

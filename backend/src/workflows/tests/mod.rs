@@ -9,5 +9,6 @@ mod lab;
 mod replace_node;
 mod restart;
 mod run;
-mod upgrade;
 mod san_change;
+mod stuck_pods;
+mod upgrade;

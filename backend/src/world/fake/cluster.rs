@@ -54,6 +54,8 @@ pub(super) struct Pod {
     pub(super) owner: PodOwner,
     /// A disruption budget lets it go only from then on.
     pub(super) held_until: Option<Instant>,
+    /// Volumes that one node may use at a time.
+    pub(super) claims: BTreeSet<String>,
     /// It goes at that time, if its node is up.
     pub(super) leaves: Option<Instant>,
 }

@@ -115,7 +115,7 @@ fn seen(number: u64, pod: &Pod) -> KubePod {
         ready: pod.leaves.is_none(),
         terminating_until: pod.leaves.map(|_| coxswain_wire::Timestamp(0)),
         scratch: false,
-        claims: BTreeSet::new(),
+        claims: pod.claims.clone(),
     }
 }
 
@@ -297,6 +297,16 @@ impl Kube for FakeKube {
                 })
             })
             .collect()
+        })
+        .await
+    }
+
+    async fn exclusive_claims(&self) -> Result<BTreeSet<String>> {
+        self.ask(|state, number| {
+            let pods = cluster(state, number).pods.values();
+            pods.flat_map(|pod| pod.claims.iter())
+                .map(|claim| format!("default/{claim}"))
+                .collect()
         })
         .await
     }

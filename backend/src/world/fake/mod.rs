@@ -18,6 +18,7 @@ mod restore;
 mod scripts;
 mod serving;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,12 +151,26 @@ impl FakeWorld {
             node: node.to_owned(),
             owner,
             held_until: held_for.map(|time| Instant::now() + time),
+            claims: BTreeSet::new(),
             leaves: None,
         };
         cluster
             .expect("the test set a cluster up")
             .pods
             .insert(number, pod);
+    }
+
+    /// Marks the pods of a node for deletion, as the cluster does when the node is lost; `claim` is a volume of
+    /// each that one node may use at a time.
+    pub fn lose_pods(&self, node: &str, claim: Option<&str>) {
+        let mut state = self.now();
+        let clusters = state.clusters.values_mut();
+        for pod in clusters.flat_map(|c| c.pods.values_mut()) {
+            if pod.node == node {
+                pod.leaves = Some(Instant::now());
+                pod.claims.extend(claim.map(str::to_owned));
+            }
+        }
     }
 
     /// Lets a node of the first cluster take no new pods.

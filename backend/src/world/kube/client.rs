@@ -1,5 +1,6 @@
 //! [`Kube`] over the `kube` crate: one client an endpoint, the cluster's CA pinned, every call bounded.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod, Secret as ApiSecret};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Secret as ApiSecret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -404,6 +405,23 @@ impl Kube for KubeClient {
                 match list.metadata.continue_ {
                     Some(token) if !token.is_empty() => page = page.continue_token(&token),
                     Some(_) | None => return Ok(budgets),
+                }
+            }
+        })
+        .await
+    }
+
+    async fn exclusive_claims(&self) -> Result<BTreeSet<String>> {
+        self.first(|client| async move {
+            let api = Api::<PersistentVolumeClaim>::all(client);
+            let mut page = ListParams::default().limit(PAGE);
+            let mut claims = BTreeSet::new();
+            loop {
+                let list = api.list(&page).await?;
+                claims.extend(list.items.into_iter().filter_map(pods::exclusive));
+                match list.metadata.continue_ {
+                    Some(token) if !token.is_empty() => page = page.continue_token(&token),
+                    Some(_) | None => return Ok(claims),
                 }
             }
         })

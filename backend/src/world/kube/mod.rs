@@ -5,7 +5,7 @@ mod convert;
 mod pods;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -213,6 +213,12 @@ pub trait Kube: Send + Sync {
     /// # Errors
     /// [`super::WorldError::Kube`].
     async fn budgets(&self) -> Result<Vec<KubeBudget>>;
+
+    /// PersistentVolumeClaims that only one node may use at a time, as `namespace/name`.
+    ///
+    /// # Errors
+    /// [`super::WorldError::Kube`].
+    async fn exclusive_claims(&self) -> Result<BTreeSet<String>>;
 
     /// Asks for a pod to go by the eviction API, which heeds disruption budgets. A pod that is gone, or is
     /// another one by now, is [`Eviction::Accepted`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use coxswain_wire::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 /// Names one pod for ever: a new pod of the same name has another `uid`.
@@ -108,6 +108,23 @@ pub(super) fn budget(budget: PodDisruptionBudget) -> KubeBudget {
         pods: count(status.expected_pods),
         allowed: count(status.disruptions_allowed),
     }
+}
+
+/// `namespace/name` of a claim that only one node may use at a time.
+pub(super) fn exclusive(claim: PersistentVolumeClaim) -> Option<String> {
+    let modes = claim
+        .spec
+        .unwrap_or_default()
+        .access_modes
+        .unwrap_or_default();
+    let shared = |mode: &String| matches!(mode.as_str(), "ReadWriteMany" | "ReadOnlyMany");
+    let metadata = claim.metadata;
+    let name = format!(
+        "{}/{}",
+        metadata.namespace.unwrap_or_default(),
+        metadata.name.unwrap_or_default()
+    );
+    (!modes.iter().any(shared)).then_some(name)
 }
 
 /// Marks pods that a kubelet runs from a file.

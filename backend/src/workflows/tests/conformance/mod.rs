@@ -155,5 +155,6 @@ mod replace_node;
 mod san_change;
 mod snapshot;
 mod snapshot_restore;
+mod stuck_pods;
 mod uninstall;
 mod upgrade;
