@@ -5,15 +5,12 @@ mod facts;
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan, Step};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{
-    Choice, Fact, Field, FieldKind, FieldValue, HostId, Inputs, StageIndex, WorkflowInfo,
-};
+use coxswain_wire::{Fact, Field, HostId, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes};
-use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
@@ -55,7 +52,7 @@ impl Workflow for RemoveNode {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: fields(),
+            fields: form(),
         }
     }
 
@@ -78,35 +75,22 @@ impl Workflow for RemoveNode {
 }
 
 /// What a departure asks: cluster, host, and whether its machine still answers.
-pub(super) fn fields() -> Vec<Field> {
-    let choice = |value: &str, label: &str| Choice {
-        value: value.to_owned(),
-        label: label.to_owned(),
-    };
-    let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-    cluster.kind = FieldKind::Cluster;
-    cluster.required = true;
-    let mut host = text("host", "Host", "The server or agent that goes.", "");
-    host.kind = FieldKind::Host;
-    host.required = true;
-    let mut state = text(
+pub(super) fn form() -> Vec<Field> {
+    let state = fields::choice(
         "state",
         "Its machine",
         "Lost means: it does not come back, or not with its data. Nothing is done on it then.",
-        "",
+        &[(REACHABLE, "Answers over SSH"), (LOST, "Is lost")],
     );
-    state.kind = FieldKind::Choice {
-        choices: vec![
-            choice(REACHABLE, "Answers over SSH"),
-            choice(LOST, "Is lost"),
-        ],
-    };
-    state.default = Some(FieldValue::Text(REACHABLE.to_owned()));
-    state.required = true;
-    vec![cluster, host, state]
+    let host = fields::host("host", "Host", "The server or agent that goes.");
+    vec![
+        fields::cluster("It must be running."),
+        fields::required(host),
+        fields::preset(REACHABLE, state),
+    ]
 }
 
-/// Reads [`fields`].
+/// Reads [`form`].
 pub(super) fn leaving(form: &mut Form, inventory: &Inventory) -> Option<Leaving> {
     let nodes = Nodes::read_running(form, "cluster", inventory)?;
     let id = HostId(form.id("host")?);

@@ -6,15 +6,15 @@ mod facts;
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{Fact, FieldKind, HostId, Inputs, StageIndex, WorkflowInfo};
+use coxswain_wire::{Fact, HostId, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::install_form::{args_field, fields, sans_field, text};
+use super::install_form::{self, args_field, sans_field};
 use super::join::{self, Joining};
 use super::nodes::Node;
 use super::remove_node::{self, Leaving};
-use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::forget_password;
 use crate::steps::record_cluster::Entry;
 
@@ -34,17 +34,14 @@ impl Workflow for ReplaceNode {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut replacement = text(
+        let replacement = fields::host(
             "replacement",
             "Its replacement",
             "The machine that takes its place: another enrolled host, or the same one. Choose the same one also if a new machine took over its entry in the inventory, and so its name.",
-            "",
         );
-        replacement.kind = FieldKind::Host;
-        replacement.required = true;
-        let mut form = remove_node::fields();
-        form.push(replacement);
-        form.extend(fields(true));
+        let mut form = remove_node::form();
+        form.push(fields::required(replacement));
+        form.extend(install_form::fields(true));
         form.push(sans_field());
         form.push(args_field("args", "More arguments", "--disable=traefik"));
         WorkflowInfo {

@@ -11,14 +11,13 @@ use coxswain_engine::state::RunState;
 use coxswain_k3s::certs::{AltName, STANDARD_NAMES};
 use coxswain_k3s::names::San;
 use coxswain_k3s::sans::SanChange;
-use coxswain_wire::{Fact, Field, FieldKind, Inputs, StageIndex, WorkflowInfo};
+use coxswain_wire::{Fact, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes};
 use super::step_list;
-use super::{FieldError, Inventory, PreflightContext, Workflow};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
 use crate::steps::{fetch_kubeconfig, keep_names};
 
 /// See the module.
@@ -37,9 +36,6 @@ impl Workflow for SanChangeRun {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Change the API's names".to_owned(),
@@ -54,9 +50,9 @@ impl Workflow for SanChangeRun {
             .map(str::to_owned)
             .to_vec(),
             fields: vec![
-                cluster,
-                names_field("add", "Add", "DNS names and IP addresses that clients will use for the API.", "api.example.org"),
-                names_field("remove", "Take out", "k3s's own names, node names and addresses, the endpoint and the load balancer's address cannot be taken out.", "old.example.org"),
+                fields::cluster("It must be running."),
+                fields::list("add", "Add", "DNS names and IP addresses that clients will use for the API.", "api.example.org"),
+                fields::list("remove", "Take out", "k3s's own names, node names and addresses, the endpoint and the load balancer's address cannot be taken out.", "old.example.org"),
             ],
         }
     }
@@ -79,14 +75,6 @@ impl Workflow for SanChangeRun {
     }
 }
 
-fn names_field(name: &str, label: &str, help: &str, placeholder: &str) -> Field {
-    let mut field = text(name, label, help, "");
-    field.kind = FieldKind::TextList {
-        placeholder: placeholder.to_owned(),
-    };
-    field
-}
-
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let nodes = Nodes::read_restartable(form, "cluster", inventory);
     let add = names(form, "add");
@@ -94,7 +82,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     if let Some(both) = add.iter().find(|san| remove.contains(san)) {
         form.refuse("remove", format!("{both} is to be added, too."));
     }
-    if add.is_empty() && remove.is_empty() {
+    if form.list("add").is_empty() && form.list("remove").is_empty() {
         form.refuse("add", "Give a name to add, or one to take out.");
     }
     let nodes = nodes?;

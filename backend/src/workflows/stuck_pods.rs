@@ -6,13 +6,12 @@ mod facts;
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{Fact, FieldKind, HostId, Inputs, StageIndex, WorkflowInfo};
+use coxswain_wire::{Fact, HostId, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::install_form::text;
 use super::nodes::{Node, Nodes};
-use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::delete_stuck_pods;
 
 /// See the module.
@@ -33,17 +32,11 @@ impl Workflow for StuckPods {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let mut node = text(
+        let node = fields::host(
             "node",
             "Dead node",
             "The server or agent whose machine is off, and whose pods stay in Terminating.",
-            "",
         );
-        node.kind = FieldKind::Host;
-        node.required = true;
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Free stuck pods".to_owned(),
@@ -57,7 +50,10 @@ impl Workflow for StuckPods {
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![cluster, node],
+            fields: vec![
+                fields::cluster("It must be running."),
+                fields::required(node),
+            ],
         }
     }
 
