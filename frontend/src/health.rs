@@ -286,6 +286,7 @@ mod tests {
             nodes: None,
             etcd: None,
             workloads: None,
+            names: std::collections::BTreeMap::new(),
         }
     }
 

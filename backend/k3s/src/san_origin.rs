@@ -1,11 +1,26 @@
 //! Where each name in the API's certificate comes from: a flag, a node, k3s itself, or the past. k3s never
 //! takes a name out by itself (facts A, TLS SANs).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::certs::{AltName, STANDARD_NAMES};
+use crate::certs::AltName;
+use crate::sans::SanChange;
 use crate::settings::{Settings, Source};
+
+/// Names that k3s adds everywhere, besides those of the service `kubernetes`, which flags may move.
+const EVERYWHERE: [&str; 6] = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "localhost",
+    "127.0.0.1",
+    "::1",
+];
+/// Where the service is unless a flag says otherwise.
+const DOMAIN: &str = "cluster.local";
+const NETWORK: &str = "10.43.0.0/16";
 
 /// A server as far as its certificate is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +38,14 @@ pub struct Told<'a> {
 pub enum Origin {
     /// `--tls-san` of these servers, each with the place where it stands.
     Flag(Vec<(String, Source)>),
-    /// Name or address of this server.
-    Node(String),
+    /// Address of this server.
+    NodeAddress(String),
+    /// Name of this server.
+    HostName(String),
     /// k3s adds it always.
     Standard,
-    /// Nothing asks for it today.
+    /// Nothing asks for it today: it was learned, belonged to a server that has left, or is a standard name
+    /// of a version that is not known here.
     History,
 }
 
@@ -41,64 +59,141 @@ impl fmt::Display for Origin {
                     .collect();
                 write!(f, "asked for by {}", places.join(", "))
             }
-            Origin::Node(node) => write!(f, "of {node} itself"),
+            Origin::NodeAddress(node) | Origin::HostName(node) => write!(f, "of {node} itself"),
             Origin::Standard => f.write_str("k3s's own"),
             Origin::History => f.write_str("asked for by nothing today"),
         }
     }
 }
 
-/// The origin of a name.
-#[must_use]
-pub fn origin(name: &AltName, servers: &[Told<'_>]) -> Origin {
-    let is = |text: &str| AltName::from_text(text) == *name;
-    let asking: Vec<(String, Source)> = servers
-        .iter()
-        .filter_map(|server| {
-            let setting = server.settings.get("tls-san")?;
-            let wanted = setting.values.iter().any(|san| is(san));
-            wanted.then(|| (server.node.to_owned(), setting.source.clone()))
-        })
-        .collect();
-    if !asking.is_empty() {
-        return Origin::Flag(asking);
+/// What names are judged by: everything that the servers of a cluster are told.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    flags: BTreeMap<AltName, Vec<(String, Source)>>,
+    addresses: BTreeMap<AltName, String>,
+    host_names: BTreeMap<AltName, String>,
+    standard: BTreeSet<AltName>,
+}
+
+impl Origins {
+    /// Of these servers.
+    #[must_use]
+    pub fn of(servers: &[Told<'_>]) -> Self {
+        let mut known = Self {
+            standard: EVERYWHERE.map(AltName::from_text).into(),
+            ..Self::default()
+        };
+        for server in servers {
+            known.add(server);
+        }
+        known
     }
-    let own = [
-        "node-ip",
-        "node-external-ip",
-        "advertise-address",
-        "node-name",
-    ];
-    let of_node = servers.iter().find(|server| {
-        let told = own.iter().flat_map(|flag| server.settings.values(flag));
-        is(server.node) || is(server.address) || told.into_iter().any(|value| is(value))
-    });
-    if let Some(server) = of_node {
-        return Origin::Node(server.node.to_owned());
+
+    fn add(&mut self, server: &Told<'_>) {
+        let Told {
+            node,
+            address,
+            settings,
+        } = server;
+        if let Some(setting) = settings.get("tls-san") {
+            for name in &setting.values {
+                let asking = self.flags.entry(AltName::from_text(name)).or_default();
+                asking.push(((*node).to_owned(), setting.source.clone()));
+            }
+        }
+        let told = |flags: &[&str]| -> Vec<AltName> {
+            let values = flags.iter().flat_map(|flag| settings.values(flag));
+            values.map(|value| AltName::from_text(value)).collect()
+        };
+        let mut addresses = told(&[
+            "node-ip",
+            "node-external-ip",
+            "advertise-address",
+            "bind-address",
+        ]);
+        addresses.push(AltName::from_text(address));
+        let mut names = told(&["node-name"]);
+        names.push(AltName::from_text(node));
+        for (of, places) in [
+            (addresses, &mut self.addresses),
+            (names, &mut self.host_names),
+        ] {
+            for name in of {
+                places.entry(name).or_insert_with(|| (*node).to_owned());
+            }
+        }
+        self.standard.extend(of_service(settings));
     }
-    let standard = STANDARD_NAMES.iter().any(|own| is(own))
-        || servers
-            .iter()
-            .any(|server| of_service(name, server.settings));
-    if standard {
-        Origin::Standard
-    } else {
-        Origin::History
+
+    /// As they will be after a change of every server.
+    #[must_use]
+    pub fn after(mut self, change: &SanChange) -> Self {
+        for name in &change.remove {
+            self.flags.remove(&AltName::from(name));
+        }
+        for name in &change.add {
+            self.flags.entry(AltName::from(name)).or_default();
+        }
+        self
+    }
+
+    /// The origin of a name. A flag counts first: it is what a person can change.
+    #[must_use]
+    pub fn origin(&self, name: &AltName) -> Origin {
+        if let Some(on) = self.flags.get(name) {
+            Origin::Flag(on.clone())
+        } else if let Some(node) = self.addresses.get(name) {
+            Origin::NodeAddress(node.clone())
+        } else if let Some(node) = self.host_names.get(name) {
+            Origin::HostName(node.clone())
+        } else if self.standard.contains(name) {
+            Origin::Standard
+        } else {
+            Origin::History
+        }
+    }
+
+    /// Names that a server is asked to have.
+    pub fn flags(&self) -> impl Iterator<Item = &AltName> {
+        self.flags.keys()
+    }
+
+    /// k3s has it in the certificate by itself.
+    #[must_use]
+    pub fn is_own(&self, name: &AltName) -> bool {
+        self.addresses.contains_key(name)
+            || self.host_names.contains_key(name)
+            || self.standard.contains(name)
+    }
+
+    /// Those of the names that nothing asks for.
+    pub fn history<'a>(
+        &'a self,
+        names: impl IntoIterator<Item = &'a AltName> + 'a,
+    ) -> impl Iterator<Item = &'a AltName> + 'a {
+        names
+            .into_iter()
+            .filter(|name| !self.flags.contains_key(*name) && !self.is_own(name))
     }
 }
 
-/// Name or address of the service `kubernetes`, which the flags for networks move.
-fn of_service(name: &AltName, settings: &Settings) -> bool {
-    match name {
-        AltName::Dns(dns) => settings
-            .values("cluster-domain")
-            .iter()
-            .any(|domain| *dns == format!("kubernetes.default.svc.{}", domain.to_lowercase())),
-        AltName::Ip(ip) => settings
-            .values("service-cidr")
-            .iter()
-            .any(|network| first_address(network) == Some(*ip)),
-    }
+/// Name and addresses of the service `kubernetes`.
+fn of_service(settings: &Settings) -> Vec<AltName> {
+    let told = |flag: &str, usual: &str| match settings.values(flag) {
+        [] => vec![usual.to_owned()],
+        some => some.to_vec(),
+    };
+    let names = told("cluster-domain", DOMAIN).into_iter();
+    let addresses = told("service-cidr", NETWORK);
+    names
+        .map(|domain| AltName::from_text(&format!("kubernetes.default.svc.{domain}")))
+        .chain(
+            addresses
+                .iter()
+                .filter_map(|network| first_address(network))
+                .map(AltName::Ip),
+        )
+        .collect()
 }
 
 /// The first address of a network in CIDR notation.
@@ -124,6 +219,7 @@ fn first_address(network: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certs::STANDARD_NAMES;
     use crate::config_yaml::{CONFIG_FILE, Config};
     use crate::env_file::EnvFile;
 
@@ -150,7 +246,8 @@ mod tests {
                 settings: &by_file,
             },
         ];
-        let shown = |name: &str| origin(&AltName::from_text(name), &servers).to_string();
+        let known = Origins::of(&servers);
+        let shown = |name: &str| known.origin(&AltName::from_text(name)).to_string();
         assert_eq!(shown("cluster.lab"), "asked for by node10: command line");
         assert_eq!(
             shown("172.30.55.45"),
@@ -160,15 +257,35 @@ mod tests {
         assert_eq!(shown("172.30.55.10"), "of node10 itself");
         for own in STANDARD_NAMES {
             assert_eq!(
-                origin(&AltName::from_text(own), &servers),
+                known.origin(&AltName::from_text(own)),
                 Origin::Standard,
                 "{own}"
             );
         }
-        assert_eq!(
-            origin(&AltName::from_text("old.lab"), &servers),
-            Origin::History
-        );
+        let old = AltName::from_text("old.lab");
+        assert_eq!(known.origin(&old), Origin::History);
+        let served = [old.clone(), AltName::from_text("cluster.lab")];
+        assert_eq!(known.history(&served).collect::<Vec<_>>(), [&old]);
+    }
+
+    #[test]
+    fn a_change_moves_names() {
+        let settings = settings("--tls-san old.lab", "");
+        let servers = [Told {
+            node: "a",
+            address: "10.0.0.1",
+            settings: &settings,
+        }];
+        let change = SanChange {
+            add: vec!["new.lab".parse().unwrap()],
+            remove: vec!["old.lab".parse().unwrap()],
+        };
+        let after = Origins::of(&servers).after(&change);
+        let flags: Vec<String> = after.flags().map(ToString::to_string).collect();
+        assert_eq!(flags, ["new.lab"]);
+        let old = AltName::from_text("old.lab");
+        assert_eq!(after.origin(&old), Origin::History);
+        assert!(after.is_own(&AltName::from_text("a")) && !after.is_own(&old));
     }
 
     #[test]
@@ -182,12 +299,16 @@ mod tests {
             address: "10.0.0.1",
             settings: &moved,
         }];
-        let of = |name: &str| origin(&AltName::from_text(name), &servers);
+        let known = Origins::of(&servers);
+        let of = |name: &str| known.origin(&AltName::from_text(name));
         for own in ["10.96.0.1", "fd00:1::1", "kubernetes.default.svc.lab"] {
             assert_eq!(of(own), Origin::Standard, "{own}");
         }
-        assert_eq!(of("192.0.2.7"), Origin::Node("a".to_owned()));
-        assert_eq!(of("10.96.0.2"), Origin::History);
+        assert_eq!(of("192.0.2.7"), Origin::NodeAddress("a".to_owned()));
+        assert_eq!(of("a"), Origin::HostName("a".to_owned()));
+        for other in ["10.96.0.2", "10.43.0.1"] {
+            assert_eq!(of(other), Origin::History, "{other}");
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@
 mod yaml;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::certs::AltName;
 use crate::config_yaml::{CONFIG_FILE, Config, ConfigError, split_values};
@@ -330,74 +329,6 @@ fn changed_args(args: &[String], change: &SanChange) -> Vec<String> {
     let end = end.unwrap_or(after.len());
     after.splice(end..end, added);
     after
-}
-
-/// Names that k3s puts into the certificate by itself under these settings, besides node names and
-/// addresses (facts A, 03). Versions differ: a certificate need not have all of them.
-#[must_use]
-pub fn own_names(settings: &Settings) -> Vec<AltName> {
-    let one = |name: &str, usual: &str| -> Vec<String> {
-        match settings.values(name) {
-            [] => vec![usual.to_owned()],
-            some => some.to_vec(),
-        }
-    };
-    let mut names: Vec<String> = [
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        "localhost",
-        "127.0.0.1",
-        "::1",
-    ]
-    .map(str::to_owned)
-    .into();
-    let domains = one("cluster-domain", "cluster.local");
-    names.extend(
-        domains
-            .iter()
-            .map(|domain| format!("kubernetes.default.svc.{domain}")),
-    );
-    let networks = one("service-cidr", "10.43.0.0/16");
-    names.extend(
-        networks
-            .iter()
-            .filter_map(|network| first_address(network))
-            .map(|ip| ip.to_string()),
-    );
-    for flag in [
-        "node-name",
-        "node-ip",
-        "node-external-ip",
-        "advertise-address",
-        "bind-address",
-    ] {
-        names.extend(settings.values(flag).iter().cloned());
-    }
-    let mut all: Vec<AltName> = names.iter().map(|name| AltName::from_text(name)).collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// The address of the service `kubernetes`: the first of the network.
-fn first_address(network: &str) -> Option<IpAddr> {
-    let (address, prefix) = network.trim().split_once('/')?;
-    let prefix: u32 = prefix.parse().ok()?;
-    match address.parse().ok()? {
-        IpAddr::V4(ip) => {
-            let mask = u32::MAX
-                .checked_shl(32_u32.checked_sub(prefix)?)
-                .unwrap_or(0);
-            Some(IpAddr::from(((u32::from(ip) & mask) | 1).to_be_bytes()))
-        }
-        IpAddr::V6(ip) => {
-            let mask = u128::MAX
-                .checked_shl(128_u32.checked_sub(prefix)?)
-                .unwrap_or(0);
-            Some(IpAddr::from(((u128::from(ip) & mask) | 1).to_be_bytes()))
-        }
-    }
 }
 
 #[cfg(test)]

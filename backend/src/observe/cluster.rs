@@ -11,9 +11,10 @@ use coxswain_wire::{
 };
 use futures::future::join_all;
 
+use super::names;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::services::{ServiceError, Services};
-use crate::world::{Kube, KubeAccess, KubeEndpoint, Secret, TlsTarget, World};
+use crate::world::{Kube, KubeAccess, KubeEndpoint, KubeNode, Secret, TlsTarget, World};
 
 /// Port of the Kubernetes API on servers and load balancers.
 const API_PORT: u16 = 6443;
@@ -34,7 +35,7 @@ pub(super) async fn look(
 ) -> Result<ClusterLive, ServiceError> {
     let endpoints = endpoints(cluster, hosts);
     let kube = client(services, cluster, &endpoints).await?;
-    let (endpoints, nodes, workloads, etcd) = tokio::join!(
+    let (endpoints, listed, workloads, etcd) = tokio::join!(
         join_all(
             endpoints
                 .iter()
@@ -46,8 +47,9 @@ pub(super) async fn look(
     );
     Ok(ClusterLive {
         observed_at: crate::time::now(),
+        names: names::origins(&endpoints, listed.as_deref().unwrap_or_default()),
         endpoints,
-        nodes,
+        nodes: listed.map(|nodes| nodes.into_iter().map(shown).collect()),
         etcd,
         workloads,
     })
@@ -141,22 +143,21 @@ async fn endpoint(
     }
 }
 
-async fn nodes(kube: Option<&Arc<dyn Kube>>) -> Option<Vec<NodeLive>> {
-    let mut nodes: Vec<_> = ask(kube?.nodes())
-        .await
-        .ok()?
-        .into_iter()
-        .map(|node| NodeLive {
-            name: node.name,
-            ready: node.ready,
-            roles: node.roles,
-            version: node.version,
-            address: node.address,
-            cordoned: node.cordoned,
-        })
-        .collect();
+async fn nodes(kube: Option<&Arc<dyn Kube>>) -> Option<Vec<KubeNode>> {
+    let mut nodes = ask(kube?.nodes()).await.ok()?;
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     Some(nodes)
+}
+
+fn shown(node: KubeNode) -> NodeLive {
+    NodeLive {
+        name: node.name,
+        ready: node.ready,
+        roles: node.roles,
+        version: node.version,
+        address: node.address,
+        cordoned: node.cordoned,
+    }
 }
 
 async fn workloads(kube: Option<&Arc<dyn Kube>>) -> Option<WorkloadsLive> {

@@ -4,6 +4,7 @@
 //! told when it changed.
 
 mod cluster;
+mod names;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

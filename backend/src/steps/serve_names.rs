@@ -8,8 +8,8 @@ use coxswain_engine::plan::Param;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
-use coxswain_k3s::sans::{SanChange, own_names};
-use coxswain_k3s::serving::{Known, Origin};
+use coxswain_k3s::san_origin::{Origins, Told as Server};
+use coxswain_k3s::sans::{SanChange, ServerFiles};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ pub struct ServeNames(pub Services);
 
 /// What the servers' files say.
 struct Told {
-    known: Known,
+    known: Origins,
     /// A server whose files do not say what they must.
     behind: Option<String>,
     /// By server.
@@ -50,43 +50,42 @@ struct Told {
 }
 
 async fn told(world: &dyn World, params: &Params) -> Result<Told, StepFailure> {
-    let mut told = Told {
-        known: known_nodes(&params.servers),
-        behind: None,
-        flags: Vec::new(),
-    };
+    let mut behind = None;
+    let mut files: Vec<(&ApiHost, ServerFiles)> = Vec::new();
     for server in &params.servers {
         let look = FilesLook::take(world, server.host)
             .await?
             .map_err(|e| refused(&e))?;
-        let settings = look.files.settings();
-        if !params.change.is_done(settings.sans()) {
-            told.behind = Some(server.name.clone());
+        if !params.change.is_done(look.files.settings().sans()) {
+            behind = Some(server.name.clone());
         }
-        told.known.standard.extend(own_names(settings));
-        let sans = settings.sans();
-        told.known
-            .flags
-            .extend(sans.iter().map(|name| AltName::from_text(name)));
-        let flags = sans.iter().filter_map(|name| name.parse().ok()).collect();
-        told.flags.push((server.clone(), flags));
+        files.push((server, look.files));
     }
-    Ok(told)
+    let flags = files.iter().map(|(server, files)| {
+        let sans = files.settings().sans().iter();
+        let names = sans.filter_map(|name| name.parse().ok()).collect();
+        ((*server).clone(), names)
+    });
+    Ok(Told {
+        behind,
+        flags: flags.collect(),
+        known: origins(files.iter().map(|(server, files)| (*server, files))),
+    })
 }
 
-/// Names and addresses of the servers.
-pub(crate) fn known_nodes(servers: &[ApiHost]) -> Known {
-    let all = |text: fn(&ApiHost) -> &str| {
-        servers
-            .iter()
-            .map(|server| AltName::from_text(text(server)))
-            .collect()
-    };
-    Known {
-        host_names: all(|s| &s.name),
-        addresses: all(|s| &s.address),
-        ..Known::default()
-    }
+/// Where names come from with these files on the servers.
+pub(crate) fn origins<'a>(
+    servers: impl IntoIterator<Item = (&'a ApiHost, &'a ServerFiles)>,
+) -> Origins {
+    let told: Vec<Server<'_>> = servers
+        .into_iter()
+        .map(|(server, files)| Server {
+            node: &server.name,
+            address: &server.address,
+            settings: files.settings(),
+        })
+        .collect();
+    Origins::of(&told)
 }
 
 #[async_trait]
@@ -119,7 +118,12 @@ impl StepKind for ServeNames {
             Ok(now) => now,
             Err(why) => return not_done(why),
         };
-        let missing: Vec<&AltName> = told.known.flags.difference(&now.names).collect();
+        let wanted: BTreeSet<&AltName> = told.known.flags().collect();
+        let missing: Vec<&AltName> = wanted
+            .iter()
+            .filter(|name| !now.names.contains(**name))
+            .copied()
+            .collect();
         if !missing.is_empty() {
             return not_done(format!(
                 "not in the certificate: {}",
@@ -134,7 +138,7 @@ impl StepKind for ServeNames {
                 serving::words(left)
             ));
         }
-        let history: BTreeSet<&AltName> = told.known.of(&now.names, Origin::History).collect();
+        let history: BTreeSet<&AltName> = told.known.history(&now.names).collect();
         let strangers: Vec<&AltName> = history
             .iter()
             .filter(|name| !before.contains(**name))
@@ -153,7 +157,7 @@ impl StepKind for ServeNames {
                 .collect::<Vec<_>>()
                 .join(", "),
             now.serial,
-            serving::words(told.known.of(&now.names, Origin::Flag)),
+            serving::words(wanted),
         );
         if !history.is_empty() {
             observed.push_str(&format!(

@@ -1,5 +1,7 @@
 //! Clusters: what the inventory holds, and what was last observed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ClusterId, HostId, RunId, Timestamp};
@@ -92,6 +94,35 @@ pub struct ClusterLive {
     pub etcd: Option<EtcdLive>,
     /// Application availability; none if no API answered.
     pub workloads: Option<WorkloadsLive>,
+    /// Where each name comes from that any server or load balancer has in its certificate; empty if the nodes
+    /// were not seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, NameOrigin>,
+}
+
+/// Why a name is in the API's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum NameOrigin {
+    /// A `tls-san`.
+    Flag {
+        /// The servers that are told so.
+        servers: Vec<String>,
+    },
+    /// Address of a server.
+    NodeAddress {
+        /// The server.
+        node: String,
+    },
+    /// Name of a server.
+    HostName {
+        /// The server.
+        node: String,
+    },
+    /// k3s adds it everywhere.
+    Standard,
+    /// Nothing asks for it today.
+    History,
 }
 
 /// One way to the API.

@@ -161,22 +161,6 @@ fn what_is_not_understood_is_not_touched() {
     );
 }
 
-#[test]
-fn knows_what_k3s_adds_by_itself() {
-    let unit = "[Service]\nExecStart=/usr/local/bin/k3s server --service-cidr 10.96.0.0/12,fd00:1::/112 --cluster-domain corp.lan --node-external-ip 192.0.2.7\n";
-    let own = own_names(files(unit, &[]).settings());
-    for name in [
-        "10.96.0.1",
-        "fd00:1::1",
-        "kubernetes.default.svc.corp.lan",
-        "192.0.2.7",
-        "localhost",
-    ] {
-        assert!(own.contains(&AltName::from_text(name)), "{name}");
-    }
-    assert!(!own.contains(&AltName::from_text("10.43.0.1")));
-}
-
 proptest! {
     #[test]
     fn never_changes_anything_else(text in "(tls-san\\+?:|- [a-c]\\.lab|  - [a-c]|\\[a, b\\]|debug: true|#x| |\n){0,12}") {

@@ -1,7 +1,7 @@
 //! The certificate of the API: who asks for each name in it, and whether it is good for the endpoint.
 
 use coxswain_k3s::certs::AltName;
-use coxswain_k3s::san_origin::{Origin, Told, origin};
+use coxswain_k3s::san_origin::{Origin, Origins, Told};
 use coxswain_wire::{Fact, ServedCertificate};
 
 use super::host::Read;
@@ -62,10 +62,11 @@ pub(super) async fn facts(
 /// Each name with its origin.
 fn names(cluster: &str, certificate: &ServedCertificate, told: &[Told<'_>]) -> Fact {
     const NAME: &str = "Names in the certificate";
+    let known = Origins::of(told);
     let found: Vec<(String, Origin)> = certificate
         .sans
         .iter()
-        .map(|san| (san.clone(), origin(&AltName::from_text(san), told)))
+        .map(|san| (san.clone(), known.origin(&AltName::from_text(san))))
         .collect();
     let lines: Vec<String> = found
         .iter()

@@ -7,8 +7,8 @@ use coxswain_engine::plan::Plan;
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::{K3sVersion, San};
 use coxswain_k3s::redact::Redactor;
-use coxswain_k3s::sans::{Edit, SanChange, ServerFiles, own_names};
-use coxswain_k3s::serving::{Known, Origin};
+use coxswain_k3s::san_origin::{Origin, Origins};
+use coxswain_k3s::sans::{Edit, SanChange, ServerFiles};
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
 use super::super::install_form::is_supported;
 use crate::steps::ApiHost;
 use crate::steps::edit_sans::words as listed;
-use crate::steps::serve_names::known_nodes;
+use crate::steps::serve_names::origins;
 use crate::steps::server_files::FilesLook;
 use crate::steps::serving::{agreed, api, words};
 
@@ -223,14 +223,7 @@ async fn of_names(
             "A server renews the certificate only for names that it is told of. Add the missing ones in this run, too.",
         ));
     }
-    let mut known = known_nodes(servers);
-    for file in files {
-        known.standard.extend(own_names(file.settings()));
-        let after = checks.change.apply(file.settings().sans());
-        known
-            .flags
-            .extend(after.iter().map(|n| AltName::from_text(n)));
-    }
+    let known = origins(servers.iter().zip(files)).after(&checks.change);
     facts.push(reachable(cluster, checks, &known));
     let ways: Vec<&ApiHost> = servers.iter().chain(&checks.load_balancers).collect();
     match agreed(&*context.services.world, &ways).await {
@@ -250,7 +243,7 @@ async fn of_names(
 }
 
 /// Clients find the API at names that the certificate will have.
-fn reachable(cluster: &str, checks: &Checks, known: &Known) -> Fact {
+fn reachable(cluster: &str, checks: &Checks, known: &Origins) -> Fact {
     let missing: Vec<&San> = checks
         .needed
         .iter()
@@ -284,7 +277,7 @@ fn removals(
     cluster: &str,
     checks: &Checks,
     files: &[ServerFiles],
-    known: &Known,
+    known: &Origins,
     served: &BTreeSet<AltName>,
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
@@ -296,7 +289,7 @@ fn removals(
     };
     let removed: Vec<AltName> = checks.change.remove.iter().map(AltName::from).collect();
     for name in &removed {
-        if known.standard.contains(name) {
+        if known.is_own(name) {
             facts.push(fail(
                 cluster,
                 &format!("Take out {name}"),
@@ -327,7 +320,7 @@ fn removals(
         ));
     }
     let history: Vec<&AltName> = known
-        .of(served, Origin::History)
+        .history(served)
         .filter(|name| !removed.contains(name))
         .collect();
     if !history.is_empty() {

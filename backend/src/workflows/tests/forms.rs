@@ -173,6 +173,7 @@ fn seen(nodes: &[(&str, &str)]) -> ClusterLive {
         nodes: Some(nodes.iter().map(node).collect()),
         etcd: None,
         workloads: None,
+        names: std::collections::BTreeMap::new(),
     }
 }
 

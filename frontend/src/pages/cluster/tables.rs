@@ -1,6 +1,8 @@
 //! Nodes, etcd members and served certificates as tables.
 
-use coxswain_wire::{EndpointLive, EtcdMember, NodeLive};
+use std::collections::BTreeMap;
+
+use coxswain_wire::{EndpointLive, EtcdMember, NameOrigin, NodeLive};
 use leptos::prelude::*;
 
 use super::{Seen, live};
@@ -107,14 +109,16 @@ fn etcd_row(member: EtcdMember) -> AnyView {
 
 #[component]
 pub(super) fn Certificates(seen: Seen) -> impl IntoView {
-    let endpoints = move || live(seen)().map(|l| l.endpoints).unwrap_or_default();
+    let observed = live(seen);
     let body = move || {
-        let all = endpoints();
+        let (all, origins) = observed()
+            .map(|l| (l.endpoints, l.names))
+            .unwrap_or_default();
         if all.is_empty() {
             return nothing("No endpoint was observed yet.");
         }
         let rows = all.iter().map(certificate_row).collect();
-        let sans = sans(&all);
+        let sans = sans(&all, &origins);
         view! {
             {table(&["Served by", "Serial", "Ends"], rows)}
             {sans}
@@ -151,8 +155,8 @@ fn certificate_row(endpoint: &EndpointLive) -> AnyView {
     .into_any()
 }
 
-/// Every name of any certificate, and who serves one without it.
-fn sans(endpoints: &[EndpointLive]) -> AnyView {
+/// Every name of any certificate, where it comes from, and who serves one without it.
+fn sans(endpoints: &[EndpointLive], origins: &BTreeMap<String, NameOrigin>) -> AnyView {
     let served: Vec<_> = endpoints
         .iter()
         .filter_map(|e| e.certificate.as_ref().map(|c| (e.name.as_str(), &c.sans)))
@@ -160,18 +164,48 @@ fn sans(endpoints: &[EndpointLive]) -> AnyView {
     let mut names: Vec<&String> = served.iter().flat_map(|(_, sans)| sans.iter()).collect();
     names.sort_unstable();
     names.dedup();
-    let tags = names
+    let rows = names
         .into_iter()
         .map(|name| {
-            let without: Vec<_> = served.iter().filter(|(_, sans)| !sans.contains(name)).map(|(by, _)| *by).collect();
-            if without.is_empty() {
-                view! { <Tag text=name.clone()/> }.into_any()
-            } else {
-                view! { <Tag text=format!("{name} · missing on {}", without.join(", ")) tone=Tone::Warn/> }.into_any()
+            let without: Vec<_> = served
+                .iter()
+                .filter(|(_, sans)| !sans.contains(name))
+                .map(|(by, _)| *by)
+                .collect();
+            let (origin, tone) = origin(origins.get(name));
+            view! {
+                <tr data-testid=format!("san-{name}")>
+                    <td class="mono">{name.clone()}</td>
+                    <td><span class=format!("tone-{} toned", tone.class())>{origin}</span></td>
+                    <td>{(!without.is_empty()).then(|| view! {
+                        <Tag text=format!("missing on {}", without.join(", ")) tone=Tone::Warn/>
+                    }.into_any())}</td>
+                </tr>
             }
+            .into_any()
         })
-        .collect_view();
-    view! { <div class="sans"><h3>"Subject alternative names"</h3><div class="tags">{tags}</div></div> }.into_any()
+        .collect();
+    view! {
+        <div class="sans">
+            <h3>"Subject alternative names"</h3>
+            {table(&["Name", "Comes from", ""], rows)}
+        </div>
+    }
+    .into_any()
+}
+
+/// Why a name is there, in words.
+fn origin(of: Option<&NameOrigin>) -> (String, Tone) {
+    match of {
+        None => ("not seen".to_owned(), Tone::Quiet),
+        Some(NameOrigin::Flag { servers }) => {
+            (format!("flag, on {}", servers.join(", ")), Tone::Quiet)
+        }
+        Some(NameOrigin::NodeAddress { node }) => (format!("address of {node}"), Tone::Quiet),
+        Some(NameOrigin::HostName { node }) => (format!("name of {node}"), Tone::Quiet),
+        Some(NameOrigin::Standard) => ("k3s's own".to_owned(), Tone::Quiet),
+        Some(NameOrigin::History) => ("history: nothing asks for it".to_owned(), Tone::Warn),
+    }
 }
 
 /// A table with a heading row; scrolls sideways where it is too wide.
