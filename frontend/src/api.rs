@@ -8,9 +8,9 @@ use std::fmt;
 use coxswain_wire::{
     ApiError, AuditPage, Boot, CSRF_HEADER, Cluster, ClusterId, ConfirmHostKeys, ConnectionTest,
     Credential, CredentialId, Host, HostId, HostKey, KubeconfigRequest, NewCluster, NewCredential,
-    NewHost, NewRun, NewUser, PlanView, RunCommand, RunId, RunSummary, RunView, Session,
-    SetupRequest, SignInRequest, Snapshot, SnapshotId, UnwindView, User, UserChange, UserId,
-    WorkflowInfo,
+    NewHost, NewRun, NewUser, OutputTail, PlanView, RunCommand, RunId, RunSummary, RunView,
+    Session, SetupRequest, SignInRequest, Snapshot, SnapshotId, StepIndex, UnwindView, User,
+    UserChange, UserId, WorkflowInfo,
 };
 use gloo_net::http::{Method, RequestBuilder};
 use leptos::prelude::*;
@@ -330,6 +330,26 @@ impl Api {
         self.get(format!("/runs/{id}")).await
     }
 
+    /// A part of a run's output: the last one, or one that reaches back to a step's or a line of it.
+    pub(crate) async fn tail(
+        &self,
+        id: RunId,
+        step: Option<StepIndex>,
+        line: Option<u32>,
+    ) -> Answer<OutputTail> {
+        let query = match (step, line) {
+            (Some(step), Some(line)) => format!("?step={step}&line={line}"),
+            (Some(step), None) => format!("?step={step}"),
+            (None, _) => String::new(),
+        };
+        self.get(format!("/runs/{id}/tail{query}")).await
+    }
+
+    /// The part of a run's output before a chunk.
+    pub(crate) async fn tail_before(&self, id: RunId, chunk: u64) -> Answer<OutputTail> {
+        self.get(format!("/runs/{id}/tail?before={chunk}")).await
+    }
+
     pub(crate) async fn unwind_plan(&self, id: RunId) -> Answer<UnwindView> {
         self.get(format!("/runs/{id}/unwind")).await
     }
@@ -373,9 +393,9 @@ pub(crate) fn snapshot_url(id: SnapshotId) -> String {
     format!("{BASE}/snapshots/{id}/file")
 }
 
-/// Live data of a run's page.
-pub(crate) fn run_stream_url(id: RunId) -> String {
-    format!("{BASE}/runs/{id}/stream")
+/// Live data of a run's page, with the output after a chunk.
+pub(crate) fn run_stream_url(id: RunId, after: u64) -> String {
+    format!("{BASE}/runs/{id}/stream?after={after}")
 }
 
 /// Live data of every other page.

@@ -2,8 +2,8 @@
 //! how it is doing in [`App::link`].
 //!
 //! A short loss is mended by the browser itself, which sends `Last-Event-ID`. When the browser has
-//! given up (an HTTP status that is no success), a new source is opened here; it replays from the start, so
-//! every receiver drops what it already has by its own cursor (run sequence, chunk number).
+//! given up (an HTTP status that is no success), a new source is opened here; it replays from where its
+//! address says, so every receiver drops what it already has by its own cursor (run sequence, chunk number).
 //!
 //! A tab that nobody sees rests: a browser opens six connections to a host over HTTP/1.1, so a handful of
 //! tabs, or pages kept for going back, would leave none for requests.

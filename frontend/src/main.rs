@@ -37,7 +37,7 @@
 //!   changed while it was read); `stage-<index>`, `step-<index>` (`data-state`: the stored word); `tab-progress`,
 //!   `tab-timeline`, `tab-plan`, `tab-history`, `history`
 //! - log: `log`, `log-line` (`data-step`, `data-line`; only lines in sight exist), `log-count` (`data-count`:
-//!   rows of the choice), `log-all`, `log-follow`, `log-wrap`, `log-search`, `log-copy`, `log-download`,
+//!   rows of the choice), `log-all`, `log-follow`, `log-wrap`, `log-earlier`, `log-search`, `log-copy`, `log-download`,
 //!   `log-new-lines`
 //! - lists: `run-row-<id>` (`data-state`), `filter-status`, `filter-workflow`, `filter-cluster`,
 //!   `approval-<id>`, `audit-intact` (`data-state`: `intact`, `broken`), `audit-row` (`data-action`),

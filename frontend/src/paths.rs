@@ -41,6 +41,17 @@ pub(crate) fn run_line(id: RunId, step: StepIndex, line: u32) -> String {
     format!("{}#L{line}", run_step(id, step))
 }
 
+/// The lines that an address names, first and last: `#L12` or `#L12-L20`.
+pub(crate) fn lines_of(hash: &str) -> Option<(u32, u32)> {
+    let (from, to) = match hash.trim_start_matches('#').split_once('-') {
+        Some((from, to)) => (from, to),
+        None => (hash.trim_start_matches('#'), hash.trim_start_matches('#')),
+    };
+    let number = |text: &str| text.strip_prefix('L')?.parse().ok();
+    let (from, to) = (number(from)?, number(to)?);
+    Some((u32::min(from, to), u32::max(from, to)))
+}
+
 /// The form of a workflow, with the cluster filled in.
 pub(crate) fn new_run(workflow: &str, cluster: Option<ClusterId>) -> String {
     match cluster {
@@ -112,6 +123,14 @@ mod tests {
         assert_eq!(Page::of("/runs/x"), Page::Unknown);
         assert_eq!(Page::of("/"), Page::Start);
         assert_eq!(Page::of(SETUP), Page::Start);
+    }
+
+    #[test]
+    fn links_name_lines() {
+        assert_eq!(lines_of("#L12"), Some((12, 12)));
+        assert_eq!(lines_of("#L20-L12"), Some((12, 20)));
+        assert_eq!(lines_of("#main"), None);
+        assert_eq!(lines_of(""), None);
     }
 
     #[test]

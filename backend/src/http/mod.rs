@@ -15,6 +15,7 @@ mod runs;
 mod session;
 mod snapshots;
 mod stream;
+mod tail;
 mod users;
 mod workflows;
 
@@ -114,6 +115,7 @@ pub fn routes() -> Vec<Route> {
         route(GET,    "/runs/{id}",          Needs(View),       get(runs::show)),
         route(GET,    "/runs/{id}/unwind",   Needs(View),       get(runs::unwind)),
         route(GET,    "/runs/{id}/stream",   Needs(View),       get(stream::run)),
+        route(GET,    "/runs/{id}/tail",     Needs(View),       get(tail::tail)),
         route(GET,    "/runs/{id}/output",   Needs(View),       get(runs::output)),
         route(POST,   "/runs/{id}/commands", Command,           post(runs::command)),
 

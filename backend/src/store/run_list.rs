@@ -1,6 +1,7 @@
 //! Reading runs and their output for lists, streams and downloads.
 
-use coxswain_wire::{OutputChunk, RunId, RunSummary, Timestamp};
+use coxswain_wire::{OutputChunk, RunId, RunSummary, StepIndex, Timestamp};
+use futures::TryStreamExt;
 use sqlx::Row;
 
 use super::run_rows::{signed, summary};
@@ -33,6 +34,48 @@ impl Db {
                 .fetch_one(&self.readers)
                 .await?,
         )
+    }
+
+    /// The chunk that the last `bytes` of a run's output before a chunk begin in, of one step or of all; none if
+    /// there is no output.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn output_back(
+        &self,
+        run: RunId,
+        step: Option<StepIndex>,
+        before: u64,
+        bytes: u64,
+    ) -> Result<Option<u64>, DbError> {
+        let mut rows = sqlx::query_as::<_, (i64, i64)>(
+            "SELECT id, length(bytes) FROM step_output
+             WHERE run = ?1 AND id < ?2 AND (?3 IS NULL OR step = ?3) ORDER BY id DESC",
+        )
+        .bind(run.0)
+        .bind(i64::try_from(before).unwrap_or(i64::MAX))
+        .bind(step)
+        .fetch(&self.readers);
+        let (mut first, mut seen) = (None, 0);
+        while seen < bytes
+            && let Some((id, length)) = rows.try_next().await?
+        {
+            first = Some(id.unsigned_abs());
+            seen += length.unsigned_abs();
+        }
+        Ok(first)
+    }
+
+    /// Latest chunk of a run's output, 0 if there is none.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn output_end(&self, run: RunId) -> Result<u64, DbError> {
+        let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM step_output WHERE run = ?")
+            .bind(run.0)
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(last.unwrap_or_default().unsigned_abs())
     }
 
     /// Output of a run after a chunk, in order, at most `limit` chunks.

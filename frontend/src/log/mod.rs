@@ -1,18 +1,16 @@
 //! Output of a run as numbered lines. Pure: no page, no clock.
 //!
 //! Chunks come in the order of their numbers and may end in the middle of a line. Lines are counted per
-//! step over all its attempts, from 1, so that a link to a line stays right when more comes.
+//! step over all its attempts, from 1, so that a link to a line stays right when more comes. A log may begin in the
+//! middle of the output; what is before is put in front on demand.
 
-mod ansi;
 mod layout;
 
 use std::collections::VecDeque;
 
-use coxswain_wire::{OutputChunk, StepIndex, Timestamp};
+use coxswain_wire::{LinesBefore, OutputChunk, OutputTail, StepIndex, Stripper, Timestamp};
 
 pub(crate) use layout::Layout;
-
-use ansi::Stripper;
 
 /// Rows kept; the oldest go first. The download has everything.
 const MAX_ROWS: usize = 200_000;
@@ -44,8 +42,11 @@ pub(crate) enum RowKind {
     Attempt(u32),
 }
 
-/// Position of a row over the whole run; does not change when old rows go.
+/// Position of a row over the whole run; does not change when old rows go or earlier ones come.
 pub(crate) type RowId = u64;
+
+/// Of the first row of a log: there is room for what is before.
+const FIRST_ROW: RowId = 1 << 40;
 
 #[derive(Debug, Default)]
 struct StepLog {
@@ -54,6 +55,8 @@ struct StepLog {
     attempt: u32,
     /// The row that goes on with the next chunk.
     open: Option<RowId>,
+    /// The line that goes on with the next chunk began before this log.
+    cut: bool,
     /// A carriage return came last: a line feed ends the line, anything else overwrites it.
     returned: bool,
     stripper: Stripper,
@@ -68,33 +71,146 @@ pub(crate) fn find(text: &str, needle: &str) -> Option<usize> {
 }
 
 /// All output seen so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
     rows: VecDeque<Row>,
     /// Id of the first row that is kept.
     first: RowId,
     /// By index.
     steps: Vec<StepLog>,
-    last_chunk: Option<u64>,
+    /// Latest chunk, 0 before the first.
+    last: u64,
+    /// What was printed before the first chunk.
+    before: Vec<LinesBefore>,
+    /// What the rows are made of, so that earlier output can be put in front; given up when old rows go.
+    chunks: Vec<OutputChunk>,
+    /// Old rows went.
+    forgot: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            rows: VecDeque::new(),
+            first: FIRST_ROW,
+            steps: Vec::new(),
+            last: 0,
+            before: Vec::new(),
+            chunks: Vec::new(),
+            forgot: false,
+        }
+    }
+}
+
+impl From<OutputTail> for Log {
+    fn from(tail: OutputTail) -> Self {
+        let mut log = Self::default();
+        for before in &tail.before {
+            if let Some(step) = log.step(before.step) {
+                step.lines = before.lines;
+                step.attempt = before.attempt;
+                step.cut = before.open;
+            }
+        }
+        log.before = tail.before;
+        for chunk in tail.chunks {
+            log.push(chunk);
+        }
+        log
+    }
 }
 
 impl Log {
-    /// Takes a chunk; false if it was known already.
-    pub(crate) fn push(&mut self, chunk: &OutputChunk) -> bool {
-        if self.last_chunk.is_some_and(|last| chunk.id <= last) {
-            return false;
-        }
-        self.last_chunk = Some(chunk.id);
-        let at = at(chunk.step);
+    /// What is known of a step; none if no plan can have it.
+    fn step(&mut self, step: StepIndex) -> Option<&mut StepLog> {
+        let at = at(step);
         if at >= MAX_STEPS {
-            return false;
+            return None;
         }
         while self.steps.len() <= at {
             self.steps.push(StepLog::default());
         }
-        let mut step = std::mem::take(&mut self.steps[at]);
+        self.steps.get_mut(at)
+    }
+
+    /// Takes a chunk; false if it was known already.
+    pub(crate) fn push(&mut self, chunk: OutputChunk) -> bool {
+        if chunk.id <= self.last {
+            return false;
+        }
+        self.last = chunk.id;
+        let Some(step) = self.step(chunk.step) else {
+            return false;
+        };
+        let step = std::mem::take(step);
+        let step = self.write_chunk(step, &chunk);
+        self.steps[at(chunk.step)] = step;
+        if !self.forgot {
+            self.chunks.push(chunk);
+        }
+        self.forget_old();
+        true
+    }
+
+    /// Puts what was printed before in front. Rows that were here keep their ids, but for those that now join the
+    /// line whose end they were.
+    pub(crate) fn prepend(&mut self, tail: OutputTail) {
+        let joins = tail
+            .chunks
+            .last()
+            .is_some_and(|last| self.first_chunk() == Some(last.id + 1));
+        if !joins || self.forgot {
+            return;
+        }
+        let mut whole = Self::from(tail);
+        for chunk in std::mem::take(&mut self.chunks) {
+            whole.push(chunk);
+        }
+        let (from, to) = (whole.end(), self.end());
+        whole.first = whole.first + to - from;
+        for step in &mut whole.steps {
+            for id in step.rows.iter_mut().chain(step.open.as_mut()) {
+                *id = *id + to - from;
+            }
+        }
+        *self = whole;
+    }
+
+    /// Latest chunk that is here, 0 if there is none.
+    pub(crate) fn last_chunk(&self) -> u64 {
+        self.last
+    }
+
+    /// First chunk that is here.
+    pub(crate) fn first_chunk(&self) -> Option<u64> {
+        self.chunks.first().map(|chunk| chunk.id)
+    }
+
+    /// Lines of a step, or of all, that were printed before this log begins and can be had.
+    pub(crate) fn hidden(&self, step: Option<StepIndex>) -> u64 {
+        if self.forgot {
+            return 0;
+        }
+        self.before
+            .iter()
+            .filter(|before| step.is_none_or(|step| step == before.step))
+            .map(|before| u64::from(before.lines) - u64::from(before.open && before.lines > 0))
+            .sum()
+    }
+
+    /// True if a step's line, or any line of the step, is before this log begins.
+    pub(crate) fn misses(&self, step: StepIndex, line: Option<u32>) -> bool {
+        let hidden = self.hidden(Some(step));
+        match line {
+            Some(line) => u64::from(line) <= hidden,
+            None => hidden > 0 && self.len(Some(step)) == 0,
+        }
+    }
+
+    fn write_chunk(&mut self, mut step: StepLog, chunk: &OutputChunk) -> StepLog {
         if step.attempt != chunk.attempt {
             step.open = None;
+            step.cut = false;
             step.returned = false;
             step.stripper = Stripper::default();
             // The first attempt needs no heading.
@@ -104,9 +220,7 @@ impl Log {
             step.attempt = chunk.attempt;
         }
         self.write(&mut step, chunk);
-        self.steps[at] = step;
-        self.forget_old();
-        true
+        step
     }
 
     fn write(&mut self, step: &mut StepLog, chunk: &OutputChunk) {
@@ -154,7 +268,9 @@ impl Log {
     }
 
     fn start_line(&mut self, step: &mut StepLog, chunk: &OutputChunk) -> RowId {
-        step.lines += 1;
+        if !std::mem::take(&mut step.cut) {
+            step.lines += 1;
+        }
         let id = self.add(
             step,
             chunk,
@@ -184,6 +300,10 @@ impl Log {
                 return;
             };
             self.first += 1;
+            if !self.forgot {
+                self.forgot = true;
+                self.chunks = Vec::new();
+            }
             if let Some(step) = self.steps.get_mut(at(row.step)) {
                 step.rows.pop_front();
             }
@@ -197,7 +317,7 @@ impl Log {
 
     /// True if the beginning is no longer kept here.
     pub(crate) fn is_cut(&self) -> bool {
-        self.first > 0
+        self.forgot
     }
 
     /// Number of rows of a step, or of all.
@@ -230,6 +350,17 @@ impl Log {
             .rows
             .get(usize::try_from(id.checked_sub(self.first)?).ok()?)?;
         Some((id, row))
+    }
+
+    /// Position of the row of this id, or of the next, among those of a step, or of all.
+    pub(crate) fn position_of(&self, step: Option<StepIndex>, id: RowId) -> usize {
+        match step {
+            Some(step) => self
+                .steps
+                .get(at(step))
+                .map_or(0, |s| s.rows.partition_point(|&row| row < id)),
+            None => usize::try_from(id.saturating_sub(self.first)).unwrap_or(usize::MAX),
+        }
     }
 
     /// Position of a numbered line among the rows of its step.
@@ -290,6 +421,8 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use coxswain_wire::LineCount;
+
     use super::*;
 
     fn chunk(id: u64, step: StepIndex, attempt: u32, text: &str) -> OutputChunk {
@@ -309,9 +442,9 @@ mod tests {
     #[test]
     fn parts_of_a_line_join_over_other_steps() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, "hel"));
-        log.push(&chunk(2, 1, 1, "other\n"));
-        log.push(&chunk(3, 0, 1, "lo\r\nworld"));
+        log.push(chunk(1, 0, 1, "hel"));
+        log.push(chunk(2, 1, 1, "other\n"));
+        log.push(chunk(3, 0, 1, "lo\r\nworld"));
         assert_eq!(lines(&log, Some(0)), ["hello", "world"]);
         assert_eq!(lines(&log, None), ["hello", "other", "world"]);
     }
@@ -319,17 +452,17 @@ mod tests {
     #[test]
     fn a_known_chunk_is_dropped() {
         let mut log = Log::default();
-        assert!(log.push(&chunk(7, 0, 1, "a\n")));
-        assert!(!log.push(&chunk(7, 0, 1, "a\n")));
-        assert!(!log.push(&chunk(6, 0, 1, "b\n")));
+        assert!(log.push(chunk(7, 0, 1, "a\n")));
+        assert!(!log.push(chunk(7, 0, 1, "a\n")));
+        assert!(!log.push(chunk(6, 0, 1, "b\n")));
         assert_eq!(lines(&log, None), ["a"]);
     }
 
     #[test]
     fn attempts_are_parted_and_numbers_go_on() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, "one\nhalf"));
-        log.push(&chunk(2, 0, 2, "two\n"));
+        log.push(chunk(1, 0, 1, "one\nhalf"));
+        log.push(chunk(2, 0, 2, "two\n"));
         assert_eq!(
             log.row(Some(0), 2).map(|(_, r)| r.kind.clone()),
             Some(RowKind::Attempt(2))
@@ -341,28 +474,28 @@ mod tests {
     #[test]
     fn a_carriage_return_overwrites() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, "10%\r20%\r"));
-        log.push(&chunk(2, 0, 1, "30%\r\ndone\n"));
+        log.push(chunk(1, 0, 1, "10%\r20%\r"));
+        log.push(chunk(2, 0, 1, "30%\r\ndone\n"));
         assert_eq!(lines(&log, None), ["30%", "done"]);
     }
 
     #[test]
     fn empty_lines_count() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, "a\n\nb\n"));
+        log.push(chunk(1, 0, 1, "a\n\nb\n"));
         assert_eq!(log.position(0, 3), Some(2));
     }
 
     #[test]
     fn old_rows_go_and_numbers_stay() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, &"x\n".repeat(MAX_ROWS + 10)));
+        log.push(chunk(1, 0, 1, &"x\n".repeat(MAX_ROWS + 10)));
         assert_eq!(log.len(None), MAX_ROWS);
         assert!(log.is_cut());
         assert!(matches!(
             log.row(Some(0), 0),
             Some((
-                10,
+                _,
                 Row {
                     kind: RowKind::Line { number: 11, .. },
                     ..
@@ -374,10 +507,10 @@ mod tests {
     #[test]
     fn what_came_since_is_counted_by_step() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, "a\nb\n"));
+        log.push(chunk(1, 0, 1, "a\nb\n"));
         let seen = log.end();
-        log.push(&chunk(2, 1, 1, "c\n"));
-        log.push(&chunk(3, 0, 1, "d\ne\n"));
+        log.push(chunk(2, 1, 1, "c\n"));
+        log.push(chunk(3, 0, 1, "d\ne\n"));
         let new = [None, Some(0), Some(1), Some(2)].map(|step| log.since(step, seen));
         assert_eq!(new, [3, 2, 1, 0]);
     }
@@ -385,7 +518,139 @@ mod tests {
     #[test]
     fn search_finds_either_case() {
         let mut log = Log::default();
-        log.push(&chunk(1, 0, 1, "Error: x\nfine\nan error\n"));
+        log.push(chunk(1, 0, 1, "Error: x\nfine\nan error\n"));
         assert_eq!(log.search(None, "ERROR", 10), [0, 2]);
+    }
+
+    /// What the panel would answer for the chunks from one on, up to another.
+    fn tail(all: &[OutputChunk], from: usize, to: usize) -> OutputTail {
+        let mut counts = vec![LineCount::default(); 3];
+        for chunk in &all[..from] {
+            counts[at(chunk.step)].take(chunk);
+        }
+        OutputTail {
+            before: (0..)
+                .zip(counts)
+                .filter(|(_, count)| count.attempt > 0)
+                .map(|(step, count)| LinesBefore {
+                    step,
+                    attempt: count.attempt,
+                    lines: count.lines,
+                    open: count.open,
+                })
+                .collect(),
+            chunks: all[from..to].to_vec(),
+        }
+    }
+
+    fn rows(log: &Log) -> Vec<(RowId, Row)> {
+        (0..log.len(None))
+            .filter_map(|i| log.row(None, i))
+            .map(|(id, row)| (id, row.clone()))
+            .collect()
+    }
+
+    fn bare(rows: &[(RowId, Row)]) -> Vec<Row> {
+        rows.iter().map(|(_, row)| row.clone()).collect()
+    }
+
+    /// Lines cut by chunks, steps side by side, attempts, returns, sequences.
+    fn mixed() -> Vec<OutputChunk> {
+        [
+            (0, 1, "one\ntw"),
+            (1, 1, "\x1b[1mother\x1b[0"),
+            (0, 1, "o\n\n10%\r"),
+            (1, 1, "m line\nhalf"),
+            (0, 1, "20%\r\nend"),
+            (0, 2, "again\n"),
+            (1, 1, " of it"),
+            (2, 1, "\n"),
+            (1, 2, "x\n"),
+            (0, 2, "last\nopen"),
+        ]
+        .into_iter()
+        .zip(1..)
+        .map(|((step, attempt, text), id)| chunk(id, step, attempt, text))
+        .collect()
+    }
+
+    #[test]
+    fn wherever_it_begins_numbers_are_the_same() {
+        let all = mixed();
+        let whole = Log::from(tail(&all, 0, all.len()));
+        for from in 0..=all.len() {
+            let part = Log::from(tail(&all, from, all.len()));
+            for step in 0..3 {
+                let hidden = usize::try_from(part.hidden(Some(step))).unwrap();
+                let number = |log: &Log, i| match log.row(Some(step), i).map(|(_, r)| &r.kind) {
+                    Some(RowKind::Line { number, .. }) => Some(*number),
+                    Some(RowKind::Attempt(_)) | None => None,
+                };
+                let numbers: Vec<u32> = (0..part.len(Some(step)))
+                    .filter_map(|i| number(&part, i))
+                    .collect();
+                let wanted: Vec<u32> = (0..whole.len(Some(step)))
+                    .filter_map(|i| number(&whole, i))
+                    .collect();
+                if !numbers.is_empty() {
+                    assert_eq!(
+                        numbers,
+                        wanted[wanted.len() - numbers.len()..],
+                        "{from}, {step}"
+                    );
+                    assert!(hidden <= wanted.len() - numbers.len(), "{from}, {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_front_makes_it_whole() {
+        let all = mixed();
+        let whole = Log::from(tail(&all, 0, all.len()));
+        for from in 1..all.len() {
+            for first in 0..from {
+                let mut log = Log::from(tail(&all, from, all.len()));
+                let end = log.end();
+                log.prepend(tail(&all, first, from));
+                if first > 0 {
+                    log.prepend(tail(&all, 0, first));
+                }
+                assert_eq!(bare(&rows(&log)), bare(&rows(&whole)), "{first}, {from}");
+                assert_eq!(log.end(), end, "ids of the latest rows stay");
+                assert_eq!((log.hidden(None), log.first_chunk()), (0, Some(1)));
+                // It goes on as if it had begun there.
+                assert!(!log.push(all[from].clone()));
+                assert!(log.push(chunk(11, 0, 2, " line\n")));
+                assert_eq!(lines(&log, Some(0)).last().unwrap(), "open line");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_were_there_keep_their_ids() {
+        let all: Vec<_> = (1..=6)
+            .map(|id| chunk(id, 0, 1, &format!("line {id}\n")))
+            .collect();
+        let mut log = Log::from(tail(&all, 3, 6));
+        let before = rows(&log);
+        log.prepend(tail(&all, 1, 3));
+        assert_eq!(rows(&log)[2..], before[..]);
+        assert_eq!(log.position_of(None, before[0].0), 2);
+        assert_eq!(log.position_of(Some(0), before[0].0), 2);
+        // What does not join is not taken.
+        log.prepend(tail(&all, 0, 3));
+        assert_eq!(log.len(None), 5);
+    }
+
+    #[test]
+    fn it_knows_what_is_before_it() {
+        let all = mixed();
+        let log = Log::from(tail(&all, 7, all.len()));
+        assert!(log.misses(0, Some(1)) && !log.misses(0, Some(1_000)));
+        assert!(!log.misses(0, None), "its end is here");
+        assert!(!log.misses(2, None), "it printed nothing before");
+        let late = Log::from(tail(&all, 9, all.len()));
+        assert!(late.misses(1, None));
     }
 }

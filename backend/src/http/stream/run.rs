@@ -12,11 +12,12 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use coxswain_wire::{OUTPUT_EVENT, RUN_EVENT, RunId, RunView};
 use futures::stream;
+use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
 use super::{Answer, App, BEAT, Base, Caller, Failure, answer, event, logged};
-use crate::http::input::Id;
+use crate::http::input::{Id, Search};
 
 /// Chunks of output read at a time.
 const BATCH: u32 = 64;
@@ -25,16 +26,27 @@ pub(in crate::http) async fn run(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(run): Id<RunId>,
+    Search(from): Search<From>,
     headers: HeaderMap,
 ) -> Answer<Response> {
     if !app.db.run_exists(run).await? {
         return Err(Failure::not_found(format!("run {run}")));
     }
-    let cursor = headers
+    let left_off = headers
         .get("last-event-id")
         .and_then(|v| v.to_str().ok())
-        .and_then(Cursor::parse)
-        .unwrap_or_default();
+        .and_then(Cursor::parse);
+    let cursor = match left_off {
+        Some(cursor) => cursor,
+        None => Cursor {
+            seq: None,
+            // More than there is: from another time of the database, so of no use.
+            chunk: match from.after {
+                after if after <= app.db.output_end(run).await? => after,
+                _ => 0,
+            },
+        },
+    };
     // Subscribed before the first read: nothing falls between.
     let feed = RunFeed {
         run,
@@ -48,6 +60,15 @@ pub(in crate::http) async fn run(
         base: Base::new(app, &caller)?,
     };
     Ok(answer(stream::unfold(feed, RunFeed::next)))
+}
+
+/// What a reader has when it opens the stream.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct From {
+    /// Latest chunk of output.
+    #[serde(default)]
+    after: u64,
 }
 
 /// How far a reader has come.

@@ -12,4 +12,5 @@ mod runs;
 mod session;
 mod snapshots;
 mod stream;
+mod tail;
 mod users;

@@ -12,16 +12,16 @@ use serde_json::json;
 use crate::support::{Client, Panel, approve, reaches, waiting_run};
 
 /// A client's end of a stream.
-struct Reader {
+pub(super) struct Reader {
     body: BodyDataStream,
     text: String,
 }
 
 #[derive(Debug)]
-struct Event {
-    name: String,
+pub(super) struct Event {
+    pub(super) name: String,
     id: String,
-    data: String,
+    pub(super) data: String,
 }
 
 impl Reader {
@@ -35,7 +35,7 @@ impl Reader {
     }
 
     /// The next event; none when the stream ends.
-    async fn next(&mut self) -> Option<Event> {
+    pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
@@ -70,6 +70,15 @@ async fn open(client: &Client, run: RunId, after: Option<&str>) -> Reader {
         None => client.clone(),
     };
     Reader::new(client.stream(&format!("/runs/{run}/stream")).await)
+}
+
+/// The stream of a reader that has the output up to a chunk.
+pub(super) async fn open_after(client: &Client, run: RunId, chunk: u64) -> Reader {
+    Reader::new(
+        client
+            .stream(&format!("/runs/{run}/stream?after={chunk}"))
+            .await,
+    )
 }
 
 #[tokio::test]

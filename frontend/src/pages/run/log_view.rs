@@ -8,9 +8,9 @@ use leptos_router::hooks::{use_location, use_navigate};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 
-use super::Run;
 use super::log_row::{self, Line};
 use super::viewport::Viewport;
+use super::{Run, earlier};
 use crate::components::button::IconButton;
 use crate::components::icon::{Glyph, Icon};
 use crate::components::keyed::{Entry, keyed};
@@ -21,24 +21,15 @@ use crate::{api, browser, format, paths, storage};
 /// Hits counted at most.
 const MAX_HITS: usize = 5_000;
 
-/// `#L12` or `#L12-L20` as first and last line.
-fn lines_of(hash: &str) -> Option<(u32, u32)> {
-    let (from, to) = match hash.trim_start_matches('#').split_once('-') {
-        Some((from, to)) => (from, to),
-        None => (hash.trim_start_matches('#'), hash.trim_start_matches('#')),
-    };
-    let number = |text: &str| text.strip_prefix('L')?.parse().ok();
-    let (from, to) = (number(from)?, number(to)?);
-    Some((u32::min(from, to), u32::max(from, to)))
-}
-
 #[component]
 pub(super) fn LogView(run: Run) -> impl IntoView {
     let hash = use_location().hash;
-    let marked = Memo::new(move |_| hash.with(|h| lines_of(h)));
+    let marked = Memo::new(move |_| hash.with(|h| paths::lines_of(h)));
     let over = run.view.with_untracked(|v| v.summary.status.is_final());
     let wrap = storage::get(storage::WRAP).as_deref() == Some("on");
-    let port = Viewport::new(wrap, !over && marked.get_untracked().is_none());
+    // What is over is read from its first line, unless that is not here.
+    let at_end = !over || run.log.with_value(|log| log.hidden(None)) > 0;
+    let port = Viewport::new(wrap, at_end && marked.get_untracked().is_none());
     measure(port);
 
     let query = RwSignal::new(String::new());
@@ -91,6 +82,22 @@ pub(super) fn LogView(run: Run) -> impl IntoView {
         sight.track();
         if port.follow.get() {
             request_animation_frame(move || port.to_end());
+        }
+    });
+    // A step or a line from before the log begins.
+    Effect::new(move |_| {
+        let (step, line) = (run.step.get(), marked.get().map(|(line, _)| line));
+        if let Some(step) = step
+            && run.log.with_value(|log| log.misses(step, line))
+        {
+            earlier::begin_at(run, step, line);
+        }
+    });
+    // A search is over all output.
+    Effect::new(move |_| {
+        let searching = query.with(|q| !q.trim().is_empty());
+        if searching && run.log.with_value(|log| log.hidden(None)) > 0 {
+            earlier::begin_at_start(run);
         }
     });
     // A linked line, once it has come.
@@ -173,6 +180,7 @@ pub(super) fn LogView(run: Run) -> impl IntoView {
     view! {
         <section class="log-panel" aria-label="Output">
             <Bar run port query hits hit go_hit/>
+            <earlier::Earlier run port/>
             <div
                 class="log"
                 class:log-wrap=port.wrap
@@ -231,10 +239,16 @@ fn Bar(
     };
     let copy = move |_| {
         let step = run.step.get_untracked();
-        let text = run.log.with_value(|log| log.text(step));
+        let (text, whole) = run
+            .log
+            .with_value(|log| (log.text(step), log.hidden(step) == 0 && !log.is_cut()));
         spawn_local(async move {
             if browser::copy(&text).await {
-                app.toast("Output copied.");
+                app.toast(if whole {
+                    "Output copied."
+                } else {
+                    "What is shown was copied; the download has everything."
+                });
             } else {
                 app.toast_bad("The browser did not allow copying. Download the output instead.");
             }
@@ -359,17 +373,4 @@ fn measure(port: Viewport) {
             }
         });
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::lines_of;
-
-    #[test]
-    fn links_name_lines() {
-        assert_eq!(lines_of("#L12"), Some((12, 12)));
-        assert_eq!(lines_of("#L20-L12"), Some((12, 20)));
-        assert_eq!(lines_of("#main"), None);
-        assert_eq!(lines_of(""), None);
-    }
 }

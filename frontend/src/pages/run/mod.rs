@@ -4,6 +4,7 @@
 
 mod announce;
 mod ask;
+mod earlier;
 mod gate;
 mod gate_state;
 mod head;
@@ -19,13 +20,13 @@ mod viewport;
 use std::rc::Rc;
 
 use coxswain_wire::{
-    CommandKind, OUTPUT_EVENT, OutputChunk, Permission, RUN_EVENT, RunCommand, RunId, RunView,
-    StepIndex,
+    CommandKind, OUTPUT_EVENT, OutputChunk, OutputTail, Permission, RUN_EVENT, RunCommand, RunId,
+    RunView, StepIndex,
 };
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::hooks::{use_location, use_navigate, use_query_map};
 
 use super::new_run::plan;
 use crate::api;
@@ -43,6 +44,8 @@ struct Run {
     /// Latest view; older ones never replace it.
     view: RwSignal<RunView>,
     log: StoredValue<Log>,
+    /// Dropped, and thereby closed, with the page.
+    stream: StoredValue<Option<Stream>, LocalStorage>,
     /// Rises once a frame while output comes.
     log_turn: RwSignal<u64>,
     /// The step whose output is shown; none: all.
@@ -99,26 +102,35 @@ pub(crate) fn RunPage(id: RunId) -> impl IntoView {
         ("Runs".into(), Some(paths::RUNS.into())),
         (format!("#{id}"), None),
     ]);
+    let (query, hash) = (use_query_map(), use_location().hash);
     let first = load(move || {
         let api = app.api();
-        async move { api.run(id).await }
+        let step = query.with_untracked(|q| q.get_str("step").and_then(paths::step_of));
+        let line = hash
+            .with_untracked(|h| paths::lines_of(h))
+            .map(|(line, _)| line);
+        async move {
+            let view = api.run(id).await?;
+            // After the view: what the run has printed until then is in it or comes over the stream.
+            Ok((view, api.tail(id, step, line).await?))
+        }
     });
-    first.view(move |view| page(app, id, view))
+    first.view(move |(view, tail)| page(app, id, view, tail))
 }
 
-fn page(app: App, id: RunId, view: RunView) -> AnyView {
+fn page(app: App, id: RunId, view: RunView, tail: OutputTail) -> AnyView {
     let query = use_query_map();
     let run = Run {
         app,
         id,
         view: RwSignal::new(view),
-        log: StoredValue::new(Log::default()),
+        log: StoredValue::new(Log::from(tail)),
+        stream: StoredValue::new_local(None),
         log_turn: RwSignal::new(0),
         step: Memo::new(move |_| query.with(|q| q.get_str("step").and_then(paths::step_of))),
         asking: RwSignal::new(None),
     };
-    // Dropped, and thereby closed, with this part of the page.
-    StoredValue::new_local(follow(run));
+    run.stream.set_value(Some(follow(run)));
     let title = run.view.with_untracked(|v| v.summary.title.clone());
     app.at(vec![
         ("Runs".into(), Some(paths::RUNS.into())),
@@ -157,7 +169,7 @@ fn page(app: App, id: RunId, view: RunView) -> AnyView {
     .into_any()
 }
 
-/// Opens the run's stream.
+/// Opens the run's stream, with the output that comes after what is here.
 fn follow(run: Run) -> Stream {
     let scheduled = StoredValue::new(false);
     let on_run = move |data: &str| {
@@ -170,7 +182,7 @@ fn follow(run: Run) -> Stream {
         let Ok(chunk) = serde_json::from_str::<OutputChunk>(data) else {
             return;
         };
-        let new = run.log.try_update_value(|log| log.push(&chunk)) == Some(true);
+        let new = run.log.try_update_value(|log| log.push(chunk)) == Some(true);
         // One redraw a frame, however fast output comes.
         if new && scheduled.try_get_value() == Some(false) {
             scheduled.set_value(true);
@@ -184,7 +196,8 @@ fn follow(run: Run) -> Stream {
         (RUN_EVENT, Rc::new(on_run)),
         (OUTPUT_EVENT, Rc::new(on_output)),
     ];
-    Stream::open(run.app, api::run_stream_url(run.id), receivers)
+    let after = run.log.with_value(Log::last_chunk);
+    Stream::open(run.app, api::run_stream_url(run.id, after), receivers)
 }
 
 /// The four ways to look at a run.

@@ -5,7 +5,7 @@ use leptos::html;
 use leptos::prelude::*;
 
 use super::Run;
-use crate::log::{Layout, RowKind};
+use crate::log::{Layout, RowId, RowKind};
 
 /// Height of a visual line; the style sheet says the same.
 pub(super) const LINE_PX: i32 = 20;
@@ -26,7 +26,17 @@ pub(super) struct Viewport {
     /// Stays at the end while output comes.
     pub(super) follow: RwSignal<bool>,
     layout: StoredValue<Layout>,
-    laid: StoredValue<(Option<StepIndex>, usize, bool)>,
+    laid: StoredValue<Laid>,
+}
+
+/// What a layout was made for: step, columns, whether old rows go, first chunk.
+type Laid = (Option<StepIndex>, usize, bool, Option<u64>);
+
+/// A row, and how far below its top the box begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anchor {
+    id: RowId,
+    below_px: i32,
 }
 
 /// Rows in sight.
@@ -50,7 +60,7 @@ impl Viewport {
             wrap: RwSignal::new(wrap),
             follow: RwSignal::new(follow),
             layout: StoredValue::new(Layout::default()),
-            laid: StoredValue::new((None, 0, false)),
+            laid: StoredValue::new(Laid::default()),
         }
     }
 
@@ -94,11 +104,12 @@ impl Viewport {
 
     fn lay_out(self, run: Run, step: Option<StepIndex>, rows: usize) {
         let columns = self.columns.get();
-        let cut = run.log.with_value(crate::log::Log::is_cut);
-        let same = self.laid.get_value() == (step, columns, cut);
-        self.laid.set_value((step, columns, cut));
+        let (cut, first) = run.log.with_value(|log| (log.is_cut(), log.first_chunk()));
+        let laid = (step, columns, cut, first);
+        let same = self.laid.get_value() == laid;
+        self.laid.set_value(laid);
         self.layout.update_value(|layout| {
-            // Once old rows go, positions shift: then all is laid out again.
+            // Once old rows go or earlier ones come, positions shift: then all is laid out again.
             if !same || cut || layout.rows() > rows {
                 *layout = Layout::new(columns);
             }
@@ -115,14 +126,43 @@ impl Viewport {
         });
     }
 
-    /// Scrolls so that a row stands in the upper third.
-    pub(super) fn reveal(self, position: usize) {
-        let top = if self.wrap.get_untracked() {
+    fn top_of(self, position: usize) -> i32 {
+        if self.wrap.get_untracked() {
             self.layout.with_value(|l| px_of(l.start(position)))
         } else {
             px(position)
-        };
+        }
+    }
+
+    /// Scrolls so that a row stands in the upper third.
+    pub(super) fn reveal(self, position: usize) {
+        let top = self.top_of(position);
         self.scroll_to((top - self.height.get_untracked() / 3).max(0));
+    }
+
+    /// The row that stands at the upper edge now.
+    pub(super) fn anchor(self, run: Run) -> Option<Anchor> {
+        let top = self.top.get_untracked().max(0);
+        let position = if self.wrap.get_untracked() {
+            self.layout.with_value(|l| l.row_at(line_at(top)))
+        } else {
+            lines(top)
+        };
+        let step = run.step.get_untracked();
+        let id = run
+            .log
+            .with_value(|log| log.row(step, position).map(|(id, _)| id))?;
+        Some(Anchor {
+            id,
+            below_px: top - self.top_of(position),
+        })
+    }
+
+    /// Scrolls so that a row stands where it stood, however many came before it.
+    pub(super) fn hold(self, run: Run, anchor: Anchor) {
+        let step = run.step.get_untracked();
+        let position = run.log.with_value(|log| log.position_of(step, anchor.id));
+        self.scroll_to(self.top_of(position) + anchor.below_px);
     }
 
     /// Scrolls to the end.

@@ -1,4 +1,7 @@
-//! Takes terminal control sequences out of output, also when one is cut by the end of a chunk.
+//! How lines of output are counted. A link names a line of a step: the panel, which counts what a page has not
+//! loaded, and the page must agree on its number.
+
+use crate::OutputChunk;
 
 /// Where in a sequence the stream stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,16 +18,16 @@ enum At {
     StringEscape,
 }
 
-/// Strips sequences from a stream.
-#[derive(Debug, Default)]
-pub(crate) struct Stripper {
+/// Takes terminal control sequences out of a stream, also when one is cut by the end of a chunk.
+#[derive(Clone, Debug, Default)]
+pub struct Stripper {
     at: At,
 }
 
 impl Stripper {
     /// Appends the plain text of `raw` to `plain`. Of the control characters only tab, line feed and carriage
     /// return stay.
-    pub(crate) fn strip(&mut self, raw: &str, plain: &mut String) {
+    pub fn strip(&mut self, raw: &str, plain: &mut String) {
         for c in raw.chars() {
             self.at = match (self.at, c) {
                 (At::Text, '\x1b') => At::Escape,
@@ -52,6 +55,44 @@ impl Stripper {
                 (At::Words(_), '\x1b') => At::StringEscape,
                 (At::Words(n), _) => At::Words(n + 1),
             };
+        }
+    }
+}
+
+/// Counts the lines of one step, over all its attempts, from 1. A line feed ends a line, and so does a new attempt;
+/// what a terminal would not show begins none.
+#[derive(Clone, Debug, Default)]
+pub struct LineCount {
+    /// Lines begun so far.
+    pub lines: u32,
+    /// Latest attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// The latest line has not ended.
+    pub open: bool,
+    stripper: Stripper,
+    plain: String,
+}
+
+impl LineCount {
+    /// Counts a chunk of the step, in order.
+    pub fn take(&mut self, chunk: &OutputChunk) {
+        if self.attempt != chunk.attempt {
+            self.attempt = chunk.attempt;
+            self.open = false;
+            self.stripper = Stripper::default();
+        }
+        self.plain.clear();
+        self.stripper.strip(&chunk.text, &mut self.plain);
+        for c in self.plain.chars() {
+            let begins = c != '\r' && !self.open;
+            if begins {
+                self.lines = self.lines.saturating_add(1);
+            }
+            match c {
+                '\n' => self.open = false,
+                '\r' => {}
+                _ => self.open = true,
+            }
         }
     }
 }
@@ -90,5 +131,27 @@ mod tests {
     #[test]
     fn bells_and_backspaces_go() {
         assert_eq!(strip(&["a\x07\x08b\tc\r\n"]), "ab\tc\r\n");
+    }
+
+    fn count(chunks: &[(u32, &str)]) -> (u32, bool) {
+        let mut count = LineCount::default();
+        for (attempt, text) in chunks {
+            count.take(&OutputChunk {
+                id: 1,
+                step: 0,
+                attempt: *attempt,
+                at: crate::Timestamp(0),
+                text: (*text).to_owned(),
+            });
+        }
+        (count.lines, count.open)
+    }
+
+    #[test]
+    fn lines_are_counted_as_they_are_shown() {
+        assert_eq!(count(&[(1, "a\nb\r\n\nc")]), (4, true));
+        assert_eq!(count(&[(1, "hel"), (1, "lo\n")]), (1, false));
+        assert_eq!(count(&[(1, "half"), (2, "\n")]), (2, false));
+        assert_eq!(count(&[(1, "a\n\x1b["), (1, "0m\r")]), (1, false));
     }
 }
