@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use coxswain_wire::AuditPage;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::errors::Answer;
 use super::input::Search;
 use crate::app::App;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Where {
     before: Option<i64>,

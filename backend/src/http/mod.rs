@@ -10,6 +10,7 @@ mod guard;
 mod hosts;
 mod input;
 mod kubeconfigs;
+mod openapi;
 mod page;
 mod runs;
 mod session;
@@ -24,14 +25,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use coxswain_wire::Permission::{Administer, Kubeconfig, Operate, View};
+use coxswain_wire::Session;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use Access::{Command, Needs, Open};
+use openapi::{Describe, Described, Made, made, sent};
 
 pub use envelope::CONTENT_SECURITY_POLICY;
 pub use guard::Access;
@@ -53,78 +57,100 @@ pub struct Route {
     /// What it asks of its caller.
     pub access: Access,
     handler: MethodRouter<Arc<App>>,
+    handler_name: &'static str,
+    describe: Describe,
+    made: Option<Made>,
 }
 
-fn route(
-    method: Method,
-    path: &'static str,
-    access: Access,
-    handler: MethodRouter<Arc<App>>,
-) -> Route {
+impl Route {
+    /// Says what the handler answers where its type does not.
+    fn answers(self, made: Made) -> Self {
+        Self {
+            made: Some(made),
+            ..self
+        }
+    }
+}
+
+fn route<H, T, D>(verb: Verb, path: &'static str, access: Access, handler: H) -> Route
+where
+    H: Handler<T, Arc<App>> + Described<D>,
+    T: 'static,
+{
+    let (method, filter) = verb;
     Route {
         method,
         path,
         access,
-        handler,
+        handler: on(filter, handler),
+        handler_name: std::any::type_name::<H>(),
+        describe: H::describe,
+        made: None,
     }
 }
+
+/// A method, for people and for the router.
+type Verb = (Method, MethodFilter);
 
 /// Every route. The guard of each is made from its line.
 #[must_use]
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
-    const GET: Method = Method::GET;
-    const POST: Method = Method::POST;
-    const PUT: Method = Method::PUT;
-    const DELETE: Method = Method::DELETE;
+    const GET: Verb = (Method::GET, MethodFilter::GET);
+    const POST: Verb = (Method::POST, MethodFilter::POST);
+    const PUT: Verb = (Method::PUT, MethodFilter::PUT);
+    const DELETE: Verb = (Method::DELETE, MethodFilter::DELETE);
+    const EVENTS: &str = "text/event-stream";
+    const CREATED: StatusCode = StatusCode::CREATED;
     vec![
-        route(GET,    "/boot",               Open,              get(session::boot)),
-        route(POST,   "/setup",              Open,              post(session::set_up)),
-        route(POST,   "/session",            Open,              post(session::sign_in)),
-        route(DELETE, "/session",            Needs(View),       delete(session::sign_out)),
+        route(GET,    "/boot",               Open,              session::boot),
+        route(POST,   "/setup",              Open,              session::set_up).answers(made::<Session>(CREATED)),
+        route(POST,   "/session",            Open,              session::sign_in).answers(made::<Session>(StatusCode::OK)),
+        route(DELETE, "/session",            Needs(View),       session::sign_out),
 
-        route(GET,    "/stream",             Needs(View),       get(stream::overview)),
+        route(GET,    "/openapi.json",       Needs(View),       openapi::show),
+        route(GET,    "/stream",             Needs(View),       stream::overview).answers(sent(EVENTS)),
 
-        route(GET,    "/credentials",        Needs(View),       get(credentials::list)),
-        route(POST,   "/credentials",        Needs(Operate),    post(credentials::create)),
-        route(DELETE, "/credentials/{id}",   Needs(Operate),    delete(credentials::delete)),
+        route(GET,    "/credentials",        Needs(View),       credentials::list),
+        route(POST,   "/credentials",        Needs(Operate),    credentials::create),
+        route(DELETE, "/credentials/{id}",   Needs(Operate),    credentials::delete),
 
-        route(GET,    "/hosts",              Needs(View),       get(hosts::list)),
-        route(POST,   "/hosts",              Needs(Operate),    post(hosts::create)),
-        route(PUT,    "/hosts/{id}",         Needs(Operate),    put(hosts::update)),
-        route(DELETE, "/hosts/{id}",         Needs(Operate),    delete(hosts::delete)),
-        route(POST,   "/hosts/{id}/scan",    Needs(Operate),    post(hosts::scan)),
-        route(POST,   "/hosts/{id}/confirm", Needs(Operate),    post(hosts::confirm)),
-        route(POST,   "/hosts/{id}/test",    Needs(Operate),    post(hosts::test)),
+        route(GET,    "/hosts",              Needs(View),       hosts::list),
+        route(POST,   "/hosts",              Needs(Operate),    hosts::create),
+        route(PUT,    "/hosts/{id}",         Needs(Operate),    hosts::update),
+        route(DELETE, "/hosts/{id}",         Needs(Operate),    hosts::delete),
+        route(POST,   "/hosts/{id}/scan",    Needs(Operate),    hosts::scan),
+        route(POST,   "/hosts/{id}/confirm", Needs(Operate),    hosts::confirm),
+        route(POST,   "/hosts/{id}/test",    Needs(Operate),    hosts::test),
 
-        route(GET,    "/clusters",           Needs(View),       get(clusters::list)),
-        route(POST,   "/clusters",           Needs(Operate),    post(clusters::create)),
-        route(GET,    "/clusters/{id}",      Needs(View),       get(clusters::show)),
-        route(PUT,    "/clusters/{id}",      Needs(Operate),    put(clusters::update)),
-        route(DELETE, "/clusters/{id}",      Needs(Operate),    delete(clusters::delete)),
-        route(GET,    "/clusters/{id}/snapshots", Needs(View),  get(snapshots::of_cluster)),
-        route(GET,    "/snapshots/{id}/file", Needs(Administer), get(snapshots::file)),
+        route(GET,    "/clusters",           Needs(View),       clusters::list),
+        route(POST,   "/clusters",           Needs(Operate),    clusters::create),
+        route(GET,    "/clusters/{id}",      Needs(View),       clusters::show),
+        route(PUT,    "/clusters/{id}",      Needs(Operate),    clusters::update),
+        route(DELETE, "/clusters/{id}",      Needs(Operate),    clusters::delete),
+        route(GET,    "/clusters/{id}/snapshots", Needs(View),  snapshots::of_cluster),
+        route(GET,    "/snapshots/{id}/file", Needs(Administer), snapshots::file).answers(sent("application/octet-stream")),
 
-        route(POST,   "/kubeconfigs",        Needs(Kubeconfig), post(kubeconfigs::download)),
+        route(POST,   "/kubeconfigs",        Needs(Kubeconfig), kubeconfigs::download).answers(sent("application/yaml")),
 
-        route(GET,    "/workflows",          Needs(View),       get(workflows::list)),
-        route(POST,   "/plans",              Needs(Operate),    post(workflows::plan)),
+        route(GET,    "/workflows",          Needs(View),       workflows::list),
+        route(POST,   "/plans",              Needs(Operate),    workflows::plan),
 
-        route(GET,    "/runs",               Needs(View),       get(runs::list)),
-        route(POST,   "/runs",               Needs(Operate),    post(runs::start)),
-        route(GET,    "/runs/{id}",          Needs(View),       get(runs::show)),
-        route(GET,    "/runs/{id}/unwind",   Needs(View),       get(runs::unwind)),
-        route(GET,    "/runs/{id}/stream",   Needs(View),       get(stream::run)),
-        route(GET,    "/runs/{id}/tail",     Needs(View),       get(tail::tail)),
-        route(GET,    "/runs/{id}/output",   Needs(View),       get(runs::output)),
-        route(POST,   "/runs/{id}/commands", Command,           post(runs::command)),
+        route(GET,    "/runs",               Needs(View),       runs::list),
+        route(POST,   "/runs",               Needs(Operate),    runs::start),
+        route(GET,    "/runs/{id}",          Needs(View),       runs::show),
+        route(GET,    "/runs/{id}/unwind",   Needs(View),       runs::unwind),
+        route(GET,    "/runs/{id}/stream",   Needs(View),       stream::run).answers(sent(EVENTS)),
+        route(GET,    "/runs/{id}/tail",     Needs(View),       tail::tail),
+        route(GET,    "/runs/{id}/output",   Needs(View),       runs::output).answers(sent("text/plain")),
+        route(POST,   "/runs/{id}/commands", Command,           runs::command),
 
-        route(GET,    "/audit",              Needs(View),       get(audit::page)),
+        route(GET,    "/audit",              Needs(View),       audit::page),
 
-        route(GET,    "/users",              Needs(Administer), get(users::list)),
-        route(POST,   "/users",              Needs(Administer), post(users::create)),
-        route(PUT,    "/users/{id}",         Needs(Administer), put(users::update)),
-        route(DELETE, "/users/{id}",         Needs(Administer), delete(users::delete)),
+        route(GET,    "/users",              Needs(Administer), users::list),
+        route(POST,   "/users",              Needs(Administer), users::create),
+        route(PUT,    "/users/{id}",         Needs(Administer), users::update),
+        route(DELETE, "/users/{id}",         Needs(Administer), users::delete),
     ]
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use coxswain_wire::{LineCount, LinesBefore, OutputChunk, OutputTail, RunId, StepIndex};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::errors::{Answer, Failure};
@@ -24,7 +25,7 @@ const CONTEXT: u64 = 16;
 const BATCH: u32 = 64;
 
 /// What a page asks for.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     step: Option<StepIndex>,

@@ -6,6 +6,7 @@ use crate::{RunId, Timestamp};
 
 /// One entry of the hash chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// Position in the chain, from 1.
     pub seq: i64,
@@ -29,6 +30,7 @@ pub struct AuditEntry {
 
 /// `GET /audit?before=SEQ`: newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditPage {
     /// At most 100.
     pub entries: Vec<AuditEntry>,

@@ -8,6 +8,7 @@ use crate::{ClusterId, HostId, RunId, Timestamp};
 
 /// What a host is in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MemberRole {
     /// Control plane and etcd member.
@@ -20,6 +21,7 @@ pub enum MemberRole {
 
 /// A host's place in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The host.
@@ -30,6 +32,7 @@ pub struct Member {
 
 /// `POST /clusters` and `PUT /clusters/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewCluster {
     /// Unique; becomes the kubeconfig's context.
@@ -43,6 +46,7 @@ pub struct NewCluster {
 
 /// `POST /kubeconfigs`: one file with the admin kubeconfigs of these clusters.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KubeconfigRequest {
     /// At least one.
@@ -54,6 +58,7 @@ pub struct KubeconfigRequest {
 
 /// Whether k3s is believed to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClusterPhase {
     /// Enrolled, nothing installed by the panel yet.
@@ -64,6 +69,7 @@ pub enum ClusterPhase {
 
 /// A cluster of the inventory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cluster {
     /// Identifier.
     pub id: ClusterId,
@@ -83,6 +89,7 @@ pub struct Cluster {
 
 /// What the panel saw of a running cluster. Not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClusterLive {
     /// When it was seen.
     pub observed_at: Timestamp,
@@ -102,6 +109,7 @@ pub struct ClusterLive {
 
 /// Why a name is in the API's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum NameOrigin {
     /// A `tls-san`.
@@ -127,6 +135,7 @@ pub enum NameOrigin {
 
 /// One way to the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointLive {
     /// Host name, or the load balancer's.
     pub name: String,
@@ -146,6 +155,7 @@ pub struct EndpointLive {
 
 /// A certificate as a TLS handshake showed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServedCertificate {
     /// Upper-case hex, as openssl prints it.
     pub serial: String,
@@ -157,6 +167,7 @@ pub struct ServedCertificate {
 
 /// A node as the API lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeLive {
     /// Node name.
     pub name: String,
@@ -174,6 +185,7 @@ pub struct NodeLive {
 
 /// The etcd cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EtcdLive {
     /// Members as one of them lists them.
     pub members: Vec<EtcdMember>,
@@ -185,6 +197,7 @@ pub struct EtcdLive {
 
 /// One etcd member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EtcdMember {
     /// `<node>-<8 hex>`.
     pub name: String,
@@ -198,6 +211,7 @@ pub struct EtcdMember {
 
 /// Availability of what runs on the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkloadsLive {
     /// Replicas wanted by deployments.
     pub wanted: u32,

@@ -6,6 +6,7 @@ use crate::Timestamp;
 
 /// Facts collected for a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// When it was collected.
     pub at: Timestamp,
@@ -17,6 +18,7 @@ pub struct Evidence {
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fact {
     /// Host or cluster it is about.
     pub subject: String,
@@ -38,6 +40,7 @@ pub struct Fact {
 
 /// How a fact binds an approval (design §3.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FactKind {
     /// The value itself must still be the same when the run goes on.
@@ -50,6 +53,7 @@ pub enum FactKind {
 
 /// Whether a fact stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As it should be.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /workflows`: one entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkflowInfo {
     /// Stored name, e.g. `bootstrap`.
     pub name: String,
@@ -21,6 +22,7 @@ pub struct WorkflowInfo {
 
 /// One input of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Field {
     /// Key in the inputs.
     pub name: String,
@@ -40,6 +42,7 @@ pub struct Field {
 
 /// The field is shown while another choice has this value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Condition {
     /// Name of the other field.
     pub field: String,
@@ -49,6 +52,7 @@ pub struct Condition {
 
 /// How to ask for an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FieldKind {
     /// One line.
@@ -78,6 +82,7 @@ pub enum FieldKind {
 
 /// One entry of a choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Choice {
     /// Sent.
     pub value: String,
@@ -87,6 +92,7 @@ pub struct Choice {
 
 /// A value of an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum FieldValue {
     /// A switch.
@@ -106,6 +112,7 @@ pub type Inputs = BTreeMap<String, FieldValue>;
 
 /// `POST /plans` (look only) and, with the hash that was shown, `POST /runs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
     /// Stored name of the workflow.

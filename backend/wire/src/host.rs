@@ -6,6 +6,7 @@ use crate::{ClusterId, CredentialId, HostId, Timestamp};
 
 /// An SSH key pair. The private key lives in the vault and has no way out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Credential {
     /// Identifier.
     pub id: CredentialId,
@@ -19,6 +20,7 @@ pub struct Credential {
 
 /// `POST /credentials`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewCredential {
     /// Unique name.
@@ -30,6 +32,7 @@ pub struct NewCredential {
 
 /// A machine reachable over SSH.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Host {
     /// Identifier.
     pub id: HostId,
@@ -58,6 +61,7 @@ pub struct Host {
 
 /// A cluster gave the host up while its machine was lost: old data of that cluster may lie on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unclean {
     /// Since when.
     pub since: Timestamp,
@@ -67,6 +71,7 @@ pub struct Unclean {
 
 /// How far a host is trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Enrolment {
     /// Nobody has confirmed its host keys: the panel opens no session to it.
@@ -82,6 +87,7 @@ pub enum Enrolment {
 
 /// A public host key as sshd shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostKey {
     /// e.g. `ssh-ed25519`.
     pub algorithm: String,
@@ -91,6 +97,7 @@ pub struct HostKey {
 
 /// `POST /hosts` and `PUT /hosts/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewHost {
     /// Host name, unique.
@@ -115,6 +122,7 @@ fn default_ssh_port() -> u16 {
 
 /// `POST /hosts/{id}/confirm`: a person has compared these fingerprints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmHostKeys {
     /// Exactly the fingerprints that `POST /hosts/{id}/scan` showed.
@@ -123,6 +131,7 @@ pub struct ConfirmHostKeys {
 
 /// `POST /hosts/{id}/test`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectionTest {
     /// When.
     pub at: Timestamp,
@@ -140,6 +149,7 @@ impl ConnectionTest {
 
 /// One thing that must hold for the panel to work on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectionCheck {
     /// What was tried.
     pub stage: ConnectionStage,
@@ -154,6 +164,7 @@ pub struct ConnectionCheck {
 
 /// In the order they are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionStage {
     /// The name resolves.

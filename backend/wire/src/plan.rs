@@ -18,6 +18,7 @@ pub type StageIndex = u32;
 
 /// What a run will do, exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanView {
     /// Stored name of the workflow.
     pub workflow: String,
@@ -40,6 +41,7 @@ pub struct PlanView {
 
 /// Steps that may run side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StageView {
     /// For people.
     pub title: String,
@@ -51,6 +53,7 @@ pub struct StageView {
 
 /// A point where the run waits for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateView {
     /// What is decided, e.g. `Install k3s on three hosts`.
     pub title: String,
@@ -62,6 +65,7 @@ pub struct GateView {
 
 /// One change (or one look) on one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepView {
     /// Position over all stages.
     pub index: StepIndex,

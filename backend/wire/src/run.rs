@@ -6,6 +6,7 @@ use crate::{ClusterId, Evidence, HostId, PlanView, RunId, StageIndex, StepIndex,
 
 /// Where a run stands. The variants with `is_final` never change again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     /// Looks at the hosts for the next gate.
@@ -57,6 +58,7 @@ impl RunStatus {
 
 /// Where a step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     /// Not started.
@@ -81,6 +83,7 @@ pub enum StepStatus {
 
 /// A run in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunSummary {
     /// Identifier.
     pub id: RunId,
@@ -106,6 +109,7 @@ pub struct RunSummary {
 
 /// A run in full. A pure fold of its event log up to `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunView {
     /// What lists show.
     pub summary: RunSummary,
@@ -134,6 +138,7 @@ pub struct RunView {
 
 /// Something a person should read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notice {
     /// What happened.
     pub message: String,
@@ -144,6 +149,7 @@ pub struct Notice {
 
 /// An event in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HistoryEntry {
     /// Event number.
     pub seq: u64,
@@ -157,6 +163,7 @@ pub struct HistoryEntry {
 
 /// Where a stage stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StageProgress {
     /// Latest evidence of its gate.
     pub evidence: Option<Evidence>,
@@ -168,6 +175,7 @@ pub struct StageProgress {
 
 /// What people decided at a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Decision {
     /// Approved or rejected.
     pub approved: bool,
@@ -183,6 +191,7 @@ pub struct Decision {
 
 /// Where a step stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepProgress {
     /// Where it stands.
     pub status: StepStatus,
@@ -203,6 +212,7 @@ pub struct StepProgress {
 
 /// A part of a step's report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Table {
     /// What it shows.
     pub title: String,
@@ -214,6 +224,7 @@ pub struct Table {
 
 /// Why a step failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepError {
     /// The cause, one line.
     pub message: String,
@@ -227,6 +238,7 @@ pub struct StepError {
 
 /// `POST /runs/{id}/commands`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RunCommand {
     /// Go on past the open gate.
@@ -275,6 +287,7 @@ pub enum RunCommand {
 
 /// [`RunCommand`] without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "see RunCommand")]
 pub enum CommandKind {
@@ -311,6 +324,7 @@ impl RunCommand {
 
 /// `GET /runs/{id}/unwind`: what unwinding would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnwindView {
     /// Steps in the order they would be undone.
     pub steps: Vec<UnwindStep>,
@@ -322,6 +336,7 @@ pub struct UnwindView {
 
 /// One step to undo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnwindStep {
     /// The step.
     pub index: StepIndex,

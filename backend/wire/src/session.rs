@@ -6,6 +6,7 @@ use crate::{Timestamp, UserId};
 
 /// What a user may do. Each role is a set of [`Permission`]s, see [`Role::allows`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks at everything that is not secret.
@@ -61,6 +62,7 @@ impl Role {
 
 /// `GET /boot`: what the page needs before anybody has signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Boot {
     /// Version of the panel.
     pub version: String,
@@ -72,6 +74,7 @@ pub struct Boot {
 
 /// The signed-in user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// Who.
     pub user: UserId,
@@ -97,6 +100,7 @@ impl Session {
 
 /// `POST /setup`: makes the first admin, once.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetupRequest {
     /// The one-time secret that the panel printed at its first start.
@@ -109,6 +113,7 @@ pub struct SetupRequest {
 
 /// `POST /session`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignInRequest {
     /// Sign-in name.
@@ -119,6 +124,7 @@ pub struct SignInRequest {
 
 /// A user as an admin sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     /// Identifier.
     pub id: UserId,
@@ -134,6 +140,7 @@ pub struct User {
 
 /// `POST /users`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Sign-in name: 1 to 64 of letters, digits, `.`, `-`, `_`.
@@ -146,6 +153,7 @@ pub struct NewUser {
 
 /// `PUT /users/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// Whether they may download kubeconfigs. Refused for viewers; admins may anyway.

@@ -6,6 +6,7 @@ use crate::{ClusterId, HostId, RunId, SecretId, SnapshotId, Timestamp};
 
 /// `GET /clusters/{id}/snapshots`: one entry. The file itself: `GET /snapshots/{id}/file`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Snapshot {
     /// Identifier.
     pub id: SnapshotId,

@@ -18,6 +18,7 @@ pub const OVERVIEW_EVENT: &str = "overview";
 
 /// A piece of a step's output, already redacted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutputChunk {
     /// Rises over the whole run; no number is sent twice.
     pub id: u64,
@@ -35,6 +36,7 @@ pub struct OutputChunk {
 /// output of that step, `?step=&line=` to that line of it; `?before=<chunk id>` gives the part before that chunk. What
 /// follows comes over the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutputTail {
     /// What each step had printed before the first chunk; steps that had printed nothing are left out.
     pub before: Vec<LinesBefore>,
@@ -44,6 +46,7 @@ pub struct OutputTail {
 
 /// What a step had printed up to some chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinesBefore {
     /// The step.
     pub step: StepIndex,
@@ -57,6 +60,7 @@ pub struct LinesBefore {
 
 /// What every page besides a run's shows live.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overview {
     /// All clusters.
     pub clusters: Vec<Cluster>,

@@ -12,6 +12,7 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use coxswain_wire::{OUTPUT_EVENT, RUN_EVENT, RunId, RunView};
 use futures::stream;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
@@ -63,7 +64,7 @@ pub(in crate::http) async fn run(
 }
 
 /// What a reader has when it opens the stream.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct From {
     /// Latest chunk of output.

@@ -6,6 +6,7 @@ mod credentials;
 mod every_route;
 mod hosts;
 mod kubeconfigs;
+mod openapi;
 mod page;
 mod roles;
 mod runs;
