@@ -49,7 +49,7 @@ pub(super) fn Snapshots(id: ClusterId) -> impl IntoView {
             .into_iter()
             .map(|s| row(s, download, operate))
             .collect();
-        table(&["Snapshot", "Taken", "Size", "SHA-256", ""], rows)
+        table(&["Snapshot", "Taken", "Size", ""], rows)
     });
     view! {
         <Panel title="Snapshots" flush=true testid="cluster-snapshots" hint="taken by the panel, each with the server token of its time in the vault">{body}</Panel>
@@ -92,13 +92,16 @@ fn row(snapshot: Snapshot, may_download: bool, may_operate: bool) -> AnyView {
             <td>
                 <span class="stack">
                     <span class="mono">{name}</span>
-                    <span class="quiet">"on "{snapshot.server}<span class="dot-before"><a href=paths::run(snapshot.run)>{format!("run #{}", snapshot.run)}</a></span></span>
+                    <span class="quiet">
+                        "on "{snapshot.server}
+                        <span class="dot-before"><a href=paths::run(snapshot.run)>{format!("run #{}", snapshot.run)}</a></span>
+                        <span class="dot-before mono" title=format!("SHA-256 {}", snapshot.sha256)>{short}</span>
+                    </span>
                 </span>
             </td>
-            <td><Ago at=Signal::stored(snapshot.taken_at)/></td>
-            <td>{format::bytes(snapshot.size)}</td>
-            <td class="mono" title=snapshot.sha256>{short}</td>
-            <td>{download}{restore}</td>
+            <td class="nowrap"><Ago at=Signal::stored(snapshot.taken_at)/></td>
+            <td class="nowrap">{format::bytes(snapshot.size)}</td>
+            <td class="nowrap">{download}{restore}</td>
         </tr>
     }
     .into_any()

@@ -112,7 +112,7 @@ fn panel(run: Run, open: Memo<Option<Open>>) -> AnyView {
     .into_any()
 }
 
-/// Facts by subject, those in the way first, those that pass folded.
+/// Facts by subject, those in the way first, then what would change; those that pass folded.
 fn evidence_view(evidence: Evidence) -> AnyView {
     let mut subjects: Vec<(String, Vec<Fact>)> = Vec::new();
     for fact in evidence.facts {
@@ -148,6 +148,9 @@ fn subject_view(subject: String, facts: Vec<Fact>) -> AnyView {
     };
     let (fails, warns, calm) = (of(Verdict::Fail), of(Verdict::Warn), of(Verdict::Pass));
     let passed = calm.len();
+    // What would change is what an approval is about: never behind a click.
+    let (shown, calm): (Vec<_>, Vec<_>) = calm.into_iter().partition(|f| f.diff.is_some());
+    let folded = calm.len();
     let counts = [
         (fails.len(), "bad", Icon::Cross),
         (warns.len(), "warn", Icon::Warn),
@@ -159,16 +162,17 @@ fn subject_view(subject: String, facts: Vec<Fact>) -> AnyView {
         view! { <span class=format!("fact-count tone-{tone}")><Glyph icon/>{n}</span> }.into_any()
     })
     .collect_view();
-    let words_for_passed = if passed == 1 {
-        "1 check passed".to_owned()
-    } else {
-        format!("{passed} checks passed")
+    let words_for_passed = match (folded, shown.len()) {
+        (1, 0) => "1 check passed".to_owned(),
+        (n, 0) => format!("{n} checks passed"),
+        (1, _) => "1 more check passed".to_owned(),
+        (n, _) => format!("{n} more checks passed"),
     };
     view! {
         <section class="fact-group">
             <header class="fact-head"><h3>{subject}</h3><span class="fact-counts">{counts}</span></header>
-            <ul class="fact-list">{fails.into_iter().chain(warns).map(fact_view).collect_view()}</ul>
-            {(passed > 0).then(|| view! {
+            <ul class="fact-list">{fails.into_iter().chain(warns).chain(shown).map(fact_view).collect_view()}</ul>
+            {(folded > 0).then(|| view! {
                 <details class="more fact-passed">
                     <summary>{words_for_passed}</summary>
                     <ul class="fact-list">{calm.into_iter().map(fact_view).collect_view()}</ul>

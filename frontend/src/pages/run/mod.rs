@@ -12,6 +12,7 @@ mod history;
 mod log_row;
 mod log_view;
 mod notice;
+mod report;
 mod steps;
 mod taken;
 mod timeline;
@@ -157,6 +158,7 @@ fn page(app: App, id: RunId, view: RunView, tail: OutputTail) -> AnyView {
             "history" => view! { <history::History run/> }.into_any(),
             "timeline" => view! { <timeline::Timeline run/> }.into_any(),
             _ => view! {
+                <report::Reports run/>
                 <div class="run-split">
                     <steps::Steps run/>
                     <log_view::LogView run/>

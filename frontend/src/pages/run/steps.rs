@@ -1,6 +1,6 @@
 //! Stages and their steps with state, attempt and time; choosing one shows its output.
 
-use coxswain_wire::{StageView, StepIndex, StepProgress, StepStatus, StepView, Table};
+use coxswain_wire::{StageView, StepIndex, StepProgress, StepStatus, StepView};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
@@ -167,38 +167,5 @@ fn detail(progress: StepProgress, chosen: bool) -> Option<AnyView> {
         );
     }
     let observed = progress.observed.filter(|_| chosen)?;
-    let report = progress.report.into_iter().map(table).collect_view();
-    Some(
-        view! {
-            <p class="step-observed"><Glyph icon=Icon::Check/>{observed}</p>
-            {report}
-        }
-        .into_any(),
-    )
-}
-
-/// A part of a step's report.
-fn table(table: Table) -> AnyView {
-    let head = table
-        .columns
-        .into_iter()
-        .map(|c| view! { <th scope="col">{c}</th> }.into_any())
-        .collect_view();
-    let row = |cells: Vec<String>| {
-        let cells = cells
-            .into_iter()
-            .map(|c| view! { <td>{c}</td> }.into_any())
-            .collect_view();
-        view! { <tr>{cells}</tr> }.into_any()
-    };
-    view! {
-        <div class="step-report">
-            <table class="table">
-                <caption>{table.title}</caption>
-                <thead><tr>{head}</tr></thead>
-                <tbody>{table.rows.into_iter().map(row).collect_view()}</tbody>
-            </table>
-        </div>
-    }
-    .into_any()
+    Some(view! { <p class="step-observed"><Glyph icon=Icon::Check/>{observed}</p> }.into_any())
 }

@@ -30,7 +30,7 @@ pub(super) fn Taken(run: Run) -> impl IntoView {
         let taken = taken.get();
         (!taken.is_empty()).then(|| {
             view! {
-                <section class="callout tone-warn" data-testid="run-taken">
+                <section class="callout tone-warn run-taken" data-testid="run-taken">
                     <Glyph icon=Icon::Warn/>
                     <div>
                         <strong>"In force now, only for this run"</strong>

@@ -1,0 +1,77 @@
+//! What steps found, as tables: of the chosen step, or of all.
+
+use coxswain_wire::{StepIndex, Table};
+use leptos::prelude::*;
+
+use super::Run;
+
+/// The reports; nothing while there are none.
+#[component]
+pub(super) fn Reports(run: Run) -> impl IntoView {
+    let reports = Memo::new(move |_| {
+        let chosen = run.step.get();
+        run.view.with(|view| {
+            (0..)
+                .zip(&view.steps)
+                .filter(|(step, _)| chosen.is_none_or(|chosen| chosen == *step))
+                .filter(|(_, progress)| !progress.report.is_empty())
+                .map(|(step, progress)| (step, progress.report.clone()))
+                .collect::<Vec<(StepIndex, Vec<Table>)>>()
+        })
+    });
+    move || {
+        reports
+            .get()
+            .into_iter()
+            .flat_map(|(step, tables)| tables.into_iter().map(move |table| draw(step, table)))
+            .collect_view()
+    }
+}
+
+/// A value that reads better in columns: a path, a sum, an address.
+fn is_code(cell: &str) -> bool {
+    cell.contains('/') || (cell.len() >= 16 && cell.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn draw(step: StepIndex, table: Table) -> AnyView {
+    let head = table
+        .columns
+        .into_iter()
+        .map(|c| view! { <th scope="col">{c}</th> }.into_any())
+        .collect_view();
+    let row = |cells: Vec<String>| {
+        let cells = cells
+            .into_iter()
+            .map(|cell| {
+                let code = is_code(&cell);
+                view! { <td class:mono=code>{cell}</td> }.into_any()
+            })
+            .collect_view();
+        view! { <tr>{cells}</tr> }.into_any()
+    };
+    let (name, title) = (table.title.clone(), table.title);
+    view! {
+        <section class="panel panel-flush report" aria-label=name data-testid="report" data-step=step.to_string()>
+            <header class="panel-head"><h2>{title}</h2></header>
+            <div class="table-wrap report-rows" tabindex="0" role="region" aria-label="Table">
+                <table class="table">
+                    <thead><tr>{head}</tr></thead>
+                    <tbody>{table.rows.into_iter().map(row).collect_view()}</tbody>
+                </table>
+            </div>
+        </section>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_code;
+
+    #[test]
+    fn paths_and_sums_stand_in_columns() {
+        assert!(is_code("/var/lib/rancher/k3s/server/db/snapshots/x"));
+        assert!(is_code("9f86d081884c7d659a2feaa0"));
+        assert!(!is_code("3 of 3 members") && !is_code("deadbeef"));
+    }
+}
