@@ -13,6 +13,7 @@ use crate::components::toast::Toasts;
 use crate::inside::{self, Inside};
 use crate::pages;
 use crate::state::App;
+use crate::storage;
 
 /// What stands between opening the page and working with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,17 @@ pub(crate) fn Root() -> impl IntoView {
             }
         });
     };
+    // Whoever was signed in last time most likely is: fetched side by side with the answer.
+    if storage::get(storage::SIGNED_IN).is_some() {
+        inside::prefetch();
+    }
     boot();
+    Effect::new(move |_| {
+        if booted.get() {
+            let signed_in = app.session.with(Option::is_some);
+            storage::set(storage::SIGNED_IN, signed_in.then_some("yes"));
+        }
+    });
     let tick =
         set_interval_with_handle(move || app.now.set(browser::now()), Duration::from_secs(1));
     if let Ok(tick) = tick {

@@ -1,4 +1,4 @@
-//! What the browser keeps between visits: the theme and whether single keys act. Nothing secret.
+//! What the browser keeps between visits: choices of the person, and whether somebody was signed in. Nothing secret.
 
 use crate::browser;
 
@@ -8,6 +8,8 @@ pub(crate) const THEME: &str = "coxswain-theme";
 pub(crate) const KEYS: &str = "coxswain-keys";
 /// `on` if the log breaks long lines.
 pub(crate) const WRAP: &str = "coxswain-wrap";
+/// `yes` if somebody was signed in when the page was last used.
+pub(crate) const SIGNED_IN: &str = "coxswain-signed-in";
 
 /// None also where storage is switched off.
 pub(crate) fn get(key: &str) -> Option<String> {

@@ -105,7 +105,7 @@ fn draw(id: ClusterId, situation: &Recovery, known: &Known, hosts: &[Host]) -> A
         })
         .collect_view();
     view! {
-        <div class=format!("callout tone-{}", tone.class()) role="alert" data-testid="recovery-guide">
+        <div class=format!("callout recovery tone-{}", tone.class()) role="alert" data-testid="recovery-guide">
             <Glyph icon=Icon::Warn/>
             <div>
                 <p><strong>{title}</strong></p>

@@ -51,9 +51,9 @@ fn draw(step: StepIndex, table: Table) -> AnyView {
     };
     let (name, title) = (table.title.clone(), table.title);
     view! {
-        <section class="panel panel-flush report" aria-label=name data-testid="report" data-step=step.to_string()>
+        <section class="panel panel-flush report" data-testid="report" data-step=step.to_string()>
             <header class="panel-head"><h2>{title}</h2></header>
-            <div class="table-wrap report-rows" tabindex="0" role="region" aria-label="Table">
+            <div class="table-wrap report-rows" tabindex="0" role="region" aria-label=name>
                 <table class="table">
                     <thead><tr>{head}</tr></thead>
                     <tbody>{table.rows.into_iter().map(row).collect_view()}</tbody>
