@@ -64,6 +64,12 @@ fn a_server_leaves_and_nothing_stays_on_it() {
 fn a_lost_server_is_taken_out_without_its_help() {
     on_the_lab(async |day| {
         day.lab.power_off(GONE).await?;
+        // Evidence of a node that is about to become NotReady would change under the approval.
+        until("it is NotReady", REMOVE, async || {
+            let nodes = cluster::nodes(&day.lab, KEPT[0]).await?;
+            Ok((nodes.get(GONE) == Some(&false)).then_some(()))
+        })
+        .await?;
         let form = form(day, "lost").await?;
         day.operator.complete("remove_node", form, REMOVE).await?;
         left(day).await
