@@ -107,7 +107,10 @@ fn Behind() -> impl IntoView {
                 <p class="outside-text">
                     "The panel does not answer, or it was updated since this page was opened. If trying again does not help, reload."
                 </p>
-                <Button look=Look::Primary icon=Icon::Retry on_click=move |_| fetch()>"Try again"</Button>
+                <div class="form-actions">
+                    <Button look=Look::Primary icon=Icon::Retry on_click=move |_| fetch()>"Try again"</Button>
+                    <a class="btn" href="">"Reload"</a>
+                </div>
             </pages::Outside>
         }
         .into_any(),

@@ -93,6 +93,20 @@ pub(crate) async fn every_line_once(story: &Story, run: &Run) -> Result<()> {
     browser
         .open(&story.panel.url(&format!("/runs/{}", run.id)))
         .await?;
+    browser.see("log").await?;
+    // A page opens with the last part of a long output.
+    until(
+        "the whole output on a fresh page",
+        Duration::from_secs(20),
+        async || {
+            if !browser.is_shown("log-earlier").await? {
+                return Ok(Some(()));
+            }
+            browser.click("log-earlier").await?;
+            Ok(None)
+        },
+    )
+    .await?;
     browser
         .expect(
             "log-count",

@@ -19,6 +19,9 @@ const HASH_LENGTH: usize = 16;
 /// Kinds of files that compression makes smaller.
 const COMPRESSED: [&str; 7] = ["css", "html", "js", "json", "svg", "txt", "wasm"];
 
+/// Bytes that a browser fetches, as sent, before somebody can sign in.
+const FIRST_LOAD: usize = 250 * 1024;
+
 /// A file by its path below a folder.
 pub(super) struct Asset {
     pub(super) name: String,
@@ -37,7 +40,7 @@ pub(super) struct Files {
 /// Writes the folder anew, beside the old one, and changes places at the end.
 ///
 /// # Errors
-/// A placeholder that names nothing, or the folder cannot be written.
+/// A placeholder that names nothing, a first load over its bound, or the folder cannot be written.
 pub(super) fn write(files: Files, out: &Path, mode: Mode) -> Result<()> {
     let mut page = files.page;
     let mut ready: Vec<Asset> = Vec::new();
@@ -93,11 +96,14 @@ pub(super) fn write(files: Files, out: &Path, mode: Mode) -> Result<()> {
             })
             .collect::<Result<Vec<Sizes>>>()
     })?;
+    report(&ready, &sizes);
+    if mode == Mode::Release {
+        bound(&ready, &sizes)?;
+    }
     if out.exists() {
         fs::remove_dir_all(out)?;
     }
     fs::rename(&fresh, out)?;
-    report(&ready, &sizes, mode);
     Ok(())
 }
 
@@ -216,19 +222,47 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-fn report(ready: &[Asset], sizes: &[Sizes], mode: Mode) {
-    let kib = |bytes: usize| format!("{}.{} KiB", bytes / 1024, bytes % 1024 * 10 / 1024);
+fn kib(bytes: usize) -> String {
+    format!("{}.{} KiB", bytes / 1024, bytes % 1024 * 10 / 1024)
+}
+
+fn report(ready: &[Asset], sizes: &[Sizes]) {
     for (asset, size) in ready.iter().zip(sizes) {
         let packed = size
             .brotli
             .map_or_else(String::new, |bytes| format!("  {:>10} brotli", kib(bytes)));
         println!("web: {:44} {:>12}{packed}", asset.name, kib(size.plain));
     }
-    if mode == Mode::Release {
-        let bytes: usize = sizes
+}
+
+/// Says how much is sent, and refuses a first load that has become too large.
+fn bound(ready: &[Asset], sizes: &[Sizes]) -> Result<()> {
+    let sent = |first: bool| -> usize {
+        ready
             .iter()
-            .map(|size| size.brotli.unwrap_or(size.plain))
-            .sum();
-        println!("web: all of it {} as sent", kib(bytes));
+            .zip(sizes)
+            .filter(|(asset, _)| !first || is_first(&asset.name))
+            .map(|(_, size)| size.brotli.unwrap_or(size.plain))
+            .sum()
+    };
+    let (first, all) = (sent(true), sent(false));
+    println!(
+        "web: {} before somebody can sign in, {} in all, as sent",
+        kib(first),
+        kib(all)
+    );
+    if first > FIRST_LOAD {
+        bail!(
+            "the first load is {}, over its bound of {}: does the sign-in call what belongs behind it \
+             (frontend/src/inside.rs)?",
+            kib(first),
+            kib(FIRST_LOAD)
+        );
     }
+    Ok(())
+}
+
+/// Everything but the parts of the program that are fetched later.
+fn is_first(name: &str) -> bool {
+    !name.ends_with(".wasm") || name.ends_with(FIRST)
 }
