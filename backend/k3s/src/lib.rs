@@ -25,6 +25,7 @@ pub mod serving;
 pub mod settings;
 pub mod snapshot;
 pub mod token;
+pub mod token_place;
 pub mod unit_file;
 pub mod unit_token;
 pub mod upgrade;

@@ -23,6 +23,7 @@ pub mod list_snapshots;
 pub mod look;
 pub mod move_token;
 pub mod place_k3s;
+pub mod place_token;
 pub mod read_token;
 pub mod record_cluster;
 pub mod rejoin_server;
@@ -35,6 +36,7 @@ pub mod resolve_release;
 pub mod restart_into;
 pub mod restart_k3s;
 pub mod rotate_certificates;
+pub mod rotate_token;
 pub mod run_command;
 pub mod save_snapshot;
 pub mod serve_names;
@@ -45,6 +47,7 @@ pub mod stop_servers;
 pub mod uncordon_node;
 pub mod verify_cluster;
 pub mod verify_restore;
+pub mod verify_token;
 pub mod verify_versions;
 
 pub(crate) mod configured;
@@ -68,6 +71,7 @@ pub(crate) mod snapshots;
 mod stats;
 pub(crate) mod survey;
 pub mod sweep;
+pub(crate) mod told_token;
 pub(crate) mod unit;
 
 use std::sync::Arc;
@@ -103,6 +107,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(look::Look(services.clone())),
         Arc::new(move_token::MoveToken(services.clone())),
         Arc::new(place_k3s::PlaceK3s(services.clone())),
+        Arc::new(place_token::PlaceToken(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_haproxy::RemoveHaproxy(services.clone())),
@@ -116,6 +121,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(restart_k3s::RestartK3s(services.clone())),
         Arc::new(run_command::RunCommand(services.clone())),
         Arc::new(rotate_certificates::RotateCertificates(services.clone())),
+        Arc::new(rotate_token::RotateToken(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
         Arc::new(stop_k3s::StopK3s(services.clone())),
         Arc::new(uncordon_node::UncordonNode(services.clone())),
@@ -124,6 +130,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(serve_renewed::ServeRenewed(services.clone())),
         Arc::new(verify_cluster::VerifyCluster(services.clone())),
         Arc::new(verify_restore::VerifyRestore(services.clone())),
+        Arc::new(verify_token::VerifyToken(services.clone())),
         Arc::new(verify_versions::VerifyVersions(services.clone())),
     ]
 }
@@ -170,6 +177,9 @@ mod tests {
             super::place_k3s::KEPT,
             super::resolve_release::CHANNEL,
             super::resolve_release::BINARY,
+            super::rotate_token::ROTATE,
+            super::rotate_token::CAN,
+            super::verify_token::TRY,
             super::survey::host::FILES,
             super::run_command::FOLLOW,
             super::run_command::SHELL,

@@ -71,6 +71,24 @@ impl NodeFiles {
         self.files.get(path).map(|file| file.text.as_str())
     }
 
+    /// Path and text of those whose path begins so.
+    pub(crate) fn below<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.starts_with(start))
+            .map(|(path, file)| (path.as_str(), file.text.as_str()))
+    }
+
+    /// The mode of a plain file; none if there is none, or it is a link.
+    pub(crate) fn mode(&self, path: &str) -> Option<u32> {
+        u32::from_str_radix(&self.files.get(path)?.mode, 8).ok()
+    }
+
+    /// There is such a file, or a link of that name.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
     /// Paths in words.
     pub(crate) fn names(&self) -> String {
         let paths: Vec<&str> = self.files.keys().map(String::as_str).collect();

@@ -20,6 +20,7 @@ mod snapshot;
 mod snapshot_restore;
 mod step_list;
 mod stuck_pods;
+mod token_rotation;
 mod uninstall;
 mod upgrade;
 
@@ -107,6 +108,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(certificate_rotation::CertificateRotation),
         Arc::new(upgrade::Upgrade),
         Arc::new(stuck_pods::StuckPods),
+        Arc::new(token_rotation::TokenRotation),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
     ]

@@ -8,15 +8,13 @@ use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::install::{Release, Source};
 use coxswain_k3s::names::{HttpUrl, K3sVersion};
-use coxswain_wire::{
-    Condition, Fact, Field, FieldKind, FieldValue, Inputs, StageIndex, WorkflowInfo,
-};
+use coxswain_wire::{Fact, Field, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json};
 use super::form::Form;
-use super::install_form::{fields, source, text};
+use super::install_form::{self, source};
 use super::nodes::{Node, Nodes};
-use super::{FieldError, Inventory, PreflightContext, Workflow, step_list};
+use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::verify_versions::Placed;
 use crate::steps::{drain_node, fetch_kubeconfig, resolve_release};
@@ -45,11 +43,8 @@ impl Workflow for Upgrade {
     }
 
     fn info(&self) -> WorkflowInfo {
-        let mut cluster = text("cluster", "Cluster", "It must be running.", "");
-        cluster.kind = FieldKind::Cluster;
-        cluster.required = true;
-        let mut form = vec![cluster];
-        form.extend(fields(false));
+        let mut form = vec![fields::cluster("It must be running.")];
+        form.extend(install_form::fields(false));
         form.insert(5, channels_field());
         form.push(drain_field());
         WorkflowInfo {
@@ -89,32 +84,25 @@ impl Workflow for Upgrade {
 }
 
 fn channels_field() -> Field {
-    let mut field = text(
+    let channels = fields::text(
         "channels_url",
         "Channel server",
         "Asked which version the channel means, by the first server. Not used if a version is given.",
         CHANNELS,
     );
-    field.default = Some(FieldValue::Text(CHANNELS.to_owned()));
-    field.required = true;
-    field.only_if = Some(Condition {
-        field: "source".to_owned(),
-        equals: FieldValue::Text("online".to_owned()),
-    });
-    field
+    let channels = fields::required(fields::preset(CHANNELS, channels));
+    fields::only_if("source", "online", channels)
 }
 
 fn drain_field() -> Field {
     let default = drain_node::DEADLINE_S.to_string();
-    let mut field = text(
+    let drain = fields::text(
         "drain_s",
         "Longest wait for a drain, seconds",
         "Disruption budgets may hold pods back for a while. From 30 to 7200.",
         &default,
     );
-    field.default = Some(FieldValue::Text(default));
-    field.required = true;
-    field
+    fields::required(fields::preset(&default, drain))
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {

@@ -29,5 +29,6 @@ mod replace_node;
 mod san_change;
 mod snapshot;
 mod stuck_pods;
+mod token_rotation;
 mod uninstall;
 mod upgrade;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use coxswain_engine::plan::Plan;
+use coxswain_engine::state::RunState;
 use coxswain_k3s::etcd::quorum;
-use coxswain_wire::Fact;
+use coxswain_wire::{Fact, StepStatus};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
@@ -32,6 +34,32 @@ pub(in crate::workflows) struct Living {
 }
 
 impl Living {
+    /// The same without a node whose restart (a step of this kind) the run has begun and not seen to its end: it
+    /// may be down, and trying again is what brings it back.
+    pub(in crate::workflows) fn without_begun(
+        mut self,
+        plan: &Plan,
+        state: &RunState,
+        kind: &str,
+    ) -> Self {
+        let begun = |host: &&ApiHost| {
+            plan.steps().any(|(index, _, step)| {
+                let at = &state.steps[index as usize];
+                step.target == host.name
+                    && step.kind == kind
+                    && at.attempt > 0
+                    && at.status != StepStatus::Succeeded
+            })
+        };
+        let found = self.servers.iter().chain(&self.agents).find(begun).cloned();
+        if let Some(node) = found {
+            self.servers.retain(|s| s.host != node.host);
+            self.agents.retain(|a| a.host != node.host);
+            self.leaving = Some(node);
+        }
+        self
+    }
+
     fn leaves(&self, node: &str) -> bool {
         self.leaving.as_ref().is_some_and(|host| host.name == node)
     }

@@ -11,4 +11,5 @@ mod restart;
 mod run;
 mod san_change;
 mod stuck_pods;
+mod token_rotation;
 mod upgrade;

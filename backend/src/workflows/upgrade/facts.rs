@@ -9,7 +9,7 @@ use coxswain_engine::state::RunState;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::upgrade::{Way, agent_fits, tolerated_lag, way};
-use coxswain_wire::{Fact, StageIndex, StepStatus};
+use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
@@ -19,7 +19,7 @@ use super::super::install_form::is_supported;
 use crate::steps::kube::of_first;
 use crate::steps::resolve_release::{self, resolve};
 use crate::steps::restart::{NodeRole, Target};
-use crate::steps::{ApiHost, restart_into};
+use crate::steps::restart_into;
 use crate::world::KubeNode;
 
 /// What the gate looks at; stored in the plan.
@@ -46,11 +46,7 @@ pub(super) async fn collect(
         Err(facts) => return facts,
     };
     let cluster = plan.cluster_name.as_str();
-    if let Some(node) = unfinished(plan, state, &checks.targets) {
-        checks.living.servers.retain(|s| s.host != node.host);
-        checks.living.agents.retain(|a| a.host != node.host);
-        checks.living.leaving = Some(node);
-    }
+    checks.living = checks.living.without_begun(plan, state, restart_into::KIND);
     let mut facts = living::facts(context, cluster, &checks.living).await;
     let wanted = match resolve(&*context.services.world, &checks.release).await {
         Ok(Ok(version)) => version,
@@ -96,20 +92,6 @@ pub(super) async fn collect(
     facts.extend(at_once(each.collect()).await.into_iter().flatten());
     facts.extend(workloads::facts(cluster, &*kube, &moving).await);
     facts
-}
-
-/// The node that the run has begun with and not finished: it may be down, and a retry is what brings it back.
-fn unfinished(plan: &Plan, state: &RunState, targets: &[Target]) -> Option<ApiHost> {
-    let begun = |target: &&Target| {
-        plan.steps().any(|(index, _, step)| {
-            let at = &state.steps[index as usize];
-            step.target == target.node.name
-                && step.kind == restart_into::KIND
-                && at.attempt > 0
-                && at.status != StepStatus::Succeeded
-        })
-    };
-    targets.iter().find(begun).map(|target| target.node.clone())
 }
 
 fn not_found(cluster: &str, why: String) -> Fact {

@@ -9,7 +9,7 @@ use coxswain_wire::HostId;
 use tokio::time::Instant;
 
 use super::host::below;
-use super::k3s::{Fate, K3s, VERSION, sha256};
+use super::k3s::{Fate, K3s, TOKEN_FILE, VERSION, sha256};
 use super::{FakeHost, State, restore};
 use crate::world::{JobId, JobSpec, Script, Secret};
 
@@ -39,6 +39,7 @@ impl State {
         let result = match spec.script.name {
             "install-k3s-online" | "install-k3s-air-gap" => self.install(host, &spec, at),
             "place-k3s-online" | "place-k3s-air-gap" => self.place(host, &spec),
+            "rotate-token" => self.rotate_token(host),
             "put-back-k3s" => self.put_back(host, &spec),
             "remove-k3s" => self.remove(host, &spec),
             "save-snapshot" => self.save_snapshot(host, &spec),
@@ -182,11 +183,9 @@ impl State {
             host.files.insert(format!("{keep}{binary}"), old);
         }
         let unit_text = unit_text(&unit_file, words.iter().map(String::as_str));
-        let env_text = if token.is_some() {
-            "K3S_TOKEN=set\n"
-        } else {
-            ""
-        };
+        let env_text = token
+            .as_ref()
+            .map_or(String::new(), |token| format!("K3S_TOKEN={token}\n"));
         let script = if unit == "k3s-agent.service" {
             "k3s-agent-uninstall.sh"
         } else {
@@ -199,7 +198,7 @@ impl State {
                 "#!/bin/sh".to_owned(),
             ),
             (format!("/usr/local/bin/{script}"), "#!/bin/sh".to_owned()),
-            (format!("{unit_file}.env"), env_text.to_owned()),
+            (format!("{unit_file}.env"), env_text),
             (unit_file, unit_text.clone()),
             (mark, "cursor".to_owned()),
         ] {
@@ -214,7 +213,6 @@ impl State {
             unit,
             enabled: true,
             words,
-            token,
             cluster: has_data.unwrap_or(cluster),
             invocation,
             fate: Fate::Stopped,
@@ -222,6 +220,7 @@ impl State {
             serving: None,
             loaded: unit_text,
             version,
+            accepts: String::new(),
         };
         host.k3s = Some(k3s);
         self.start(id, at, has_data.is_some());
@@ -288,6 +287,27 @@ impl State {
         for node in nodes.filter(|node| node.host == id) {
             version.clone_into(&mut node.version);
         }
+    }
+
+    /// The server that is asked takes a new token, and so do all that start from now on.
+    fn rotate_token(&mut self, id: HostId) -> Result<(), String> {
+        let number = self.api_on(id).ok_or("connection refused")?;
+        let cluster = self.clusters.get_mut(&number).ok_or("no cluster")?;
+        // The same in every world: pictures of two runs can be compared.
+        let new = if cluster.password.starts_with('f') {
+            "e"
+        } else {
+            "f"
+        }
+        .repeat(32);
+        cluster.password.clone_from(&new);
+        let token = format!("K10{}::server:{new}\n", sha256(&cluster.ca));
+        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        host.files.insert(TOKEN_FILE.to_owned(), token);
+        if let Some(k3s) = host.k3s.as_mut() {
+            k3s.accepts = new;
+        }
+        Ok(())
     }
 
     fn unit(&mut self, id: HostId, spec: &JobSpec) -> Result<&mut K3s, String> {

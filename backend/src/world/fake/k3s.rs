@@ -26,6 +26,9 @@ const JOIN_TAKES: Duration = Duration::from_secs(15);
 const FAILS_AFTER: Duration = Duration::from_secs(1);
 const RESTARTS_AFTER: Duration = Duration::from_secs(6);
 
+/// Where a server keeps the token.
+pub(super) const TOKEN_FILE: &str = "/var/lib/rancher/k3s/server/token";
+
 /// An installation.
 pub(super) struct K3s {
     pub(super) unit: String,
@@ -33,7 +36,6 @@ pub(super) struct K3s {
     pub(super) enabled: bool,
     /// Subcommand and arguments.
     pub(super) words: Vec<String>,
-    pub(super) token: Option<String>,
     pub(super) cluster: u64,
     pub(super) invocation: u64,
     pub(super) fate: Fate,
@@ -45,6 +47,8 @@ pub(super) struct K3s {
     pub(super) loaded: String,
     /// The version that runs: that of the binary at the last start.
     pub(super) version: String,
+    /// The password that it lets nodes join with.
+    pub(super) accepts: String,
 }
 
 /// What a start is told: the unit's words, or those of a drop-in for one start.
@@ -138,6 +142,10 @@ impl State {
             Some(_) | None if has_data && !told.agent && !self.is_member(id, k3s.cluster) => {
                 Err("etcd: request sent was ignored due to cluster ID mismatch".to_owned())
             }
+            Some(_) | None if has_data && !told.agent && self.other_token(id, k3s, &told) => Err(
+                "preparing server: bootstrap data already found and encrypted with different token"
+                    .to_owned(),
+            ),
             Some(_) | None => Ok(None),
         };
         let first = matches!(outcome, Ok(None));
@@ -161,7 +169,10 @@ impl State {
         let drop_in = files
             .iter()
             .find(|(path, _)| path.starts_with(DROP_INS) && !k3s.agent());
-        let (mut words, mut token) = (k3s.words.clone(), k3s.token.clone());
+        let of_unit = format!("/etc/systemd/system/{}.env", k3s.unit);
+        let of_unit = files.get(&of_unit).map(String::as_str).unwrap_or_default();
+        let token = EnvFile::parse(of_unit).get("K3S_TOKEN").map(str::to_owned);
+        let (mut words, mut token) = (k3s.words.clone(), token);
         if let Some(command) =
             drop_in.and_then(|(_, text)| UnitFile::parse(text).ok()?.command().ok())
         {
@@ -183,6 +194,22 @@ impl State {
             token,
             agent: k3s.agent(),
         }
+    }
+
+    /// A server is told another token than the database was encrypted with; its own file counts if it is told none.
+    fn other_token(&self, id: HostId, k3s: &K3s, told: &Told) -> bool {
+        let Some(cluster) = self.clusters.get(&k3s.cluster) else {
+            return false;
+        };
+        let own = self.hosts[&id].files.get(TOKEN_FILE);
+        let token = told.token.as_ref().or(own);
+        token.is_some_and(|token| {
+            let token = token.trim();
+            let password = token
+                .rsplit_once(':')
+                .map_or(token, |(_, password)| password);
+            password != cluster.password
+        })
     }
 
     /// Its etcd knows a host. One that has not begun knows everybody.
@@ -310,6 +337,7 @@ impl State {
             version: String::new(),
         });
         node.version.clone_from(&k3s.version);
+        k3s.accepts.clone_from(&cluster.password);
         let mut files = vec![
             (
                 "/etc/rancher/node/password".to_owned(),
@@ -340,7 +368,7 @@ impl State {
                     kubeconfig(&cluster.ca, admin),
                 ),
                 (
-                    "/var/lib/rancher/k3s/server/token".to_owned(),
+                    TOKEN_FILE.to_owned(),
                     format!("K10{}::server:{}\n", sha256(&cluster.ca), cluster.password),
                 ),
                 (

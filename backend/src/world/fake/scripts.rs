@@ -1,5 +1,6 @@
 //! Short scripts in memory, by name.
 
+use coxswain_k3s::names::K3sVersion;
 use coxswain_wire::HostId;
 use tokio::time::Instant;
 
@@ -21,6 +22,15 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             said("")
         }
         "can-rotate" => said("yes\n"),
+        "can-rotate-token" => {
+            let k3s = state.host(id)?.k3s.as_ref();
+            let version = k3s.and_then(|k3s| k3s.version.parse::<K3sVersion>().ok());
+            said(match version.is_some_and(|version| version.minor() >= 28) {
+                true => "yes\n",
+                false => "no\n",
+            })
+        }
+        "try-token" => said(try_token(state, id, command)),
         "look-at-certificates" => said(certificates::listed(state.host(id)?)),
         "list-certificate-backups" => said(certificates::backups(state.host(id)?)),
         "remove-certificate-backups" => {
@@ -195,6 +205,17 @@ fn said(text: impl Into<String>) -> Output {
         stdout: text.into().into_bytes(),
         stderr: Vec::new(),
         truncated: 0,
+    }
+}
+
+/// What a server makes of a joiner's login.
+fn try_token(state: &State, id: HostId, command: &RemoteCommand) -> &'static str {
+    let login = String::from_utf8_lossy(command.stdin.as_deref().unwrap_or_default()).into_owned();
+    let k3s = state.hosts.get(&id).and_then(|host| host.k3s.as_ref());
+    match k3s.filter(|_| state.api_on(id).is_some()) {
+        None => "000\n",
+        Some(k3s) if login.trim() == format!("server:{}", k3s.accepts) => "200\n",
+        Some(_) => "401\n",
     }
 }
 

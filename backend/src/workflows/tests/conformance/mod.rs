@@ -156,5 +156,6 @@ mod san_change;
 mod snapshot;
 mod snapshot_restore;
 mod stuck_pods;
+mod token_rotation;
 mod uninstall;
 mod upgrade;

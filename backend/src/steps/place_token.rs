@@ -1,0 +1,136 @@
+//! Step kind `place_token`: a node is told another token at its next start. What runs goes on. Not undone: it
+//! follows a token that the cluster has already.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::Param;
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_wire::SecretId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::jobs::host;
+use super::move_token::RELOAD;
+use super::node_files::unit_path;
+use super::restart::NodeRole;
+use super::sections::{sections, value};
+use super::server_files::LIST;
+use super::told_token::ToldToken;
+use super::{Services, check, failure};
+use crate::world::{RemoteCommand, World};
+
+/// Stored name.
+pub const KIND: &str = "place_token";
+
+/// Parameters: the step's host is the node's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Server or agent: the unit.
+    pub role: NodeRole,
+    /// The token.
+    pub token: Param<SecretId>,
+}
+
+/// The step kind.
+pub struct PlaceToken(pub Services);
+
+/// What to do where the token stands in a place of its own.
+pub(crate) const ADVICE: &str = "Put the token into the unit's environment file (K3S_TOKEN, mode 0600) by hand and take it out of the other place, then go on.";
+
+/// A token readable for others ends with its file: nothing else may read it.
+const OWNER_ONLY: u32 = 0o600;
+
+impl PlaceToken {
+    async fn token(&self, context: &StepContext, params: &Params) -> Result<String, StepFailure> {
+        let id = params.token.resolve(&context.outputs);
+        let id = id.map_err(StepFailure::fatal)?;
+        let secret = self.0.secrets.get(id).await.map_err(failure::service)?;
+        Ok(String::from_utf8_lossy(secret.expose()).into_owned())
+    }
+}
+
+/// systemd has read the unit file as it is.
+async fn reloaded(
+    world: &dyn World,
+    context: &StepContext,
+    role: NodeRole,
+) -> Result<bool, StepFailure> {
+    let look = RemoteCommand::script(LIST).arg(role.unit()).sudo();
+    let answer = world.run(host(context)?, look).await;
+    let text = answer
+        .and_then(|o| o.ok(LIST.name))
+        .map_err(failure::world)?
+        .text();
+    let found = sections(&text);
+    let unit = found.get("unit").map(String::as_str).unwrap_or_default();
+    Ok(value(unit, "NeedDaemonReload") == Some("no"))
+}
+
+#[async_trait]
+impl StepKind for PlaceToken {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let wanted = self.token(context, &params).await?;
+        let world = &*self.0.world;
+        let told = ToldToken::take(world, host(context)?, params.role).await?;
+        let unit = told.files.text(&unit_path(params.role)).unwrap_or_default();
+        let why = if told.token.as_deref() != Some(&wanted) {
+            "k3s would be told another token"
+        } else if unit.contains(&wanted) {
+            "the token stands in the unit file, where everybody may read it"
+        } else if !reloaded(world, context, params.role).await? {
+            "systemd has not read the unit file anew"
+        } else {
+            return Ok(Probe::Done {
+                observed: format!(
+                    "the next start of k3s on {} takes the new token",
+                    context.target
+                ),
+                outputs: BTreeMap::new(),
+            });
+        };
+        Ok(Probe::NotDone {
+            why: why.to_owned(),
+        })
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let (world, on) = (&*self.0.world, host(context)?);
+        let wanted = self.token(context, &params).await?;
+        let told = ToldToken::take(world, on, params.role).await?;
+        let retold = told
+            .with(params.role, &wanted)
+            .map_err(|why| failure::fatal(why, ADVICE))?;
+        for (path, text) in &retold.files {
+            if told.files.has(path) && told.files.mode(path).is_none() {
+                let why = format!("{path} is a symbolic link");
+                return Err(failure::fatal(why, ADVICE));
+            }
+            let mode = match told.files.mode(path) {
+                Some(mode) if *path == unit_path(params.role) => mode,
+                Some(_) | None => OWNER_ONLY,
+            };
+            world
+                .write_file(on, path, text.as_bytes(), mode)
+                .await
+                .map_err(failure::world)?;
+        }
+        let reload = RemoteCommand::script(RELOAD).arg("").sudo();
+        let answer = world.run(on, reload).await;
+        answer
+            .and_then(|o| o.ok(RELOAD.name))
+            .map(drop)
+            .map_err(failure::world)
+    }
+}

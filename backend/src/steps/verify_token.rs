@@ -1,0 +1,143 @@
+//! Step kind `verify_token`: every server refuses the old token and accepts the new one, seen by the request
+//! that a joining server makes first.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use coxswain_engine::plan::Param;
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::token::Token;
+use coxswain_wire::SecretId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kube::ApiHost;
+use super::{Services, check, failure};
+use crate::world::{RemoteCommand, Script};
+
+/// Stored name.
+pub const KIND: &str = "verify_token";
+
+/// Standard input: `user:password`. Prints the HTTP status. The answer, which holds keys of the cluster, is
+/// thrown away; printf is part of the shell, so that no process has the password among its arguments.
+pub(crate) const TRY: Script = Script {
+    name: "try-token",
+    text: r#"read -r login
+ca=/var/lib/rancher/k3s/server/tls/server-ca.crt
+url=https://127.0.0.1:6443/v1-k3s/server-bootstrap
+if command -v curl >/dev/null 2>&1; then
+    printf 'user = "%s"\n' "$login" |
+        curl -s -K - --cacert "$ca" --noproxy '*' --max-time 10 -o /dev/null -w '%{http_code}\n' "$url"
+elif command -v wget >/dev/null 2>&1; then
+    umask 077
+    rc=$(mktemp) || exit 1
+    trap 'rm -f "$rc"' EXIT
+    printf 'user=%s\npassword=%s\n' "${login%%:*}" "${login#*:}" >"$rc"
+    WGETRC=$rc wget --auth-no-challenge --no-proxy --tries=1 --timeout=10 --ca-certificate="$ca" -S -O /dev/null "$url" 2>&1 |
+        sed -n 's|^ *HTTP/[0-9.]* \([0-9]*\).*|\1|p' | tail -n 1
+else
+    echo 'neither curl nor wget is installed' >&2
+    exit 127
+fi
+exit 0
+"#,
+};
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// All servers.
+    pub servers: Vec<ApiHost>,
+    /// The token that must be refused.
+    pub old: Param<SecretId>,
+    /// The token that must be accepted.
+    pub new: Param<SecretId>,
+}
+
+/// The step kind.
+pub struct VerifyToken(pub Services);
+
+/// What a server made of a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Accepted,
+    Refused,
+    NoAnswer,
+}
+
+impl VerifyToken {
+    async fn token(
+        &self,
+        context: &StepContext,
+        id: &Param<SecretId>,
+    ) -> Result<Token, StepFailure> {
+        let id = id.resolve(&context.outputs).map_err(StepFailure::fatal)?;
+        let secret = self.0.secrets.get(id).await.map_err(failure::service)?;
+        String::from_utf8_lossy(secret.expose())
+            .parse()
+            .map_err(|_| StepFailure::fatal("the token in the vault is none"))
+    }
+
+    async fn ask(&self, server: &ApiHost, token: &Token) -> Result<Verdict, StepFailure> {
+        let login = format!("server:{}\n", token.password());
+        let ask = RemoteCommand::script(TRY).sudo().stdin(login);
+        let answer = self
+            .0
+            .world
+            .run(server.host, ask)
+            .await
+            .and_then(|o| o.ok(TRY.name))
+            .map_err(failure::world)?;
+        Ok(match answer.text().trim() {
+            "200" => Verdict::Accepted,
+            "401" | "403" => Verdict::Refused,
+            _ => Verdict::NoAnswer,
+        })
+    }
+}
+
+#[async_trait]
+impl StepKind for VerifyToken {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let old = self.token(context, &params.old).await?;
+        let new = self.token(context, &params.new).await?;
+        for server in &params.servers {
+            let name = &server.name;
+            let seen = (self.ask(server, &new).await?, self.ask(server, &old).await?);
+            let why = match seen {
+                (Verdict::Accepted, Verdict::Refused) => continue,
+                (Verdict::Accepted, Verdict::Accepted) => {
+                    format!("{name} still accepts the old token")
+                }
+                (Verdict::Refused, _) => format!("{name} refuses the new token"),
+                (Verdict::NoAnswer, _) | (_, Verdict::NoAnswer) => {
+                    format!("{name} does not answer on :6443")
+                }
+            };
+            return Ok(Probe::NotDone { why });
+        }
+        let names: Vec<&str> = params.servers.iter().map(|s| s.name.as_str()).collect();
+        Ok(Probe::Done {
+            observed: format!(
+                "{} refuse the old token and accept the new one",
+                names.join(", ")
+            ),
+            outputs: BTreeMap::new(),
+        })
+    }
+
+    /// Nothing to do but to look again.
+    async fn apply(&self, _context: &StepContext) -> Result<(), StepFailure> {
+        Ok(())
+    }
+}

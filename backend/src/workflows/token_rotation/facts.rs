@@ -1,0 +1,146 @@
+//! The evidence for a new token: a whole cluster, a k3s that can, and a place on every node to put it. Reads only.
+
+use coxswain_engine::plan::Plan;
+use coxswain_engine::state::RunState;
+use coxswain_k3s::token::Token;
+use coxswain_k3s::unit_file::UnitFile;
+use coxswain_wire::{ClusterId, Fact, StageIndex};
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::super::facts::living::{self, Living};
+use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
+use crate::steps::node_files::unit_path;
+use crate::steps::place_token::ADVICE;
+use crate::steps::restart::{NodeRole, Target};
+use crate::steps::restart_k3s;
+use crate::steps::rotate_token::CAN;
+use crate::steps::told_token::ToldToken;
+use crate::world::RemoteCommand;
+
+/// What the gate looks at; stored in the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Checks {
+    /// The cluster.
+    pub(super) living: Living,
+    /// All nodes.
+    pub(super) targets: Vec<Target>,
+    /// Its number.
+    pub(super) cluster: ClusterId,
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+    state: &RunState,
+) -> Vec<Fact> {
+    let checks: Checks = match checks_of(plan, stage) {
+        Ok(checks) => checks,
+        Err(facts) => return facts,
+    };
+    let cluster = plan.cluster_name.as_str();
+    let living = checks.living.without_begun(plan, state, restart_k3s::KIND);
+    let mut facts = living::facts(context, cluster, &living).await;
+    let each = checks.targets.iter().map(|target| of_node(context, target));
+    facts.extend(at_once(each.collect()).await.into_iter().flatten());
+    facts.push(snapshots(context, cluster, checks.cluster).await);
+    facts
+}
+
+/// Whether k3s on a server can make a token, and where the node's own would go.
+async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    match target.role {
+        NodeRole::Server => facts.push(can(context, target).await),
+        NodeRole::Agent => {}
+    }
+    let (name, host) = (target.node.name.as_str(), target.node.host);
+    match ToldToken::take(&*context.services.world, host, target.role).await {
+        Err(failure) => facts.push(fail(
+            name,
+            "Place of the token",
+            failure.into_error().message,
+            "Check the connection to this host, and k3s's configuration there.",
+        )),
+        Ok(told) => facts.extend(place(name, target.role, &told)),
+    }
+    facts
+}
+
+async fn can(context: &PreflightContext, target: &Target) -> Fact {
+    const NAME: &str = "Rotation";
+    let name = target.node.name.as_str();
+    let look = RemoteCommand::script(CAN).sudo();
+    let answer = context.services.world.run(target.node.host, look).await;
+    match answer.and_then(|o| o.ok(CAN.name)) {
+        Err(error) => fail(
+            name,
+            NAME,
+            error.to_string(),
+            "Check the connection to this host.",
+        ),
+        Ok(answer) if answer.text().trim() == "yes" => {
+            pass(name, NAME, "this k3s has token rotate")
+        }
+        Ok(_) => fail(
+            name,
+            NAME,
+            "this k3s has no token rotate",
+            "Upgrade the cluster first: v1.28 is the first minor version that always has it.",
+        ),
+    }
+}
+
+fn place(name: &str, role: NodeRole, told: &ToldToken) -> Vec<Fact> {
+    const NAME: &str = "Place of the token";
+    let mut facts = vec![match told.with(role, &any_token()) {
+        Ok(retold) => {
+            let paths: Vec<&str> = retold.files.iter().map(|(path, _)| path.as_str()).collect();
+            pass(name, NAME, format!("goes into {}", paths.join(", ")))
+        }
+        Err(why) => fail(name, NAME, why, ADVICE),
+    }];
+    if told.of_agents {
+        facts.push(fail(
+            name,
+            "Token of agents",
+            "agents join with a token of their own (agent-token)",
+            "This procedure changes the one token that all nodes share. Rotate by hand (k3s token rotate) where agents have their own.",
+        ));
+    }
+    let unit = told.files.text(&unit_path(role)).unwrap_or_default();
+    let command = UnitFile::parse(unit).and_then(|unit| unit.command());
+    if command.is_ok_and(|command| command.has_token()) {
+        facts.push(warn(
+            name,
+            "Token in the unit file",
+            "everybody on the host may read it",
+            "The new one goes into the environment file of mode 0600 instead.",
+        ));
+    }
+    facts
+}
+
+/// In the form of one, to see where it would go.
+fn any_token() -> String {
+    Token::from_random([0; 16]).expose()
+}
+
+/// Older snapshots need the old token.
+async fn snapshots(context: &PreflightContext, cluster: &str, id: ClusterId) -> Fact {
+    const NAME: &str = "Older snapshots";
+    match context.services.snapshots.snapshots(id).await {
+        Err(e) => fail(cluster, NAME, e.to_string(), "Look into the panel's log."),
+        Ok(all) => shown(
+            cluster,
+            NAME,
+            format!(
+                "{} of the panel's, whose token stays in the vault; others, as those of k3s's own schedule, open only with the old token, which the vault keeps too",
+                all.len()
+            ),
+        ),
+    }
+}
