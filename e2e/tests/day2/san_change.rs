@@ -64,7 +64,6 @@ async fn everywhere(day: &Day, with: &[&str], without: &[&str]) -> Result<String
 }
 
 #[test]
-#[ignore = "not seen to pass yet: cargo xtask test --full"]
 fn names_come_and_go_on_every_server() {
     on_the_lab(async |day| {
         let added = ["api.lab.test", "192.0.2.7"];
@@ -121,7 +120,6 @@ fn a_change_of_the_file_outlives_the_panel() {
 
 /// What cannot be taken out is refused with its field; a name that nobody knows stands in the way at the gate.
 #[test]
-#[ignore = "not seen to pass yet: cargo xtask test --full"]
 fn what_cannot_go_is_refused() {
     on_the_lab(async |day| {
         let lb = day.lab.host(BALANCER)?.address.clone();
