@@ -79,6 +79,7 @@ impl Operator {
             ssh_user: lab.user.clone(),
             node_address: None,
             credential,
+            power: None,
         };
         let host: Host = self.api.post("/hosts", &request).await?;
         let path = format!("/hosts/{}", host.id);

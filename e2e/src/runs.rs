@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use coxswain_wire::{
-    Evidence, Fact, FieldValue, Inputs, NewRun, PlanView, RunCommand, RunId, RunStatus, RunSummary,
-    RunView, StageIndex, StepError, StepStatus, UnwindView, Verdict,
+    DrillReport, Evidence, Fact, FieldValue, Inputs, NewRun, PlanView, RunCommand, RunId,
+    RunStatus, RunSummary, RunView, StageIndex, StepError, StepStatus, UnwindView, Verdict,
 };
 
 use crate::operator::Operator;
@@ -67,6 +67,14 @@ impl Operator {
     /// The panel does not answer.
     pub async fn run(&self, run: RunId) -> Result<RunView> {
         self.api.get(&format!("/runs/{run}")).await
+    }
+
+    /// The report of a drill.
+    ///
+    /// # Errors
+    /// The panel refuses.
+    pub async fn report(&self, run: RunId) -> Result<DrillReport> {
+        self.api.get(&format!("/runs/{run}/report")).await
     }
 
     /// All output of a run's steps.

@@ -388,6 +388,11 @@ pub(crate) fn output_url(id: RunId) -> String {
     format!("{BASE}/runs/{id}/output")
 }
 
+/// Where a drill's report is shown to be printed.
+pub(crate) fn report_url(id: RunId) -> String {
+    format!("{BASE}/runs/{id}/report.html")
+}
+
 /// Where the file of a snapshot is downloaded from.
 pub(crate) fn snapshot_url(id: SnapshotId) -> String {
     format!("{BASE}/snapshots/{id}/file")

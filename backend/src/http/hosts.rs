@@ -10,7 +10,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use coxswain_k3s::names::{Address, NameError};
-use coxswain_wire::{ConfirmHostKeys, ConnectionTest, Host, HostId, HostKey, NewHost};
+use coxswain_wire::{
+    ConfirmHostKeys, ConnectionTest, Host, HostId, HostKey, NewHost, PowerControl,
+};
 
 use super::errors::{Answer, Failure};
 use super::guard::Caller;
@@ -143,6 +145,7 @@ fn check(host: &NewHost) -> Answer<HostInput> {
         ssh_user,
         node_address,
         credential,
+        power,
     } = host;
     let ssh_address: Address = parse("ssh_address", ssh_address)?;
     let node_address = match (node_address, ssh_address.ip()) {
@@ -168,7 +171,43 @@ fn check(host: &NewHost) -> Answer<HostInput> {
         ssh_user: parse("ssh_user", ssh_user)?,
         node_address,
         credential: *credential,
+        power: power.as_ref().map(power_control).transpose()?,
     })
+}
+
+/// Words of a command, and bytes of each, that anybody would type.
+const LONGEST: (usize, usize) = (32, 256);
+
+fn power_control(control: &PowerControl) -> Answer<PowerControl> {
+    let PowerControl {
+        via: _,
+        on,
+        off,
+        status,
+    } = control;
+    for (field, words) in [
+        ("power.on", on),
+        ("power.off", off),
+        ("power.status", status),
+    ] {
+        let Some(program) = words.first() else {
+            let message = "A program is needed here, with its arguments.";
+            return Err(Failure::field(field, message));
+        };
+        if program.is_empty() || program.starts_with('-') {
+            let message = "The first word is a program's name or path.";
+            return Err(Failure::field(field, message));
+        }
+        let odd = |word: &String| word.len() > LONGEST.1 || word.chars().any(char::is_control);
+        if words.len() > LONGEST.0 || words.iter().any(odd) {
+            let message = format!(
+                "At most {} words of {} bytes each, without control characters.",
+                LONGEST.0, LONGEST.1
+            );
+            return Err(Failure::field(field, message));
+        }
+    }
+    Ok(control.clone())
 }
 
 fn ip(field: &str, text: &str) -> Answer<IpAddr> {

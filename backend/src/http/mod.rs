@@ -12,6 +12,8 @@ mod input;
 mod kubeconfigs;
 mod openapi;
 mod page;
+mod report_html;
+mod reports;
 mod runs;
 mod session;
 mod snapshots;
@@ -143,6 +145,8 @@ pub fn routes() -> Vec<Route> {
         route(GET,    "/runs/{id}/stream",   Needs(View),       stream::run).answers(sent(EVENTS)),
         route(GET,    "/runs/{id}/tail",     Needs(View),       tail::tail),
         route(GET,    "/runs/{id}/output",   Needs(View),       runs::output).answers(sent("text/plain")),
+        route(GET,    "/runs/{id}/report",   Needs(View),       reports::show),
+        route(GET,    "/runs/{id}/report.html", Needs(View),    reports::printable).answers(sent("text/html")),
         route(POST,   "/runs/{id}/commands", Command,           runs::command),
 
         route(GET,    "/audit",              Needs(View),       audit::page),

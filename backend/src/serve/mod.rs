@@ -63,6 +63,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         secrets: panel.clone(),
         book: panel.clone(),
         snapshots: panel.clone(),
+        drills: panel.clone(),
+        now,
     };
     let runs = Arc::new(RunStore::new(db.clone(), known));
     let engine = Engine::new(

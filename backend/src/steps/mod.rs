@@ -3,17 +3,22 @@
 //! A step kind speaks to machines only through [`crate::world`] and to the panel only through
 //! [`services`]. Its scripts are constant; values reach them as positional parameters.
 
+pub mod arm_drill_timer;
 pub(crate) mod certificates;
 pub mod compare_inventory;
 pub mod configure_haproxy;
 pub mod copy_snapshot;
 pub mod delete_snapshots;
 pub mod delete_stuck_pods;
+pub mod disarm_drill_timer;
 pub mod drain_node;
+pub mod drill;
 pub mod drop_serving;
 pub mod edit_sans;
+pub mod end_fault;
 pub mod fetch_kubeconfig;
 pub mod forget_password;
+pub mod inject_fault;
 pub mod install_k3s;
 pub mod keep_names;
 pub mod keep_serving;
@@ -22,6 +27,7 @@ pub mod leave_cluster;
 pub mod list_snapshots;
 pub mod look;
 pub mod move_token;
+pub mod observe_drill;
 pub mod place_k3s;
 pub mod place_token;
 pub mod read_token;
@@ -31,6 +37,7 @@ pub mod remove_backups;
 pub mod remove_haproxy;
 pub mod remove_k3s;
 pub mod renew_serving;
+pub mod report_drill;
 pub mod reset_cluster;
 pub mod resolve_release;
 pub mod restart_into;
@@ -42,6 +49,7 @@ pub mod save_snapshot;
 pub mod serve_names;
 pub mod serve_renewed;
 pub mod services;
+pub mod steady_state;
 pub mod stop_k3s;
 pub mod stop_servers;
 pub mod uncordon_node;
@@ -88,16 +96,20 @@ pub use services::Services;
 #[must_use]
 pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
     vec![
+        Arc::new(arm_drill_timer::ArmDrillTimer(services.clone())),
         Arc::new(compare_inventory::CompareInventory(services.clone())),
         Arc::new(configure_haproxy::ConfigureHaproxy(services.clone())),
         Arc::new(copy_snapshot::CopySnapshot(services.clone())),
         Arc::new(delete_snapshots::DeleteSnapshots(services.clone())),
         Arc::new(delete_stuck_pods::DeleteStuckPods(services.clone())),
+        Arc::new(disarm_drill_timer::DisarmDrillTimer(services.clone())),
         Arc::new(drain_node::DrainNode(services.clone())),
         Arc::new(drop_serving::DropServing(services.clone())),
         Arc::new(edit_sans::EditSans(services.clone())),
+        Arc::new(end_fault::EndFault(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
         Arc::new(forget_password::ForgetPassword(services.clone())),
+        Arc::new(inject_fault::InjectFault(services.clone())),
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(keep_names::KeepNames(services.clone())),
         Arc::new(keep_serving::KeepServing(services.clone())),
@@ -108,7 +120,9 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(move_token::MoveToken(services.clone())),
         Arc::new(place_k3s::PlaceK3s(services.clone())),
         Arc::new(place_token::PlaceToken(services.clone())),
+        Arc::new(observe_drill::ObserveDrill(services.clone())),
         Arc::new(read_token::ReadToken(services.clone())),
+        Arc::new(report_drill::ReportDrill(services.clone())),
         Arc::new(record_cluster::RecordCluster(services.clone())),
         Arc::new(remove_haproxy::RemoveHaproxy(services.clone())),
         Arc::new(rejoin_server::RejoinServer(services.clone())),
@@ -123,6 +137,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(rotate_certificates::RotateCertificates(services.clone())),
         Arc::new(rotate_token::RotateToken(services.clone())),
         Arc::new(save_snapshot::SaveSnapshot(services.clone())),
+        Arc::new(steady_state::SteadyState(services.clone())),
         Arc::new(stop_k3s::StopK3s(services.clone())),
         Arc::new(uncordon_node::UncordonNode(services.clone())),
         Arc::new(stop_servers::StopServers(services.clone())),
@@ -210,6 +225,15 @@ mod tests {
             super::rotate_certificates::ROTATE,
             super::rotate_certificates::CAN,
             super::stats::STAT,
+            super::drill::fault::STOP,
+            super::drill::fault::KILL,
+            super::drill::fault::START,
+            super::drill::fault::CUT,
+            super::drill::fault::MEND,
+            super::drill::fault::RULES,
+            super::drill::timer::ARM,
+            super::drill::timer::LOOK,
+            super::drill::timer::DISARM,
             super::haproxy::TAKE_OVER,
             super::haproxy::STATE,
         ];

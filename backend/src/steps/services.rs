@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coxswain_wire::{
-    ClusterId, ClusterPhase, HostId, Member, RunId, SecretId, Snapshot, Timestamp,
+    ClusterId, ClusterPhase, DrillFault, DrillReport, HostId, Member, RunId, SecretId, Snapshot,
+    Timestamp,
 };
+use serde_json::Value;
 
 use crate::world::{Secret, World};
 
@@ -188,6 +190,51 @@ pub trait SnapshotBook: Send + Sync {
     async fn forget_snapshot(&self, host: HostId, path: &str) -> Result<(), ServiceError>;
 }
 
+/// What failover drills have seen. Every change is safe to repeat.
+#[async_trait]
+pub trait DrillBook: Send + Sync {
+    /// What the drill of a run has seen so far.
+    ///
+    /// # Errors
+    /// The storage failed; so below.
+    async fn record(&self, run: RunId) -> Result<Option<Value>, ServiceError>;
+
+    /// Replaces it. A report made of it before is void.
+    ///
+    /// # Errors
+    /// As above, or there is no such cluster.
+    async fn keep_record(
+        &self,
+        run: RunId,
+        cluster: ClusterId,
+        fault: DrillFault,
+        record: &Value,
+    ) -> Result<(), ServiceError>;
+
+    /// The report of a run's drill.
+    ///
+    /// # Errors
+    /// As above.
+    async fn report(&self, run: RunId) -> Result<Option<DrillReport>, ServiceError>;
+
+    /// Keeps the report of a drill that has a record.
+    ///
+    /// # Errors
+    /// As above.
+    async fn keep_report(&self, report: &DrillReport) -> Result<(), ServiceError>;
+
+    /// The latest reports of a cluster's earlier drills with the same fault, newest first.
+    ///
+    /// # Errors
+    /// As above.
+    async fn earlier(
+        &self,
+        cluster: ClusterId,
+        fault: DrillFault,
+        before: RunId,
+    ) -> Result<Vec<DrillReport>, ServiceError>;
+}
+
 /// Everything a step may use. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
@@ -199,4 +246,8 @@ pub struct Services {
     pub book: Arc<dyn ClusterBook>,
     /// The book of snapshots.
     pub snapshots: Arc<dyn SnapshotBook>,
+    /// The book of failover drills.
+    pub drills: Arc<dyn DrillBook>,
+    /// The panel's clock.
+    pub now: fn() -> Timestamp,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coxswain_wire::{
-    ClusterId, CredentialId, Enrolment, Host, HostId, HostKey, Timestamp, Unclean,
+    ClusterId, CredentialId, Enrolment, Host, HostId, HostKey, PowerControl, Timestamp, Unclean,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -37,6 +37,7 @@ pub(super) async fn keys(
 pub(super) fn host(
     row: &SqliteRow,
     keys: &mut BTreeMap<i64, Vec<HostKey>>,
+    power: &mut BTreeMap<i64, PowerControl>,
 ) -> Result<Host, DbError> {
     let id: i64 = row.try_get("id")?;
     let port: i64 = row.try_get("ssh_port")?;
@@ -72,6 +73,7 @@ pub(super) fn host(
             }),
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         },
+        power: power.remove(&id),
     })
 }
 

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use coxswain_k3s::names::{Address, NodeName, UserName};
-use coxswain_wire::{ConnectionTest, CredentialId, Host, HostId, HostKey, SecretId, Timestamp};
+use coxswain_wire::{
+    ConnectionTest, CredentialId, Host, HostId, HostKey, PowerControl, SecretId, Timestamp,
+};
 use sqlx::Row;
 
 use super::audit::append;
 use super::host_rows::{SELECT, check, host, keys};
-use super::{ChangeError, Db, DbError, Tx};
+use super::{ChangeError, Db, DbError, Tx, power};
 use crate::audit::{Draft, Who};
 
 /// A host as people enter it, checked.
@@ -27,6 +29,8 @@ pub struct HostInput {
     pub node_address: IpAddr,
     /// Key pair to sign in with.
     pub credential: CredentialId,
+    /// How its power is switched.
+    pub power: Option<PowerControl>,
 }
 
 /// What a connection to a host needs; the private key is still in the vault.
@@ -50,8 +54,11 @@ impl Db {
     pub async fn hosts(&self) -> Result<Vec<Host>, DbError> {
         let mut tx = self.readers.begin().await?;
         let mut keys = keys(&mut tx).await?;
+        let mut power = power::all(&mut tx).await?;
         let rows = sqlx::query(SELECT).fetch_all(&mut *tx).await?;
-        rows.iter().map(|row| host(row, &mut keys)).collect()
+        rows.iter()
+            .map(|row| host(row, &mut keys, &mut power))
+            .collect()
     }
 
     /// One host.
@@ -118,6 +125,7 @@ impl Db {
         .execute(&mut *tx)
         .await?
         .last_insert_rowid();
+        power::set(&mut tx, HostId(id), input.power.as_ref()).await?;
         append(
             &mut tx,
             at,
@@ -176,6 +184,7 @@ impl Db {
         .bind(id.0)
         .execute(&mut *tx)
         .await?;
+        power::set(&mut tx, id, input.power.as_ref()).await?;
         let detail = format!(
             "was {name}; {}{}",
             words(input),
@@ -214,6 +223,7 @@ impl Db {
                 "{name} is a member of cluster {cluster}; take it out of the cluster first."
             )));
         }
+        power::not_needed(&mut tx, id, &name).await?;
         sqlx::query("DELETE FROM host WHERE id = ?")
             .bind(id.0)
             .execute(&mut *tx)
@@ -319,8 +329,17 @@ fn subject(name: &NodeName) -> String {
 
 fn words(input: &HostInput) -> String {
     let at = input.ssh_address.with_port(input.ssh_port.get());
+    let power = match &input.power {
+        None => String::new(),
+        Some(PowerControl {
+            via,
+            on,
+            off,
+            status,
+        }) => format!(", power by host {via}: on {on:?}, off {off:?}, status {status:?}"),
+    };
     format!(
-        "{}@{at}, node address {}, credential {}",
+        "{}@{at}, node address {}, credential {}{power}",
         input.ssh_user, input.node_address, input.credential
     )
 }

@@ -1,6 +1,7 @@
 //! The panel's own answers to the questions of world, steps, observer and workflows.
 
 mod cluster_book;
+mod drill_book;
 mod host_book;
 mod roster;
 mod secrets;

@@ -6,6 +6,7 @@ mod certificate_rotation;
 mod command;
 mod draft;
 mod facts;
+mod failover_drill;
 mod fields;
 mod form;
 mod import;
@@ -109,6 +110,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(upgrade::Upgrade),
         Arc::new(stuck_pods::StuckPods),
         Arc::new(token_rotation::TokenRotation),
+        Arc::new(failover_drill::FailoverDrill),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
     ]

@@ -54,6 +54,9 @@ pub struct Host {
     pub cluster: Option<ClusterId>,
     /// Result of the latest connection test.
     pub last_test: Option<ConnectionTest>,
+    /// How its power is switched, if the panel can do that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerControl>,
     /// Set while it must be cleaned before it is used again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unclean: Option<Unclean>,
@@ -67,6 +70,21 @@ pub struct Unclean {
     pub since: Timestamp,
     /// The cluster it was lost from.
     pub from: ClusterId,
+}
+
+/// How another host switches a host's power. Each command is a program and its arguments, run as root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PowerControl {
+    /// The enrolled host that runs the commands; never the host itself.
+    pub via: HostId,
+    /// Switches the power on.
+    pub on: Vec<String>,
+    /// Switches it off, as if the plug was pulled.
+    pub off: Vec<String>,
+    /// Prints what it is: a line with the word `on` or `off`, as ipmitool does, or `running` or `shut off`, as virsh does.
+    pub status: Vec<String>,
 }
 
 /// How far a host is trusted.
@@ -114,6 +132,9 @@ pub struct NewHost {
     pub node_address: Option<String>,
     /// Key pair to sign in with.
     pub credential: CredentialId,
+    /// How its power is switched; absent: not by the panel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerControl>,
 }
 
 fn default_ssh_port() -> u16 {

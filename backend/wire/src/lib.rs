@@ -5,6 +5,7 @@
 
 mod audit;
 mod cluster;
+mod drill;
 mod error;
 mod evidence;
 mod form;
@@ -19,6 +20,7 @@ mod stream;
 
 pub use audit::*;
 pub use cluster::*;
+pub use drill::*;
 pub use error::*;
 pub use evidence::*;
 pub use form::*;

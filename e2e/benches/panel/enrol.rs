@@ -35,6 +35,7 @@ pub(crate) async fn hosts(api: &Api, lab: &Lab) -> Result<Hosts> {
             ssh_user: lab.user.clone(),
             node_address: None,
             credential: credential.id,
+            power: None,
         };
         let id = enrol(api, &host).await.with_context(|| name.to_owned())?;
         hosts.insert(name.to_owned(), id);

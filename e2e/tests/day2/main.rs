@@ -20,6 +20,7 @@
 mod certificate_rotation;
 mod command;
 mod day;
+mod failover_drill;
 mod import;
 mod join;
 mod load_balancer;

@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use coxswain_wire::{
-    Cluster, ClusterId, ClusterPhase, CredentialId, Enrolment, FieldValue, Host, HostId, HostKey,
-    Inputs, Member, MemberRole, RunId, SecretId, Snapshot, SnapshotId, Timestamp,
+    Cluster, ClusterId, ClusterPhase, CredentialId, DrillFault, DrillReport, Enrolment, FieldValue,
+    Host, HostId, HostKey, Inputs, Member, MemberRole, RunId, SecretId, Snapshot, SnapshotId,
+    Timestamp,
 };
 
+use serde_json::Value;
 use sha2::Digest as _;
 
 use super::super::Inventory;
 use crate::steps::Services;
 use crate::steps::services::{
-    ClusterBook, SecretKind, Secrets, ServiceError, SnapshotBook, TakenSnapshot,
+    ClusterBook, DrillBook, SecretKind, Secrets, ServiceError, SnapshotBook, TakenSnapshot,
 };
 use crate::world::fake::{FakeHost, FakeWorld, HostPicture, WorldPicture};
 use crate::world::{Secret, World};
@@ -25,6 +27,15 @@ pub(super) const CLUSTER: ClusterId = ClusterId(1);
 const OLD_SNAPSHOT: &str = "node node1 1 server\nnode node2 2 server\nnode node3 3 server\nnode node4 4 agent\nobject before-snapshot\n";
 /// The load balancer.
 pub(super) const LB: HostId = HostId(9);
+
+/// Milliseconds of the runtime's paused clock, from a day that was.
+pub(super) fn virtual_now() -> Timestamp {
+    thread_local! {
+        static START: tokio::time::Instant = tokio::time::Instant::now();
+    }
+    let elapsed = START.with(|start| tokio::time::Instant::now().saturating_duration_since(*start));
+    Timestamp(1_795_326_133_000 + i64::try_from(elapsed.as_millis()).unwrap())
+}
 
 fn sha256(text: &str) -> String {
     coxswain_engine::plan::hex(&sha2::Sha256::digest(text))
@@ -45,6 +56,15 @@ struct Data {
     members: Vec<Member>,
     unclean: BTreeMap<HostId, ClusterId>,
     snapshots: Vec<Snapshot>,
+    drills: BTreeMap<RunId, Drill>,
+}
+
+/// What is kept of a drill.
+struct Drill {
+    cluster: ClusterId,
+    fault: DrillFault,
+    record: Value,
+    report: Option<DrillReport>,
 }
 
 /// What the book says, secrets by value.
@@ -181,6 +201,56 @@ impl SnapshotBook for Memory {
     }
 }
 
+#[async_trait]
+impl DrillBook for Memory {
+    async fn record(&self, run: RunId) -> Result<Option<Value>, ServiceError> {
+        let data = self.data.lock().unwrap();
+        Ok(data.drills.get(&run).map(|drill| drill.record.clone()))
+    }
+    async fn keep_record(
+        &self,
+        run: RunId,
+        cluster: ClusterId,
+        fault: DrillFault,
+        record: &Value,
+    ) -> Result<(), ServiceError> {
+        let drill = Drill {
+            cluster,
+            fault,
+            record: record.clone(),
+            report: None,
+        };
+        self.data.lock().unwrap().drills.insert(run, drill);
+        Ok(())
+    }
+    async fn report(&self, run: RunId) -> Result<Option<DrillReport>, ServiceError> {
+        let data = self.data.lock().unwrap();
+        Ok(data.drills.get(&run).and_then(|drill| drill.report.clone()))
+    }
+    async fn keep_report(&self, report: &DrillReport) -> Result<(), ServiceError> {
+        let mut data = self.data.lock().unwrap();
+        if let Some(drill) = data.drills.get_mut(&report.run) {
+            drill.report = Some(report.clone());
+        }
+        Ok(())
+    }
+    async fn earlier(
+        &self,
+        cluster: ClusterId,
+        fault: DrillFault,
+        before: RunId,
+    ) -> Result<Vec<DrillReport>, ServiceError> {
+        let data = self.data.lock().unwrap();
+        let same = |drill: &&Drill| drill.cluster == cluster && drill.fault == fault;
+        let earlier = data.drills.range(..before).rev();
+        Ok(earlier
+            .map(|(_, drill)| drill)
+            .filter(same)
+            .filter_map(|drill| drill.report.clone())
+            .collect())
+    }
+}
+
 /// A world with the panel's services.
 #[derive(Clone)]
 pub(super) struct Lab {
@@ -242,6 +312,8 @@ impl Lab {
             secrets: Arc::new(self.memory.clone()),
             book: Arc::new(self.memory.clone()),
             snapshots: Arc::new(self.memory.clone()),
+            drills: Arc::new(self.memory.clone()),
+            now: virtual_now,
         }
     }
 
@@ -272,10 +344,18 @@ impl Lab {
                 .filter(|(_, _, state, _)| state != "active")?;
             Some(format!("{unit} is {state} on {name}"))
         };
+        let faults = world.hosts.iter().flat_map(|(name, host)| {
+            let off = host.off.then(|| format!("{name} is off"));
+            let cut = host.cut.then(|| format!("the network of {name} is cut"));
+            let timers = host.timers.iter();
+            let timers = timers.map(move |timer| format!("{timer} waits on {name}"));
+            off.into_iter().chain(cut).chain(timers)
+        });
         let cordoned = world.clusters.iter().flat_map(|c| &c.cordoned);
         cordoned
             .map(|node| format!("{node} is cordoned"))
             .chain(world.hosts.iter().filter_map(stopped))
+            .chain(faults)
             .collect()
     }
 
@@ -323,6 +403,7 @@ pub(super) fn inventory() -> Inventory {
         cluster,
         last_test: None,
         unclean: None,
+        power: None,
     };
     let hosts = (1..=4)
         .map(|n| host(n, &format!("node{n}"), Some(CLUSTER)))

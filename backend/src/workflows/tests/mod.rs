@@ -3,6 +3,7 @@
 mod certificate_rotation;
 mod conformance;
 mod drain;
+mod drill;
 mod evidence;
 mod forms;
 mod lab;

@@ -34,6 +34,8 @@ pub(super) struct Cluster {
     pub(super) objects: BTreeSet<String>,
     /// Pods by number, rising.
     pub(super) pods: BTreeMap<u64, Pod>,
+    /// Number of the etcd member that leads.
+    pub(super) leader: Option<u64>,
 }
 
 /// A Node.
@@ -44,6 +46,8 @@ pub(super) struct Node {
     pub(super) cordoned: bool,
     /// What its kubelet has reported.
     pub(super) version: String,
+    /// NotReady.
+    pub(super) down: bool,
 }
 
 /// A pod. It comes back elsewhere when it has to leave its node, unless nobody owns it.
@@ -58,6 +62,8 @@ pub(super) struct Pod {
     pub(super) claims: BTreeSet<String>,
     /// It goes at that time, if its node is up.
     pub(super) leaves: Option<Instant>,
+    /// Another one was made in its place already.
+    pub(super) replaced: bool,
 }
 
 /// An etcd member.
@@ -75,8 +81,9 @@ pub(super) const POD_LEAVES: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// Somewhere to run: the first node that takes new pods.
-    fn open_node(&self) -> Option<String> {
-        let open = self.nodes.iter().find(|(_, node)| !node.cordoned);
+    pub(super) fn open_node(&self) -> Option<String> {
+        let mut nodes = self.nodes.iter();
+        let open = nodes.find(|(_, node)| !node.cordoned && !node.down);
         open.map(|(name, _)| name.clone())
     }
 
@@ -85,6 +92,9 @@ impl Cluster {
         let Some(gone) = self.pods.remove(&number) else {
             return;
         };
+        if gone.replaced {
+            return;
+        }
         let comes_back = match gone.owner {
             PodOwner::Nobody => None,
             PodOwner::DaemonSet | PodOwner::Node => {
@@ -128,6 +138,7 @@ enum Next {
     JobEnds(HostId, crate::world::JobId),
     K3sIsUp(HostId),
     SecretIsFollowed(u64),
+    TimerRings(HostId, String),
 }
 
 impl State {
@@ -138,8 +149,10 @@ impl State {
                 Next::JobEnds(host, job) => self.end_job(host, job, at),
                 Next::K3sIsUp(host) => self.come_up(host),
                 Next::SecretIsFollowed(cluster) => self.follow(cluster),
+                Next::TimerRings(host, unit) => self.ring(host, &unit, at),
             }
         }
+        self.miss_nodes(now);
         self.let_pods_go(now);
         for cluster in self.clusters.values_mut() {
             cluster
@@ -154,7 +167,7 @@ impl State {
             .hosts
             .keys()
             .copied()
-            .filter(|host| self.runs(*host))
+            .filter(|host| self.runs(*host) && !self.hosts[host].cut)
             .collect();
         for cluster in self.clusters.values_mut() {
             let nodes = &cluster.nodes;
@@ -201,10 +214,14 @@ impl State {
             .filter_map(|(number, c)| Some((c.followed_at?, Next::SecretIsFollowed(*number))));
         let starts = starts.filter(|(_, next)| match next {
             Next::K3sIsUp(host) => self.can_come_up(*host),
-            Next::JobEnds(..) | Next::SecretIsFollowed(_) => true,
+            Next::JobEnds(..) | Next::SecretIsFollowed(_) | Next::TimerRings(..) => true,
         });
+        let timer = self
+            .next_timer()
+            .map(|(due, host, unit)| (due, Next::TimerRings(host, unit)));
         jobs.chain(starts)
             .chain(followed)
+            .chain(timer)
             .filter(|(at, _)| *at <= now)
             .min_by_key(|(at, _)| *at)
     }
@@ -214,7 +231,7 @@ impl State {
         let host = self.hosts.get(&host)?;
         let k3s = host.k3s.as_ref()?;
         match (k3s.agent(), &k3s.fate) {
-            (false, Fate::Up { .. }) if self.quorum(k3s.cluster) => Some(k3s.cluster),
+            (false, Fate::Up { .. }) if !host.cut && self.quorum(k3s.cluster) => Some(k3s.cluster),
             (false, Fate::Up { .. } | Fate::Starts { .. } | Fate::Fails { .. } | Fate::Stopped)
             | (true, _) => None,
         }
@@ -225,7 +242,11 @@ impl State {
         let Some(cluster) = self.clusters.get(&cluster) else {
             return false;
         };
-        let up = cluster.members.iter().filter(|m| self.runs(m.host)).count();
+        let up = cluster
+            .members
+            .iter()
+            .filter(|m| self.runs(m.host) && !self.hosts[&m.host].cut)
+            .count();
         up > cluster.members.len() / 2
     }
 

@@ -6,6 +6,7 @@ use coxswain_k3s::haproxy::Section;
 use coxswain_wire::HostId;
 use tokio::time::Instant;
 
+use super::drill::{Silent, Timer};
 use super::job::Job;
 use super::k3s::{Fate, K3s};
 use crate::world::{JobId, Result, UnreachableKind, WorldError};
@@ -37,6 +38,8 @@ pub struct FakeHost {
     pub init: String,
     /// `uname -n`.
     pub hostname: String,
+    /// The firewall tool that works: `nft`, `iptables` or `none`.
+    pub firewall_tool: String,
     /// A process that holds TCP 6443.
     pub port_taken_by: Option<String>,
     /// Unit files differ from what systemd has read.
@@ -46,6 +49,14 @@ pub struct FakeHost {
     pub(super) starts: Vec<&'static str>,
     pub(super) k3s: Option<K3s>,
     pub(super) haproxy: Option<Haproxy>,
+    /// Its power is off.
+    pub(super) off: bool,
+    /// Its network is cut, but for SSH.
+    pub(super) cut: bool,
+    /// Timers that end a fault, by unit.
+    pub(super) timers: BTreeMap<String, Timer>,
+    /// k3s gives no sign.
+    pub(super) silent: Option<Silent>,
 }
 
 /// HAProxy on a host.
@@ -70,6 +81,7 @@ impl FakeHost {
             free_kib: 40 * 1024 * 1024,
             init: "systemd".to_owned(),
             hostname: name.to_owned(),
+            firewall_tool: "nft".to_owned(),
             port_taken_by: None,
             stale_units: false,
             boots: 1,
@@ -77,6 +89,10 @@ impl FakeHost {
             starts: Vec::new(),
             k3s: None,
             haproxy: None,
+            off: false,
+            cut: false,
+            timers: BTreeMap::new(),
+            silent: None,
         }
     }
 
@@ -115,6 +131,13 @@ impl FakeHost {
     #[must_use]
     pub fn id(&self) -> HostId {
         self.id
+    }
+
+    /// Stops HAProxy, or lets it run again.
+    pub fn halt_haproxy(&mut self, halt: bool) {
+        if let Some(haproxy) = &mut self.haproxy {
+            haproxy.active = !halt;
+        }
     }
 
     /// Takes HAProxy off.

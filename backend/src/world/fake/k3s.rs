@@ -221,7 +221,7 @@ impl State {
 
     /// A member comes up only together with others: k3s waits for its etcd.
     pub(super) fn can_come_up(&self, id: HostId) -> bool {
-        let Some(host) = self.hosts.get(&id) else {
+        let Some(host) = self.hosts.get(&id).filter(|host| !host.cut) else {
             return false;
         };
         let Some(k3s) = host.k3s.as_ref().filter(|k3s| !k3s.agent()) else {
@@ -235,7 +235,8 @@ impl State {
             return true;
         };
         let there = cluster.members.iter().filter(|m| {
-            let k3s = self.hosts.get(&m.host).and_then(|h| h.k3s.as_ref());
+            let there = self.hosts.get(&m.host).filter(|h| !h.cut);
+            let k3s = there.and_then(|h| h.k3s.as_ref());
             k3s.is_some_and(|k3s| matches!(k3s.fate, Fate::Up { .. } | Fate::Starts { .. }))
         });
         cluster.members.is_empty() || there.count() > cluster.members.len() / 2
@@ -335,6 +336,7 @@ impl State {
             server: !agent,
             cordoned: false,
             version: String::new(),
+            down: false,
         });
         node.version.clone_from(&k3s.version);
         k3s.accepts.clone_from(&cluster.password);

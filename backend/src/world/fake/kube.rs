@@ -79,7 +79,7 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
         KubeNode {
             name: name.clone(),
             uid: node.uid.clone(),
-            ready: state.runs(node.host),
+            ready: !node.down,
             roles,
             version: node.version.clone(),
             address: host.address.clone(),
@@ -96,7 +96,7 @@ fn number_of(pod: &PodId) -> Option<u64> {
     pod.uid.parse().ok()
 }
 
-fn seen(number: u64, pod: &Pod) -> KubePod {
+fn seen(number: u64, pod: &Pod, down: bool) -> KubePod {
     KubePod {
         id: PodId {
             namespace: "default".to_owned(),
@@ -112,7 +112,7 @@ fn seen(number: u64, pod: &Pod) -> KubePod {
             }
         },
         finished: false,
-        ready: pod.leaves.is_none(),
+        ready: pod.leaves.is_none() && !down,
         terminating_until: pod.leaves.map(|_| coxswain_wire::Timestamp(0)),
         scratch: false,
         claims: pod.claims.clone(),
@@ -176,7 +176,13 @@ impl Kube for FakeKube {
     async fn lease(&self, node: &str) -> Result<Option<KubeLease>> {
         self.ask(|state, number| {
             let node = cluster(state, number).nodes.get(node)?.host;
-            let k3s = state.hosts.get(&node)?.k3s.as_ref()?;
+            let host = state.hosts.get(&node)?;
+            let k3s = host.k3s.as_ref()?;
+            if host.cut {
+                return Some(KubeLease {
+                    renewed_at_us: None,
+                });
+            }
             let Fate::Up { since } = k3s.fate else {
                 return Some(KubeLease {
                     renewed_at_us: None,
@@ -274,11 +280,13 @@ impl Kube for FakeKube {
 
     async fn pods(&self, node: Option<&str>) -> Result<Vec<KubePod>> {
         self.ask(|state, number| {
-            cluster(state, number)
+            let cluster = cluster(state, number);
+            let down = |pod: &Pod| cluster.nodes.get(&pod.node).is_some_and(|node| node.down);
+            cluster
                 .pods
                 .iter()
                 .filter(|(_, pod)| node.is_none_or(|node| node == pod.node))
-                .map(|(number, pod)| seen(*number, pod))
+                .map(|(number, pod)| seen(*number, pod, down(pod)))
                 .collect()
         })
         .await

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod cluster;
+mod drill;
 mod effects;
 mod host;
 mod job;
@@ -37,6 +38,7 @@ use super::{
     WorldError,
 };
 use cluster::Clusters;
+use drill::Silent;
 use host::Hosts;
 
 /// Time every call takes.
@@ -92,12 +94,20 @@ impl FakeWorld {
             .expect("the test sets up what can run");
     }
 
-    /// Stops k3s on a host, as `systemctl stop` does.
+    /// Stops k3s on a host, as `systemctl stop` does; long ago.
     ///
     /// # Panics
     /// If there is no such host.
     pub fn stop_k3s(&self, host: HostId) {
-        self.change(host, FakeHost::stop_k3s);
+        self.change(host, |host| {
+            host.stop_k3s();
+            host.silent = Some(Silent::ForLong);
+        });
+    }
+
+    /// Starts k3s on a host, as `systemctl start` does.
+    pub fn start_k3s(&self, host: HostId) {
+        self.now().start_stopped(host, Instant::now());
     }
 
     /// k3s on a host has lost its quorum: it ends, and systemd starts it again and again.
@@ -105,10 +115,13 @@ impl FakeWorld {
     /// # Panics
     /// If there is no such host.
     pub fn lose_quorum(&self, host: HostId) {
-        self.change(host, FakeHost::lose_quorum);
+        self.change(host, |host| {
+            host.lose_quorum();
+            host.silent = Some(Silent::ForLong);
+        });
     }
 
-    /// Pulls a host's plug.
+    /// Pulls a host's plug; long ago.
     ///
     /// # Panics
     /// If there is no such host.
@@ -116,6 +129,8 @@ impl FakeWorld {
         self.change(host, |host| {
             host.stop_k3s();
             host.reachable = false;
+            host.off = true;
+            host.silent = Some(Silent::ForLong);
         });
     }
 
@@ -153,6 +168,7 @@ impl FakeWorld {
             held_until: held_for.map(|time| Instant::now() + time),
             claims: BTreeSet::new(),
             leaves: None,
+            replaced: false,
         };
         cluster
             .expect("the test set a cluster up")

@@ -39,6 +39,12 @@ pub struct HostPicture {
     pub k3s: Option<(String, bool, String, Vec<String>)>,
     /// Whether HAProxy runs, and with which configuration.
     pub haproxy: Option<(bool, String)>,
+    /// Its power is off.
+    pub off: bool,
+    /// Its network is cut.
+    pub cut: bool,
+    /// Timers that would end a fault.
+    pub timers: Vec<String>,
 }
 
 /// One cluster.
@@ -84,6 +90,9 @@ pub(super) fn take(state: &State) -> WorldPicture {
                 .haproxy
                 .as_ref()
                 .map(|haproxy| (haproxy.active, haproxy.loaded.clone())),
+            off: host.off,
+            cut: host.cut,
+            timers: host.timers.keys().cloned().collect(),
         };
         (host.name.clone(), picture)
     });

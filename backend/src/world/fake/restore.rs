@@ -45,6 +45,7 @@ impl State {
             uid: format!("uid-{}", self.unique()),
             server: *role == "server",
             cordoned: false,
+            down: false,
         };
         Some(((*name).to_owned(), node))
     }

@@ -38,6 +38,43 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             said("")
         }
         "look-at-etcd" => said(etcd(state, id)),
+        "systemd-run" => said("systemd 252 (252.39-1)\n"),
+        "drill-stop" => {
+            state.host(id)?.stop_k3s();
+            said("")
+        }
+        "drill-kill" => {
+            state.kill(id);
+            said("")
+        }
+        "drill-start" => {
+            state.start_stopped(id, Instant::now());
+            said("")
+        }
+        "drill-cut" => {
+            state.cut(id);
+            said("")
+        }
+        "drill-mend" => {
+            state.mend(id);
+            said("")
+        }
+        "drill-rules" => {
+            let host = state.host(id)?;
+            let cut = if host.cut { "yes" } else { "no" };
+            said(format!("tool={}\ncut={cut}\n", host.firewall_tool))
+        }
+        "drill-arm" => {
+            let seconds = arg(1).parse().unwrap_or_default();
+            state.arm(id, arg(0), seconds, arg(2));
+            said("")
+        }
+        "drill-timer" => said(state.timer(id, arg(0))),
+        "drill-disarm" => {
+            state.disarm(id, arg(0));
+            said("")
+        }
+        "lab-power" => power(state, arg(0), arg(1)),
         "remove-etcd-member" => {
             for cluster in state.clusters.values_mut() {
                 cluster.members.retain(|m| m.id.to_string() != arg(0));
@@ -352,10 +389,26 @@ fn etcd(state: &State, id: HostId) -> String {
         })
         .collect();
     format!(
-        "--- members\n{{\"members\":[{}]}}\n--- health\n{{\"health\":\"{}\"}}\n",
+        "--- members\n{{\"members\":[{}]}}\n--- health\n{{\"health\":\"{}\"}}\n--- status\n{{\"header\":{{}},\"version\":\"3.5.21\",\"leader\":\"{}\"}}\n",
         members.join(","),
-        state.quorum(number)
+        state.quorum(number),
+        cluster.leader.unwrap_or_default(),
     )
+}
+
+/// What `lab-power` does on the lab's load balancer.
+fn power(state: &mut State, verb: &str, name: &str) -> Output {
+    let Some(id) = state.hosts.values().find(|h| h.name == name).map(|h| h.id) else {
+        return failed(22, "no such host");
+    };
+    match verb {
+        "on" => state.power(id, true),
+        "off" => state.power(id, false),
+        "status" => {}
+        _ => return failed(2, "usage: lab-power on|off|status HOST"),
+    }
+    let off = state.hosts.get(&id).is_some_and(|h| h.off);
+    said(if off { "off\n" } else { "on\n" })
 }
 
 fn take_over(state: &mut State, id: HostId, new: &str, file: &str, after: &str) -> Result<Output> {

@@ -187,3 +187,55 @@ async fn the_latest_test_is_kept_until_something_changes() {
         404
     );
 }
+
+#[tokio::test]
+async fn a_power_control_is_checked_and_its_host_is_kept() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let key = credential(&panel, "key").await;
+    let switch = host(&panel, 1).await;
+    let good = |via: i64| {
+        json!({
+            "via": via,
+            "on": ["lab-power", "on", "node2"],
+            "off": ["lab-power", "off", "node2"],
+            "status": ["lab-power", "status", "node2"],
+        })
+    };
+    for (field, power) in [
+        ("power.via", good(99)),
+        ("power.on", with(good(switch.id.0), "on", json!([]))),
+        ("power.off", with(good(switch.id.0), "off", json!(["-x"]))),
+        (
+            "power.status",
+            with(good(switch.id.0), "status", json!(["a\nb"])),
+        ),
+        (
+            "power.on",
+            with(good(switch.id.0), "on", json!(["x".repeat(300)])),
+        ),
+    ] {
+        let body = with(new_host(2, &key), "power", power);
+        let error = admin.post("/hosts", body).await.refused(422);
+        assert_eq!(error.field.as_deref(), Some(field), "{}", error.message);
+    }
+    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
+    assert_eq!(hosts.len(), 1, "nothing was stored");
+
+    let body = with(new_host(2, &key), "power", good(switch.id.0));
+    let made: Host = admin.post("/hosts", body).await.is(201);
+    let control = made.power.clone().unwrap();
+    assert_eq!((control.via, control.on.len()), (switch.id, 3));
+    let path = format!("/hosts/{}", made.id);
+    let own = with(new_host(2, &key), "power", good(made.id.0));
+    let error = admin.put(&path, own).await.refused(422);
+    assert_eq!(error.field.as_deref(), Some("power.via"));
+    let gone = admin.delete(&format!("/hosts/{}", switch.id)).await;
+    assert_eq!(gone.refused(409).code, "conflict");
+    let plain: Host = admin.put(&path, new_host(2, &key)).await.is(200);
+    assert_eq!(plain.power, None);
+    assert_eq!(
+        admin.delete(&format!("/hosts/{}", switch.id)).await.status,
+        204
+    );
+}

@@ -8,6 +8,7 @@ mod hosts;
 mod kubeconfigs;
 mod openapi;
 mod page;
+mod reports;
 mod roles;
 mod runs;
 mod session;

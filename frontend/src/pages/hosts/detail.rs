@@ -48,6 +48,12 @@ fn shown(data: Data, host: Host) -> AnyView {
     let credential = untrack(|| data.credentials.value())
         .and_then(|all| all.into_iter().find(|c| c.id == host.credential))
         .map(|c| c.name);
+    let power = host.power.as_ref().map(|control| {
+        let via = data
+            .host(control.via)
+            .map_or_else(|| format!("host {}", control.via), |h| h.name);
+        format!("{} (on {via})", control.on.join(" "))
+    });
     let tested = host.last_test.clone();
     let in_cluster = host.cluster.is_some();
     let unclean = host.unclean.map(|mark| {
@@ -74,6 +80,7 @@ fn shown(data: Data, host: Host) -> AnyView {
             <div><dt>"Key pair"</dt><dd>{credential}</dd></div>
             <div><dt>"Cluster"</dt><dd>{host.cluster.map_or_else(|| "none".to_owned(), |id| app.cluster_name(id).unwrap_or_else(|| format!("cluster {id}")))}</dd></div>
             <div><dt>"Host keys"</dt><dd>{keys}</dd></div>
+            {power.map(|power| view! { <div><dt>"Power"</dt><dd class="mono">{power}</dd></div> }.into_any())}
         </dl>
         {tested.map(|test| view! {
             <h3 class="sub">"Connection, tested "<Ago at=Signal::stored(test.at)/></h3>

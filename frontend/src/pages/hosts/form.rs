@@ -5,6 +5,7 @@ use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 
 use super::credential::CredentialPicker;
+use super::power::{PowerFields, PowerInput};
 use super::{Data, Open};
 use crate::components::button::{Button, Look};
 use crate::components::callout::callout;
@@ -58,6 +59,7 @@ fn fields(data: Data, id: Option<HostId>) -> AnyView {
         like.map(|h| h.credential)
             .or_else(|| untrack(|| data.credentials.value()?.first().map(|c| c.id))),
     );
+    let power = PowerInput::of(old.as_ref().and_then(|h| h.power.as_ref()));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Ok(ssh_port) = port.get_untracked().trim().parse::<u16>() else {
@@ -76,6 +78,7 @@ fn fields(data: Data, id: Option<HostId>) -> AnyView {
             ssh_user: user.get_untracked().trim().to_owned(),
             node_address: (!wish.is_empty()).then_some(wish),
             credential: key,
+            power: power.value(),
         };
         let api = app.api();
         let call = async move {
@@ -112,6 +115,7 @@ fn fields(data: Data, id: Option<HostId>) -> AnyView {
                 <TextField form name="ssh_user" label="User" value=user mono=true help="root, or one with sudo -n."/>
             </div>
             <CredentialPicker form data chosen=credential user/>
+            <PowerFields form data input=power own=id/>
             <FormFailure form/>
             <div class="dialog-actions">
                 <Button on_click=move |_| data.open.set(Open::Nothing)>"Cancel"</Button>

@@ -5,6 +5,7 @@ mod credentials;
 mod detail;
 mod enrol;
 mod form;
+mod power;
 
 use coxswain_wire::{Credential, Enrolment, Host, HostId, Permission};
 use leptos::prelude::*;

@@ -4,6 +4,7 @@ use coxswain_wire::{CommandKind, RunCommand, RunStatus};
 use leptos::prelude::*;
 
 use super::Run;
+use crate::api;
 use crate::components::badge::{Badge, Meter};
 use crate::components::button::{Button, Look};
 use crate::components::time::{Ago, Elapsed};
@@ -38,6 +39,13 @@ pub(super) fn Head(run: Run) -> impl IntoView {
     let finished = Signal::derive(move || view.with(|v| v.summary.finished_at));
     let summary = view.with_untracked(|v| v.summary.clone());
     let cluster = view.with_untracked(|v| (v.plan.cluster, v.plan.cluster_name.clone()));
+    // Only drills have one.
+    let reported = Memo::new(move |_| {
+        view.with(|v| {
+            v.plan.workflow == "failover_drill"
+                && v.steps.iter().any(|step| !step.report.is_empty())
+        })
+    });
     let stopping = Memo::new(move |_| view.with(|v| v.stopping));
     view! {
         <header class="page-head run-head">
@@ -55,6 +63,9 @@ pub(super) fn Head(run: Run) -> impl IntoView {
                 </p>
             </div>
             <div class="page-actions">
+                {when(move || reported.get(), move || view! {
+                    <a class="btn" href=api::report_url(run.id) target="_blank" rel="external noopener" data-testid="run-report">"Report to print"</a>
+                }.into_any())}
                 <Steer run kind=CommandKind::Pause/>
                 <Steer run kind=CommandKind::Resume/>
                 <Steer run kind=CommandKind::Stop/>

@@ -147,6 +147,8 @@ macro_rules! survives_death {
 mod bootstrap;
 mod certificate_rotation;
 mod command;
+mod failover_drill;
+pub(super) use failover_drill::lab_power;
 mod import;
 mod join;
 mod load_balancer;

@@ -1,0 +1,43 @@
+//! Reports of failover drills: as JSON, and to print.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use coxswain_wire::{DrillReport, RunId};
+
+use super::envelope::OwnPolicy;
+use super::errors::{Answer, Failure};
+use super::input::Id;
+use super::report_html;
+use crate::app::App;
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Id(run): Id<RunId>,
+) -> Answer<Json<DrillReport>> {
+    Ok(Json(report(&app, run).await?))
+}
+
+/// One file without anything from elsewhere, so that it can be kept and printed.
+pub(super) async fn printable(State(app): State<Arc<App>>, Id(run): Id<RunId>) -> Answer<Response> {
+    let report = report(&app, run).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("inline; filename=\"failover-drill-{run}.html\""),
+        ),
+    ];
+    let mut response = (headers, report_html::page(&report)).into_response();
+    let policy = OwnPolicy(report_html::policy());
+    response.extensions_mut().insert(policy);
+    Ok(response)
+}
+
+async fn report(app: &App, run: RunId) -> Answer<DrillReport> {
+    let found = app.db.drill_report(run).await?;
+    found.ok_or_else(|| Failure::not_found(format!("report of run {run}")))
+}

@@ -1,0 +1,14 @@
+//! What the steps of a failover drill share: the faults, the timer that ends them without the panel, what is seen
+//! meanwhile, and the report made of it.
+
+pub(crate) mod fault;
+pub(crate) mod record;
+pub(crate) mod report;
+pub(crate) mod score;
+pub(crate) mod tables;
+pub(crate) mod timer;
+pub(crate) mod track;
+pub(crate) mod watch;
+
+pub use fault::Fault;
+pub use watch::Watched;

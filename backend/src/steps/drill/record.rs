@@ -1,0 +1,293 @@
+//! What a drill has seen so far. Kept in the panel's database while the drill is under way, so that a panel that
+//! died goes on with it; the time in between stays a gap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::track::Track;
+
+/// Pods that are named; the rest is counted.
+const NAMED: usize = 50;
+/// A survivor's etcd may be without a leader for as long as an election takes, milliseconds.
+const ELECTION: i64 = 20_000;
+
+/// Everything seen. Times are milliseconds of the panel's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Record {
+    /// When the fault was made.
+    pub(crate) fault_at: i64,
+    /// Somebody looked.
+    pub(crate) looked: Track<()>,
+    /// The API server answers, by load balancer or server.
+    pub(crate) ways: BTreeMap<String, Track<bool>>,
+    /// The API lists the nodes, asked of the others.
+    pub(crate) reads: Track<bool>,
+    /// Ready, by node.
+    pub(crate) nodes: BTreeMap<String, Track<bool>>,
+    /// Which node's etcd member leads.
+    pub(crate) leader: Track<String>,
+    /// `/health` of etcd on the other servers.
+    pub(crate) members: BTreeMap<String, Track<bool>>,
+    /// Names of all etcd members, as last listed.
+    pub(crate) listed: BTreeSet<String>,
+    /// Their names before the fault.
+    pub(crate) listed_before: BTreeSet<String>,
+    /// Pods by what made them.
+    pub(crate) workloads: Track<Workloads>,
+    /// Replicas before the fault, by what made them.
+    pub(crate) wanted: BTreeMap<String, u32>,
+    /// When the victim's lease was seen renewed last.
+    pub(crate) lease_at: Option<i64>,
+    /// What the lease said then.
+    pub(crate) lease: Option<i64>,
+    /// When a pod of the victim was first seen Terminating that was not before.
+    pub(crate) evicted_at: Option<i64>,
+    /// Pods of the victim that were Terminating before the fault, by uid.
+    pub(crate) leaving_before: BTreeSet<String>,
+    /// Pods of the victim that are Terminating, as last seen.
+    pub(crate) leaving: Vec<String>,
+    /// More of them than are named.
+    pub(crate) leaving_more: usize,
+    /// Those that were when the observation ended.
+    pub(crate) stuck: Vec<String>,
+    /// When the observation ended, and why before its time.
+    pub(crate) end: Option<End>,
+    /// When taking the fault away was begun.
+    pub(crate) healing_at: Option<i64>,
+    /// When it was seen gone.
+    pub(crate) healed_at: Option<i64>,
+    /// When everything was seen to be as before the fault.
+    pub(crate) recovered_at: Option<i64>,
+    /// What was still missing when waiting for that ended.
+    pub(crate) missing: Option<String>,
+}
+
+/// How an observation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    /// When.
+    pub(crate) at: i64,
+    /// An abort rule, in words; none if its time was over.
+    pub(crate) why: Option<String>,
+}
+
+/// How many replicas are ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Workloads {
+    /// Replicas ready, of each workload no more than there were.
+    pub(crate) ready: u32,
+    /// Replicas before the fault.
+    pub(crate) wanted: u32,
+    /// Workloads without a ready replica.
+    pub(crate) without: u32,
+}
+
+/// A pod as a drill counts it.
+pub(crate) struct Replica {
+    /// Kind, namespace and name of what made it.
+    pub(crate) workload: String,
+    /// It serves.
+    pub(crate) ready: bool,
+}
+
+impl Record {
+    /// Counts the replicas. The first count is what there has to be.
+    pub(crate) fn count(&mut self, at: i64, replicas: &[Replica]) {
+        let mut ready: BTreeMap<&str, u32> = BTreeMap::new();
+        for replica in replicas {
+            *ready.entry(&replica.workload).or_default() += u32::from(replica.ready);
+        }
+        if self.workloads.spans().is_empty() {
+            self.wanted = ready
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(name, count)| ((*name).to_owned(), *count))
+                .collect();
+        }
+        let mut now = Workloads::default();
+        for (workload, wanted) in &self.wanted {
+            let there = ready.get(workload.as_str()).copied().unwrap_or(0);
+            now.ready += there.min(*wanted);
+            now.wanted += wanted;
+            now.without += u32::from(there == 0);
+        }
+        self.workloads.see(at, now);
+    }
+
+    /// Takes the victim's Terminating pods: uid and name.
+    pub(crate) fn leaving(&mut self, at: i64, pods: &[(String, String)], before: bool) {
+        if before {
+            self.leaving_before = pods.iter().map(|(uid, _)| uid.clone()).collect();
+        }
+        let new: Vec<&String> = pods
+            .iter()
+            .filter(|(uid, _)| !self.leaving_before.contains(uid))
+            .map(|(_, name)| name)
+            .collect();
+        if !new.is_empty() {
+            self.evicted_at.get_or_insert(at);
+        }
+        self.leaving_more = new.len().saturating_sub(NAMED);
+        self.leaving = new.into_iter().take(NAMED).cloned().collect();
+    }
+
+    /// Takes the victim's lease.
+    pub(crate) fn lease(&mut self, at: i64, renewed: Option<i64>) {
+        if renewed.is_some() && renewed != self.lease {
+            self.lease = renewed;
+            self.lease_at = Some(at);
+        }
+    }
+
+    /// Ends the observation.
+    pub(crate) fn end(&mut self, at: i64, why: Option<String>) {
+        if self.end.is_none() {
+            self.stuck = self.leaving.clone();
+            if self.leaving_more > 0 {
+                self.stuck.push(format!("{} more", self.leaving_more));
+            }
+            self.end = Some(End { at, why });
+        }
+    }
+
+    /// How long the API has been away now, through every way that counts, milliseconds.
+    pub(crate) fn api_away(&self, now: i64, ways: &[String]) -> i64 {
+        let since = |track: &Track<bool>| match track.since() {
+            Some((from, false)) => now - from,
+            Some((_, true)) | None => 0,
+        };
+        let through = ways
+            .iter()
+            .map(|way| self.ways.get(way).map_or(0, since))
+            .min();
+        through.unwrap_or(0).max(since(&self.reads))
+    }
+
+    /// Why the fault has to end now, if so. `limit` is how long the API may be away, milliseconds; `ways` are
+    /// those that count.
+    pub(crate) fn abort(
+        &self,
+        now: i64,
+        victim: &str,
+        ways: &[String],
+        limit: i64,
+    ) -> Option<String> {
+        let away = self.api_away(now, ways);
+        if away > limit {
+            return Some(format!(
+                "the API was away for {} s, more than the {} s allowed",
+                away / 1000,
+                limit / 1000
+            ));
+        }
+        let second = self
+            .nodes
+            .iter()
+            .find(|(name, track)| *name != victim && track.last() == Some(&false));
+        if let Some((name, _)) = second {
+            return Some(format!("{name} is not Ready either"));
+        }
+        let member = self.members.iter().find(|(_, track)| match track.since() {
+            Some((from, false)) => now - from > ELECTION,
+            Some((_, true)) | None => false,
+        });
+        member.map(|(name, _)| format!("etcd on {name} is not healthy either"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lb() -> Vec<String> {
+        vec!["lb".to_owned()]
+    }
+
+    #[test]
+    fn the_api_away_for_too_long_ends_it() {
+        let mut record = Record::default();
+        let way = record.ways.entry("lb".to_owned()).or_default();
+        for second in 0..=40 {
+            way.see(second * 1000, second < 5);
+        }
+        assert_eq!(record.abort(35_000, "node1", &lb(), 30_000), None);
+        let why = record.abort(36_000, "node1", &lb(), 30_000).unwrap();
+        assert!(why.contains("31 s") && why.contains("30 s"), "{why}");
+        // Through the other load balancer it is there.
+        let other = record.ways.entry("lb2".to_owned()).or_default();
+        other.see(40_000, true);
+        let both = ["lb".to_owned(), "lb2".to_owned()];
+        assert_eq!(record.abort(40_000, "node1", &both, 30_000), None);
+    }
+
+    #[test]
+    fn a_second_node_ends_it_at_once_and_the_victim_does_not() {
+        let mut record = Record::default();
+        record
+            .nodes
+            .entry("node1".to_owned())
+            .or_default()
+            .see(0, false);
+        assert_eq!(record.abort(0, "node1", &lb(), 1000), None);
+        record
+            .nodes
+            .entry("node2".to_owned())
+            .or_default()
+            .see(0, false);
+        let why = record.abort(0, "node1", &lb(), 1000).unwrap();
+        assert!(why.contains("node2"), "{why}");
+    }
+
+    #[test]
+    fn an_election_is_no_reason_and_a_dead_member_is() {
+        let mut record = Record::default();
+        for second in 0..=30 {
+            let member = record.members.entry("node2".to_owned()).or_default();
+            member.see(second * 1000, false);
+        }
+        assert_eq!(record.abort(10_000, "node1", &lb(), 1000), None);
+        assert!(record.abort(30_000, "node1", &lb(), 1000).is_some());
+    }
+
+    #[test]
+    fn replicas_count_no_more_than_there_were() {
+        let mut record = Record::default();
+        let replica = |workload: &str, ready: bool| Replica {
+            workload: workload.to_owned(),
+            ready,
+        };
+        record.count(
+            0,
+            &[replica("a", true), replica("a", true), replica("b", true)],
+        );
+        record.count(1000, &[replica("a", true), replica("b", false)]);
+        let three = [replica("a", true), replica("a", true), replica("a", true)];
+        record.count(2000, &three);
+        let seen: Vec<Workloads> = record.workloads.spans().iter().map(|s| s.value).collect();
+        let is = |ready, without| Workloads {
+            ready,
+            wanted: 3,
+            without,
+        };
+        assert_eq!(seen, [is(3, 0), is(1, 1), is(2, 1)]);
+    }
+
+    #[test]
+    fn pods_that_left_before_are_no_evictions() {
+        let mut record = Record::default();
+        let old = ("1".to_owned(), "default/old".to_owned());
+        record.leaving(0, std::slice::from_ref(&old), true);
+        record.leaving(1000, std::slice::from_ref(&old), false);
+        assert_eq!(record.evicted_at, None);
+        record.leaving(
+            2000,
+            &[old, ("2".to_owned(), "default/new".to_owned())],
+            false,
+        );
+        assert_eq!(record.evicted_at, Some(2000));
+        record.end(3000, None);
+        assert_eq!(record.stuck, ["default/new"]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Step kind `report_drill`: the report of a drill, made of what was seen and kept for comparison with later ones.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
+use coxswain_wire::DrillReport;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::drill::Watched;
+use super::drill::report::{Subject, report};
+use super::drill::tables::tables;
+use super::drill::watch::load;
+use super::{Services, check, failure};
+
+/// Stored name.
+pub const KIND: &str = "report_drill";
+/// Name of the output: the report as tables.
+pub const REPORT: &str = "report";
+
+/// Parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Whom the fault was done to, and what.
+    pub watched: Watched,
+    /// Seconds that were to be observed.
+    pub observe_s: u32,
+    /// Seconds that the API may be away.
+    pub downtime_s: u32,
+}
+
+/// The step kind.
+pub struct ReportDrill(pub Services);
+
+fn in_words(report: &DrillReport) -> String {
+    let mut words = vec![match report.score.points {
+        Some(points) => format!("score {points} of 100"),
+        None => "nothing was observed that counts".to_owned(),
+    }];
+    if let Some(why) = &report.aborted {
+        words.push(format!("ended early: {why}"));
+    }
+    if !report.stuck.is_empty() {
+        words.push(format!(
+            "{} pods were stuck in Terminating: should they stay so, the workflow \u{201c}stuck_pods\u{201d} deletes them by force, for this cluster and {}",
+            report.stuck.len(),
+            report.victim
+        ));
+    }
+    words.join("; ")
+}
+
+#[async_trait]
+impl StepKind for ReportDrill {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self, params: &Value) -> Result<(), String> {
+        check::<Params>(params)
+    }
+
+    async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let kept = self.0.drills.report(context.run).await;
+        // One that is there before the first attempt is of an earlier fault of this run.
+        let kept = kept
+            .map_err(failure::service)?
+            .filter(|_| context.attempt > 0);
+        Ok(match kept {
+            None => Probe::NotDone {
+                why: "there is no report yet".to_owned(),
+            },
+            Some(report) => {
+                let tables = tables(&report);
+                Probe::Done {
+                    observed: in_words(&report),
+                    outputs: BTreeMap::from([(REPORT.to_owned(), Output::Report { tables })]),
+                }
+            }
+        })
+    }
+
+    async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let watched = &params.watched;
+        let Some(record) = load(&self.0, context.run).await? else {
+            return Err(StepFailure::fatal("the drill has seen nothing"));
+        };
+        let fault = watched.fault.name();
+        let book = &self.0.drills;
+        let earlier = book
+            .earlier(watched.cluster, fault, context.run)
+            .await
+            .map_err(failure::service)?;
+        let made = report(
+            &record,
+            &Subject {
+                run: context.run,
+                cluster: &params.cluster,
+                victim: &watched.victim.name,
+                fault,
+                planned_s: params.observe_s,
+                downtime_s: params.downtime_s,
+                ways: &watched.ways(),
+                earlier: &earlier,
+            },
+        );
+        book.keep_report(&made).await.map_err(failure::service)
+    }
+}

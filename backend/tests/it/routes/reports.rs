@@ -1,0 +1,112 @@
+//! Reports of failover drills.
+
+use coxswain_wire::{
+    Cluster, DrillAvailability, DrillFault, DrillPlane, DrillPoint, DrillReport, DrillScore,
+    DrillSpan, DrillVerdict, Role, RunId, Timestamp,
+};
+use http_body_util::BodyExt as _;
+use serde_json::json;
+
+use crate::support::{Panel, host};
+
+/// Somebody named things to break out of a page.
+const EVIL: &str = "<script>alert(1)</script>\"'&";
+
+fn report(run: RunId) -> DrillReport {
+    DrillReport {
+        run,
+        cluster: "prod".to_owned(),
+        victim: "node1".to_owned(),
+        fault: DrillFault::Cut,
+        started_at: Timestamp(1_795_326_133_000),
+        healed_at: Some(Timestamp(1_795_326_553_000)),
+        ended_at: Timestamp(1_795_326_553_000),
+        planned_s: 420,
+        aborted: Some(EVIL.to_owned()),
+        points: vec![DrillPoint {
+            name: EVIL.to_owned(),
+            after_ms: Some(41_000),
+            observed: "41.0 s".to_owned(),
+            expected: EVIL.to_owned(),
+            verdict: DrillVerdict::AsExpected,
+        }],
+        availability: vec![DrillAvailability {
+            plane: DrillPlane::ControlPlane,
+            name: EVIL.to_owned(),
+            away: vec![DrillSpan {
+                from_ms: 1000,
+                until_ms: 9000,
+            }],
+            away_ms: 8000,
+            longest_ms: 8000,
+            observed_ms: 420_000,
+        }],
+        gaps: Vec::new(),
+        stuck: vec![EVIL.to_owned()],
+        score: DrillScore {
+            points: Some(97),
+            rule: EVIL.to_owned(),
+            parts: Vec::new(),
+        },
+        earlier: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_read_and_printed_and_nothing_in_it_becomes_markup() {
+    let panel = Panel::new().await;
+    let server = host(&panel, 1).await.id;
+    let operator = panel.role(Role::Operator).await;
+    let members = json!([{ "host": server, "role": "server" }]);
+    let cluster: Cluster = operator
+        .post("/clusters", json!({ "name": "prod", "members": members }))
+        .await
+        .is(201);
+    let viewer = panel.role(Role::Viewer).await;
+    let (run, fault) = (RunId(7), DrillFault::Cut);
+    for path in ["/runs/7/report", "/runs/7/report.html"] {
+        assert_eq!(viewer.get(path).await.refused(404).code, "not_found");
+    }
+    let db = &panel.app.db;
+    let record = json!({ "fault_at": 1 });
+    db.keep_drill_record(run, cluster.id, fault, &record)
+        .await
+        .unwrap();
+    assert_eq!(db.drill_record(run).await.unwrap(), Some(record.clone()));
+    viewer.get("/runs/7/report").await.refused(404);
+    let made = report(run);
+    db.keep_drill_report(&made).await.unwrap();
+    let read: DrillReport = viewer.get("/runs/7/report").await.is(200);
+    assert_eq!(read, made);
+
+    let path = "/api/v1/runs/7/report.html";
+    let answer = viewer.send(http::Method::GET, path, None).await;
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    let policy = header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let page = String::from_utf8(body.to_vec()).unwrap();
+    assert!(!page.contains("<script"), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{page}"
+    );
+    assert!(
+        page.contains("97 of 100") && !page.contains("http"),
+        "{page}"
+    );
+
+    // Earlier ones of the same fault only; a new record of the same run makes its report void.
+    let earlier = |before: i64, fault| db.earlier_drills(cluster.id, fault, RunId(before), 10);
+    assert_eq!(earlier(8, fault).await.unwrap(), [made]);
+    assert!(earlier(7, fault).await.unwrap().is_empty());
+    assert!(earlier(8, DrillFault::Stopped).await.unwrap().is_empty());
+    db.keep_drill_record(run, cluster.id, fault, &record)
+        .await
+        .unwrap();
+    viewer.get("/runs/7/report").await.refused(404);
+}
