@@ -7,7 +7,7 @@ use coxswain_engine::plan::Plan;
 use coxswain_wire::{Fact, StageIndex};
 
 use super::super::PreflightContext;
-use super::super::facts::{checks_of, fail, pass, unknown, warn};
+use super::super::facts::{checks_of, fail, pass, shown, unknown, warn};
 use crate::steps::dead::{self, Machine};
 use crate::steps::delete_stuck_pods::{Params, stuck};
 use crate::steps::kube::of_first;
@@ -28,11 +28,15 @@ pub(super) async fn collect(
     };
     let world = &*context.services.world;
     let name = params.node.name.as_str();
-    let mut facts = vec![match dead::machine(world, &params.node).await {
-        Machine::Silent(how) => pass(name, "Machine", format!("nothing answers ({how})")),
-        Machine::Answers(how) => fail(name, "Machine", format!("is on: {how}"), ALIVE),
-        Machine::Unknown(error) => unknown(name, "Machine", &error),
-    }];
+    let mut facts = match dead::machine(world, &params.node).await {
+        // How it is silent differs from look to look, and binds nobody.
+        Machine::Silent(how) => vec![
+            pass(name, "Machine", "nothing answers"),
+            shown(name, "Connection", how),
+        ],
+        Machine::Answers(how) => vec![fail(name, "Machine", format!("is on: {how}"), ALIVE)],
+        Machine::Unknown(error) => vec![unknown(name, "Machine", &error)],
+    };
     let kube = match of_first(world, &params.via).await {
         Ok(kube) => kube,
         Err(failure) => {
