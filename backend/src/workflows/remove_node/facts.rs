@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
-use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, warn};
+use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, warn};
 use super::super::nodes::Node;
 use super::Leaving;
 use crate::steps::ApiHost;
@@ -117,9 +117,13 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     let mut facts = Vec::new();
     // The same machine, installed anew: the facts of the join tell what is on it.
     if !checks.same_machine {
-        facts.push(match inspect(world, checks.node.host).await {
-            Err(error) => pass(name, "Machine", format!("does not answer ({error})")),
-            Ok(found) => match at_work(&found) {
+        match inspect(world, checks.node.host).await {
+            // How it does not answer differs from look to look, and binds nobody.
+            Err(error) => facts.extend([
+                pass(name, "Machine", "does not answer"),
+                shown(name, "Connection", error.to_string()),
+            ]),
+            Ok(found) => facts.push(match at_work(&found) {
                 Some(what) => fail(
                     name,
                     "Machine",
@@ -132,8 +136,8 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
                     "answers over SSH; neither k3s nor its data is there",
                     "Nothing is done on it. Make sure that it is the machine you mean.",
                 ),
-            },
-        });
+            }),
+        }
     }
     facts.push(match of_first(world, &checks.staying.servers).await {
         Err(failure) => fail(
