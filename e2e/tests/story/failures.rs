@@ -204,6 +204,7 @@ async fn failed_and_unwound(story: &Story) -> Result<()> {
     );
     browser.shot("19-undo-plan").await?;
     browser.click("run-confirm").await?;
+    gate::leave(story, "failed", SOME).await?;
     gate::reach(story, "unwound", SOME).await?;
     browser.shot("19-unwound").await?;
     let undone: Value = run.view(story).await?;

@@ -144,6 +144,19 @@ pub(crate) async fn reach_trouble(story: &Story, wanted: &str, patience: Duratio
     Ok(())
 }
 
+/// Waits until the page has heard that the run is no longer in this state.
+pub(crate) async fn leave(story: &Story, old: &str, patience: Duration) -> Result<()> {
+    until(
+        &format!("the run is no longer {old}"),
+        patience,
+        async || {
+            let state = story.browser.attribute("run-status", "data-state").await?;
+            Ok(state.is_some_and(|state| state != old).then_some(()))
+        },
+    )
+    .await
+}
+
 /// Waits for a status of the run; one that cannot lead there fails at once.
 pub(crate) async fn reach(story: &Story, wanted: &str, patience: Duration) -> Result<()> {
     let seen = until(&format!("the run is {wanted}"), patience, async || {
