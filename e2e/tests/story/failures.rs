@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::browser::SOON;
 use coxswain_e2e::held;
+use coxswain_e2e::wait::until;
 use serde_json::Value;
 
 use super::gate::{self, Run};
@@ -103,10 +104,12 @@ async fn bad_input(story: &Story) -> Result<()> {
     browser
         .expect("field-version", "aria-invalid", "true", SOON)
         .await?;
-    ensure!(
-        browser.focused().await?.as_deref() == Some("field-version"),
-        "the wrong field has not got the focus"
-    );
+    // The page gives it the focus when it has been drawn.
+    until("the wrong field has the focus", SOON, async || {
+        let focused = browser.focused().await?;
+        Ok((focused.as_deref() == Some("field-version")).then_some(()))
+    })
+    .await?;
     let text = browser.page_text().await?;
     ensure!(
         text.contains("1.33"),
