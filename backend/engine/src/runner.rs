@@ -191,12 +191,17 @@ impl Runner {
         match message {
             Message::Command { command, by, reply } => {
                 let answer = match handle(&self.state, &command, &by) {
-                    Ok(event) => {
-                        self.barred.clear();
-                        // Left out: somebody else was faster, and the page shows what holds now.
-                        self.append(event).await.ok();
-                        Ok(())
-                    }
+                    Ok(event) => match self.append(event).await {
+                        Ok(()) => {
+                            self.barred.clear();
+                            Ok(())
+                        }
+                        // Somebody else was faster.
+                        Err(Refused(_)) => Err(Refusal::NotNow {
+                            kind: command.kind(),
+                            status: self.state.status(),
+                        }),
+                    },
                     Err(refusal) => Err(refusal),
                 };
                 if reply.send(answer).is_err() {
