@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use super::objects::condition;
 use super::workloads::set_status;
 use super::world::World;
 use crate::api::Coverage;
 use crate::api::resources;
 use crate::api::store::{Store, StoreError};
+use crate::logging::rfc3339_now;
 
 /// Looks at all budgets once.
 ///
@@ -16,16 +18,23 @@ pub(super) async fn look(store: &Store, world: &World) -> Result<(), StoreError>
     for budget in &world.budgets {
         let coverage = Coverage::of(budget, &world.pods);
         let allowed = coverage.allowed();
-        let sufficient = allowed > 0;
+        let word = if allowed > 0 { "True" } else { "False" };
+        // As with every condition: the time of the last change, not of the last look.
+        let since = condition(budget, "DisruptionAllowed")
+            .filter(|before| before["status"] == word)
+            .map_or_else(
+                || json!(rfc3339_now()),
+                |before| before["lastTransitionTime"].clone(),
+            );
         let status = json!({
             "currentHealthy": coverage.healthy, "desiredHealthy": coverage.needed,
             "expectedPods": coverage.total, "disruptionsAllowed": allowed,
             "observedGeneration": budget["metadata"]["generation"],
             "conditions": [{
                 "type": "DisruptionAllowed",
-                "status": if sufficient { "True" } else { "False" },
-                "reason": if sufficient { "SufficientPods" } else { "InsufficientPods" },
-                "message": "", "observedGeneration": budget["metadata"]["generation"],
+                "status": word,
+                "reason": if allowed > 0 { "SufficientPods" } else { "InsufficientPods" },
+                "message": "", "lastTransitionTime": since, "observedGeneration": budget["metadata"]["generation"],
             }],
         });
         set_status(store, resources::budgets(), budget, status).await?;
