@@ -130,7 +130,6 @@ fn a_server_without_k3s_is_reported_and_comes_back() {
 
 /// The panel is killed while the cluster is watched, and comes back: the drill goes on, with a gap that is told.
 #[test]
-#[ignore = "its look at the cut was corrected, and it has not been seen to pass since"]
 fn a_killed_panel_goes_on_with_a_gap() {
     on_the_lab(async |day| {
         let run = begin(day, "cut", "45").await?;

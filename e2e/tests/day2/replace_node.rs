@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
 use coxswain_e2e::runs::{failing, inputs, list, text};
+use coxswain_e2e::wait::until;
 use coxswain_wire::{Inputs, RunStatus};
 
 use crate::day::{BALANCER, Day, SAN, SERVERS, SPARE, VERSION, on_the_lab};
@@ -31,7 +32,6 @@ async fn balanced(day: &Day, server: &str) -> Result<bool> {
 /// With the machine still there, the person is told; without it, another one takes its place, and the old one is
 /// marked and refused until it is clean.
 #[test]
-#[ignore = "not seen to pass yet: cargo xtask test --full"]
 fn a_lost_server_is_replaced_by_a_spare_host() {
     on_the_lab(async |day| {
         let lost = SERVERS[2];
@@ -60,6 +60,10 @@ fn a_lost_server_is_replaced_by_a_spare_host() {
         );
 
         day.lab.power_on(lost).await?;
+        until("it is up", JOIN, async || {
+            day.lab.ssh(lost, "true").await.map(Some)
+        })
+        .await?;
         let join = inputs([
             ("cluster", day.cluster().await?),
             ("host", day.host(lost).await?),
@@ -88,7 +92,6 @@ fn a_lost_server_is_replaced_by_a_spare_host() {
 }
 
 #[test]
-#[ignore = "not seen to pass yet: cargo xtask test --full"]
 fn a_server_is_made_anew_under_its_name() {
     on_the_lab(async |day| {
         let host = SERVERS[1];

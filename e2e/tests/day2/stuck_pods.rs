@@ -34,7 +34,6 @@ async fn pods(day: &Day, node: &str) -> Result<Vec<(String, bool)>> {
 }
 
 #[test]
-#[ignore = "not seen to pass yet: cargo xtask test --full"]
 fn a_pod_that_waits_for_a_dead_node_starts_elsewhere() {
     on_the_lab(async |day| {
         let lost = SERVERS[2];
