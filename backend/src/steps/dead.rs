@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::failure;
-use super::kube::{ApiHost, fresh_lease};
+use super::kube::ApiHost;
 use crate::world::{Kube, UnreachableKind, World, WorldError};
 
-/// Two renewals of a lease are seen in this time, if there are any.
-const LEASE: Duration = Duration::from_secs(25);
+/// How long a node's lease lasts: a kubelet that lives renews it within this time, however slow it is.
+const LEASE: Duration = Duration::from_secs(40);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a machine says for itself.
 pub(crate) enum Machine {
@@ -31,13 +33,16 @@ pub(crate) async fn machine(world: &dyn World, node: &ApiHost) -> Machine {
     }
 }
 
-fn of_error(error: WorldError) -> Machine {
+/// What an error of a look over SSH tells of the machine.
+pub(crate) fn of_error(error: WorldError) -> Machine {
     match &error {
         WorldError::Unreachable { kind, .. } => match kind {
-            UnreachableKind::TimedOut | UnreachableKind::Closed => {
+            UnreachableKind::TimedOut | UnreachableKind::NoRoute => {
                 Machine::Silent(error.to_string())
             }
-            UnreachableKind::Refused => Machine::Answers(error.to_string()),
+            UnreachableKind::Refused | UnreachableKind::Closed => {
+                Machine::Answers(error.to_string())
+            }
             UnreachableKind::Dns => Machine::Unknown(error),
         },
         WorldError::TimedOut { .. } => Machine::Silent(error.to_string()),
@@ -57,18 +62,34 @@ fn of_error(error: WorldError) -> Machine {
     }
 }
 
-/// How the cluster sees that a node lives, in words; none if it does not.
+/// How the cluster sees that a node lives, in words; none if it does not: the node is not Ready, and its lease was
+/// not renewed once in the time it lasts.
 ///
 /// # Errors
-/// The API does not answer, or there is no such node.
+/// The API does not answer, or there is no such node: that says nothing about the node.
 pub(crate) async fn seen_alive(kube: &dyn Kube, node: &str) -> Result<Option<String>, StepFailure> {
     if super::drain_node::find(kube, node).await?.ready {
         return Ok(Some("the node is Ready".to_owned()));
     }
-    let renewed = fresh_lease(kube, node, Instant::now() + LEASE).await;
-    Ok(renewed
-        .is_ok()
-        .then(|| "its kubelet renews its lease".to_owned()))
+    let first = renewed(kube, node).await?;
+    let until = Instant::now() + LEASE;
+    loop {
+        // The last look is not before the time is over.
+        let last = Instant::now() >= until;
+        if renewed(kube, node).await? != first {
+            return Ok(Some("its kubelet renews its lease".to_owned()));
+        }
+        if last {
+            return Ok(None);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// When a node's lease was renewed last, by the node's clock; none if never.
+async fn renewed(kube: &dyn Kube, node: &str) -> Result<Option<i64>, StepFailure> {
+    let lease = kube.lease(node).await.map_err(failure::world)?;
+    Ok(lease.and_then(|lease| lease.renewed_at_us))
 }
 
 /// Refuses unless everything is silent.
@@ -107,10 +128,10 @@ mod tests {
         }
     }
 
-    /// Whoever refuses, or shows another key, is on.
+    /// Whoever refuses, hangs up, or shows another key, is on.
     #[test]
     fn only_silence_is_no_sign_of_life() {
-        for kind in [UnreachableKind::TimedOut, UnreachableKind::Closed] {
+        for kind in [UnreachableKind::TimedOut, UnreachableKind::NoRoute] {
             assert!(matches!(of_error(unreachable(kind)), Machine::Silent(_)));
         }
         let changed = WorldError::HostKeyChanged {
@@ -118,7 +139,11 @@ mod tests {
             pinned: Vec::new(),
             shown: Vec::new(),
         };
-        for error in [unreachable(UnreachableKind::Refused), changed] {
+        for error in [
+            unreachable(UnreachableKind::Refused),
+            unreachable(UnreachableKind::Closed),
+            changed,
+        ] {
             assert!(matches!(of_error(error), Machine::Answers(_)));
         }
         for error in [

@@ -17,7 +17,9 @@ pub enum UnreachableKind {
     Refused,
     /// Nothing answers in time: down, filtered, or a wrong address.
     TimedOut,
-    /// No route, or the connection was closed before anything was done over it.
+    /// The network says that there is no way to it: off, or cut off.
+    NoRoute,
+    /// Something took the connection and closed it before anything was done over it.
     Closed,
 }
 
@@ -227,6 +229,9 @@ impl WorldError {
                 }
                 UnreachableKind::TimedOut => {
                     "Nothing answers: check that the machine is on, the address is right, and no firewall between the panel and it drops the port."
+                }
+                UnreachableKind::NoRoute => {
+                    "No network leads to it: check that the machine is on, the address is right, and the routes of the panel's own machine (ip route get ADDRESS)."
                 }
                 UnreachableKind::Closed => {
                     "Check the network between the panel and the machine, and that an SSH server is behind this port (sshd's log says why it closes a connection)."

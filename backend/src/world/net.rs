@@ -61,11 +61,40 @@ pub(super) async fn connect(
 }
 
 fn kind_of(e: &std::io::Error) -> UnreachableKind {
-    if e.kind() == std::io::ErrorKind::ConnectionRefused {
+    use std::io::ErrorKind::{
+        ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut,
+    };
+    let kind = e.kind();
+    if kind == ConnectionRefused {
         UnreachableKind::Refused
-    } else if e.kind() == std::io::ErrorKind::TimedOut {
+    } else if kind == TimedOut {
         UnreachableKind::TimedOut
+    } else if [HostUnreachable, NetworkUnreachable, NetworkDown].contains(&kind) {
+        UnreachableKind::NoRoute
     } else {
         UnreachableKind::Closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Linux says of a machine that does not answer for its address, and of one that hangs up.
+    #[test]
+    fn no_route_is_no_answer() {
+        const EHOSTUNREACH: i32 = 113;
+        const ENETUNREACH: i32 = 101;
+        const ECONNREFUSED: i32 = 111;
+        const ECONNRESET: i32 = 104;
+        for (code, kind) in [
+            (EHOSTUNREACH, UnreachableKind::NoRoute),
+            (ENETUNREACH, UnreachableKind::NoRoute),
+            (ECONNREFUSED, UnreachableKind::Refused),
+            (ECONNRESET, UnreachableKind::Closed),
+        ] {
+            let error = std::io::Error::from_raw_os_error(code);
+            assert_eq!(kind_of(&error), kind, "{error}");
+        }
     }
 }

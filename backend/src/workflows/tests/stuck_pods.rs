@@ -5,13 +5,14 @@ use std::time::Duration;
 use coxswain_engine::plan::Outputs;
 use coxswain_engine::step::{Probe, StepContext, StepKind};
 use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole, RunId};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::evidence::{facts, failing, odd};
 use super::forms::refused;
 use super::lab::{self, Lab, inputs};
-use crate::steps::ApiHost;
 use crate::steps::delete_stuck_pods::{DeleteStuckPods, Params};
+use crate::steps::kube::of_first;
+use crate::steps::{ApiHost, dead};
 use crate::world::PodOwner;
 
 fn given(node: i64) -> Inputs {
@@ -19,6 +20,14 @@ fn given(node: i64) -> Inputs {
         ("cluster", FieldValue::Id(1)),
         ("node", FieldValue::Id(node)),
     ])
+}
+
+fn api(n: i64) -> ApiHost {
+    ApiHost {
+        host: HostId(n),
+        name: format!("node{n}"),
+        address: format!("10.0.0.{n}"),
+    }
 }
 
 /// node4 has a pod of each kind.
@@ -97,11 +106,6 @@ async fn a_node_that_came_back_keeps_its_pods() {
     lab.world.cordon("node4");
     lab.world.stop_k3s(HostId(4));
     lab.world.lose_pods("node4", None);
-    let api = |n: i64| ApiHost {
-        host: HostId(n),
-        name: format!("node{n}"),
-        address: format!("10.0.0.{n}"),
-    };
     let params = Params {
         node: api(4),
         via: vec![api(1), api(2)],
@@ -132,4 +136,39 @@ async fn a_node_that_came_back_keeps_its_pods() {
     let seen = kind.probe(&context).await.unwrap();
     assert!(matches!(seen, Probe::Done { .. }), "{seen:?}");
     assert_eq!(lab.world.pods_on("node1"), ["db-0", "web"]);
+}
+
+/// A node is silent only when its lease has run out.
+#[tokio::test(start_paused = true)]
+async fn one_renewal_is_a_sign_of_life() {
+    let lab = populated();
+    let kube = of_first(&lab.world, &[api(1), api(2)]).await.unwrap();
+    lab.world.stop_k3s(HostId(4));
+    let begin = Instant::now();
+    assert_eq!(dead::seen_alive(&*kube, "node4").await.unwrap(), None);
+    assert!(begin.elapsed() >= Duration::from_secs(40));
+
+    // It takes 20 s until it is up and renews the lease for the first time.
+    let comes_back = async {
+        sleep(Duration::from_secs(15)).await;
+        lab.world.start_k3s(HostId(4));
+    };
+    let (seen, ()) = tokio::join!(dead::seen_alive(&*kube, "node4"), comes_back);
+    assert!(seen.unwrap().is_some_and(|how| how.contains("lease")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_does_not_answer_proves_nobody_dead() {
+    let lab = populated();
+    let kube = of_first(&lab.world, &[api(1), api(2)]).await.unwrap();
+    lab.world.stop_k3s(HostId(4));
+    let fails = async {
+        sleep(Duration::from_secs(10)).await;
+        for server in 1..=3 {
+            lab.world.stop_k3s(HostId(server));
+        }
+    };
+    let (seen, ()) = tokio::join!(dead::seen_alive(&*kube, "node4"), fails);
+    let error = seen.unwrap_err().into_error();
+    assert!(error.message.contains("Kubernetes API"), "{error:?}");
 }

@@ -6,6 +6,13 @@ use super::known_hosts;
 
 /// Longest text of ssh's that is shown.
 const SHOWN: usize = 300;
+/// The C library's words for EHOSTUNREACH, ENETUNREACH, ENETDOWN and EHOSTDOWN.
+const NO_ROUTE: [&str; 4] = [
+    "No route to host",
+    "Network is unreachable",
+    "Network is down",
+    "Host is down",
+];
 
 /// An error for the text that ssh left when no connection came about.
 pub(super) fn connect_failure(host: &HostConnection, text: &str) -> WorldError {
@@ -32,6 +39,8 @@ pub(super) fn connect_failure(host: &HostConnection, text: &str) -> WorldError {
         UnreachableKind::Refused
     } else if has("timed out") {
         UnreachableKind::TimedOut
+    } else if NO_ROUTE.iter().any(|words| has(words)) {
+        UnreachableKind::NoRoute
     } else {
         UnreachableKind::Closed
     };
@@ -62,4 +71,57 @@ fn last_words(text: &str) -> String {
         .filter(|c| !c.is_control())
         .take(SHOWN)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use coxswain_wire::HostId;
+
+    use super::*;
+
+    fn kind(text: &str) -> UnreachableKind {
+        let host = HostConnection {
+            id: HostId(1),
+            name: "node1".to_owned(),
+            address: "10.0.0.1".to_owned(),
+            port: 22,
+            user: "root".to_owned(),
+            pinned: Vec::new(),
+            private_key: crate::world::Secret::new(""),
+            generation: 1,
+        };
+        let error = connect_failure(&host, text);
+        let WorldError::Unreachable { kind, .. } = error else {
+            panic!("{error:?}")
+        };
+        kind
+    }
+
+    #[test]
+    fn a_machine_that_does_not_answer_is_told_from_one_that_hangs_up() {
+        for (text, expected) in [
+            (
+                "ssh: connect to host 10.0.0.1 port 22: No route to host",
+                UnreachableKind::NoRoute,
+            ),
+            (
+                "ssh: connect to host 10.0.0.1 port 22: Network is unreachable",
+                UnreachableKind::NoRoute,
+            ),
+            (
+                "ssh: connect to host 10.0.0.1 port 22: Connection timed out",
+                UnreachableKind::TimedOut,
+            ),
+            (
+                "kex_exchange_identification: Connection closed by remote host\nConnection closed by 10.0.0.1 port 22",
+                UnreachableKind::Closed,
+            ),
+            (
+                "kex_exchange_identification: read: Connection reset by peer",
+                UnreachableKind::Closed,
+            ),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
+    }
 }
