@@ -135,7 +135,7 @@ fn drawing(html: &mut String, report: &DrillReport) {
         for away in &a.away {
             bar(away.from_ms, away.until_ms, "#cf222e");
         }
-        for gap in &report.gaps {
+        for gap in a.unseen.iter().chain(&report.gaps) {
             bar(gap.from_ms, gap.until_ms, "#afb8c1");
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::drill::Watched;
 use super::drill::watch::Watch;
@@ -16,6 +16,9 @@ use super::{Services, check};
 
 /// Stored name.
 pub const KIND: &str = "end_fault";
+
+/// Before the deadline, so that the step can say why the fault is still there.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +30,25 @@ pub struct Params {
 
 /// The step kind.
 pub struct EndFault(pub Services);
+
+impl EndFault {
+    /// Waits until the fault is seen gone, for nearly as long as the step may take. A host that boots, or one that is
+    /// asked for the other's power, may not answer for a while.
+    async fn gone(&self, context: &StepContext, watched: &Watched) -> Result<(), StepFailure> {
+        loop {
+            let not_yet = match healed(&self.0, watched).await {
+                Ok(Probe::Done { .. }) => return Ok(()),
+                Ok(Probe::NotDone { why } | Probe::Unsure { why }) => StepFailure::fatal(why),
+                Err(failure @ StepFailure::Unreachable(_)) => failure,
+                Err(fatal @ StepFailure::Fatal(_)) => return Err(fatal),
+            };
+            if Instant::now() + LAST >= context.deadline {
+                return Err(not_yet);
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
 
 #[async_trait]
 impl StepKind for EndFault {
@@ -54,9 +76,7 @@ impl StepKind for EndFault {
         watch
             .until(async {
                 watched.fault.heal(world, host).await?;
-                while let Ok(Probe::NotDone { .. }) = healed(&self.0, &watched).await {
-                    sleep(Duration::from_secs(1)).await;
-                }
+                self.gone(context, &watched).await?;
                 let now = watch.now();
                 watch.record().healed_at.get_or_insert(now);
                 Ok(())

@@ -1,5 +1,7 @@
 //! A look at etcd from one server, through its JSON gateway on the server itself (facts A, etcd).
 
+use std::time::Duration;
+
 use coxswain_engine::step::StepFailure;
 use coxswain_k3s::etcd::{MemberList, Status, parse_health};
 use coxswain_wire::HostId;
@@ -70,12 +72,26 @@ impl EtcdLook {
         world: &dyn World,
         host: HostId,
     ) -> Result<Result<Self, String>, StepFailure> {
-        let command = RemoteCommand::script(LOOK).sudo();
-        let answer = world
-            .run(host, command)
+        Self::ask(world, host, RemoteCommand::script(LOOK))
             .await
-            .and_then(|o| o.ok(LOOK.name))
-            .map_err(failure::world)?;
+            .map_err(failure::world)
+    }
+
+    /// The same, given up after `limit`, on the host too: looks at an etcd that hangs do not pile up there.
+    pub(crate) async fn take_within(
+        world: &dyn World,
+        host: HostId,
+        limit: Duration,
+    ) -> crate::world::Result<Result<Self, String>> {
+        Self::ask(world, host, RemoteCommand::script(LOOK).timeout(limit)).await
+    }
+
+    async fn ask(
+        world: &dyn World,
+        host: HostId,
+        command: RemoteCommand,
+    ) -> crate::world::Result<Result<Self, String>> {
+        let answer = world.run(host, command.sudo()).await?.ok(LOOK.name)?;
         Ok(Self::parse(&answer.text()))
     }
 

@@ -11,7 +11,9 @@ use coxswain_wire::PowerControl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::drill::fault::{Power, Seen, UNIT, power};
+use super::dead::{self, Machine};
+use super::drill::fault::{Seen, UNIT};
+use super::drill::power::{Power, power};
 use super::drill::watch::Watch;
 use super::drill::{Fault, Watched, timer};
 use super::unit::UnitLook;
@@ -100,9 +102,14 @@ impl StepKind for InjectFault {
             .look(world, &watched.victim, Some(&memo.invocation))
             .await?;
         Ok(match seen {
-            Seen::There(observed) => Probe::Done {
-                observed,
-                outputs: BTreeMap::new(),
+            Seen::There(observed) => match answers(world, &watched).await {
+                Some(why) => Probe::NotDone {
+                    why: format!("{observed}, and yet {why}"),
+                },
+                None => Probe::Done {
+                    observed,
+                    outputs: BTreeMap::new(),
+                },
             },
             Seen::Gone(why) | Seen::Between(why) => Probe::NotDone { why },
         })
@@ -157,6 +164,20 @@ impl StepKind for InjectFault {
             .fault
             .heal(&*self.0.world, watched.victim.host)
             .await
+    }
+}
+
+/// How a machine that should be off shows that it is not: its control may switch another one.
+async fn answers(world: &dyn World, watched: &Watched) -> Option<String> {
+    match &watched.fault {
+        Fault::Stopped | Fault::Killed | Fault::Cut { .. } => return None,
+        Fault::PowerOff { .. } => {}
+    }
+    let name = &watched.victim.name;
+    match dead::machine(world, &watched.victim).await {
+        Machine::Silent(_) => None,
+        Machine::Answers(how) => Some(format!("{name} {how}")),
+        Machine::Unknown(error) => Some(format!("it cannot be told whether {name} is: {error}")),
     }
 }
 

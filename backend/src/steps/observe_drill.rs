@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::drill::fault::Seen;
 use super::drill::record::Record;
+use super::drill::track::Track;
 use super::drill::watch::{Watch, load};
 use super::drill::{Fault, Watched};
 use super::log::Log;
@@ -68,35 +69,11 @@ impl ObserveDrill {
         api_away_s: u32,
     ) -> Result<(), StepFailure> {
         let watched = &params.watched;
-        let ways = watched.ways();
-        let limit = i64::from(api_away_s) * 1000;
         let mut log = Log::open(context).await;
-        let mut told = Told::default();
-        let mut looked = Instant::now();
-        let why = loop {
-            let now = watch.now();
-            let (line, why, over) = {
-                let record = watch.record();
-                let over = now >= record.fault_at + i64::from(observe_s) * 1000;
-                let why = record.abort(now, &watched.victim.name, &ways, limit);
-                (told.news(&record, &watched.victim.name), why, over)
-            };
-            if let Some(line) = line {
-                log.line(&line).await?;
-            }
-            if let Some(why) = why {
-                break Some(why);
-            }
-            if over {
-                break None;
-            }
-            if looked.elapsed() >= FAULT {
-                looked = Instant::now();
-                if let Some(why) = self.ended_by_itself(watched).await {
-                    break Some(why);
-                }
-            }
-            sleep(JUDGE).await;
+        // Side by side: the victim may not answer, and the others are judged every second all the same.
+        let why = tokio::select! {
+            why = judged(watch, watched, &mut log, observe_s, api_away_s) => why?,
+            why = self.ended_by_itself(watched) => Some(why),
         };
         let line = match &why {
             None => format!("observed for {observe_s} s"),
@@ -108,18 +85,20 @@ impl ObserveDrill {
         Ok(())
     }
 
-    /// The timer on the victim, or somebody, has taken the fault away. A killed k3s comes back by itself.
-    async fn ended_by_itself(&self, watched: &Watched) -> Option<String> {
+    /// Waits until the timer on the victim, or somebody, has taken the fault away. A killed k3s comes back by itself.
+    async fn ended_by_itself(&self, watched: &Watched) -> String {
         if watched.fault == Fault::Killed {
-            return None;
+            std::future::pending::<()>().await;
         }
-        let look = watched.fault.look(&*self.0.world, &watched.victim, None);
-        match timeout(LOOKED, look).await {
-            Ok(Ok(Seen::Gone(seen))) => Some(format!(
-                "the fault is not there any more ({seen}): the timer on {} or somebody took it away",
-                watched.victim.name
-            )),
-            Ok(Ok(Seen::There(_) | Seen::Between(_)) | Err(_)) | Err(_) => None,
+        loop {
+            sleep(FAULT).await;
+            let look = watched.fault.look(&*self.0.world, &watched.victim, None);
+            if let Ok(Ok(Seen::Gone(seen))) = timeout(LOOKED, look).await {
+                return format!(
+                    "the fault is not there any more ({seen}): the timer on {} or somebody took it away",
+                    watched.victim.name
+                );
+            }
         }
     }
 
@@ -163,37 +142,68 @@ impl ObserveDrill {
     }
 }
 
+/// Why the observation has to end before its time; none when its time is over.
+async fn judged(
+    watch: &Watch<'_>,
+    watched: &Watched,
+    log: &mut Log,
+    observe_s: u32,
+    api_away_s: u32,
+) -> Result<Option<String>, StepFailure> {
+    let victim = watched.victim.name.as_str();
+    let (ways, limit) = (watched.ways(), i64::from(api_away_s) * 1000);
+    let mut told = Told::default();
+    loop {
+        let now = watch.now();
+        let (line, why, over) = {
+            let record = watch.record();
+            let over = now >= record.fault_at + i64::from(observe_s) * 1000;
+            let why = record.abort(now, victim, &ways, limit);
+            (told.news(&record, victim), why, over)
+        };
+        if let Some(line) = line {
+            log.line(&line).await?;
+        }
+        if over || why.is_some() {
+            return Ok(why);
+        }
+        sleep(JUDGE).await;
+    }
+}
+
 /// What is not as it was before the fault, by samples from `from` on.
 fn missing(record: &Record, watched: &Watched, from: i64) -> Option<String> {
     let victim = watched.victim.name.as_str();
-    let fresh = |at: Option<i64>| at.is_some_and(|at| at >= from);
-    let down = record
-        .ways
-        .iter()
-        .find(|(_, track)| !fresh(track.first(from, |up| *up)) || track.last() != Some(&true));
-    if let Some((way, _)) = down {
+    // Ready again, and not only so far.
+    let up = |track: &Track<bool>| {
+        track.last() == Some(&true) && track.first(from, |up| *up).is_some_and(|at| at >= from)
+    };
+    if let Some((way, _)) = record.ways.iter().find(|(_, track)| !up(track)) {
         return Some(format!("the API does not answer through {way}"));
     }
-    let unready = record.nodes.iter().find(|(_, track)| {
-        !fresh(track.first(from, |ready| *ready)) || track.last() != Some(&true)
-    });
-    if let Some((node, _)) = unready {
+    if let Some((node, _)) = record.counted().find(|(_, track)| !up(track)) {
         return Some(format!("{node} is not Ready"));
     }
-    if !fresh(record.lease_at) {
+    let renewed = record.renewals.changed(i64::MAX);
+    if renewed.is_none_or(|(_, at)| at < from) {
         return Some(format!("{victim} has not renewed its lease yet"));
     }
     if record.listed != record.listed_before {
         return Some("the etcd members are not those of before".to_owned());
     }
-    let workloads = record.workloads.last().copied().unwrap_or_default();
+    let counted = record.workloads.spans().last();
+    let Some(workloads) = counted.filter(|span| span.until >= from) else {
+        return Some("no pods were listed yet".to_owned());
+    };
+    let workloads = workloads.value;
     if workloads.ready < workloads.wanted {
         return Some(format!(
             "{} of {} replicas are ready",
             workloads.ready, workloads.wanted
         ));
     }
-    None
+    let leaving = record.leaving.len() + record.leaving_more;
+    (leaving > 0).then(|| format!("{leaving} pods of {victim} are still Terminating"))
 }
 
 /// What was told in the output already: only changes are news.
@@ -239,7 +249,7 @@ impl Told {
             .spans()
             .last()
             .map_or(0, |span| span.until - record.fault_at);
-        Some(format!("{:>6} {line}", super::drill::report::seconds(at)))
+        Some(format!("{:>6} {line}", super::drill::points::seconds(at)))
     }
 }
 

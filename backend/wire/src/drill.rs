@@ -63,6 +63,9 @@ pub struct DrillPoint {
     pub name: String,
     /// When it was seen first.
     pub after_ms: Option<i64>,
+    /// Until when it was to be expected; none if it has no time of its own.
+    #[serde(default)]
+    pub limit_ms: Option<i64>,
     /// What was seen.
     pub observed: String,
     /// What was to be expected.
@@ -94,6 +97,9 @@ pub struct DrillAvailability {
     pub name: String,
     /// Times at which it could not be used.
     pub away: Vec<DrillSpan>,
+    /// Times at which nobody could tell.
+    #[serde(default)]
+    pub unseen: Vec<DrillSpan>,
     /// Their sum.
     pub away_ms: i64,
     /// The longest of them.

@@ -2,9 +2,13 @@
 //! meanwhile, and the report made of it.
 
 pub(crate) mod fault;
+pub(crate) mod points;
+pub(crate) mod power;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod score;
+pub(crate) mod scripts;
+pub(crate) mod survivors;
 pub(crate) mod tables;
 pub(crate) mod timer;
 pub(crate) mod track;

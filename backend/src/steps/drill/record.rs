@@ -9,6 +9,8 @@ use super::track::Track;
 
 /// Pods that are named; the rest is counted.
 const NAMED: usize = 50;
+/// Somebody looks every second: longer without is a gap, milliseconds.
+const WITHOUT: i64 = 3_500;
 /// A survivor's etcd may be without a leader for as long as an election takes, milliseconds.
 const ELECTION: i64 = 20_000;
 
@@ -28,7 +30,7 @@ pub(crate) struct Record {
     pub(crate) nodes: BTreeMap<String, Track<bool>>,
     /// Which node's etcd member leads.
     pub(crate) leader: Track<String>,
-    /// `/health` of etcd on the other servers.
+    /// `/health` of etcd on the other servers; no answer is not healthy.
     pub(crate) members: BTreeMap<String, Track<bool>>,
     /// Names of all etcd members, as last listed.
     pub(crate) listed: BTreeSet<String>,
@@ -38,10 +40,8 @@ pub(crate) struct Record {
     pub(crate) workloads: Track<Workloads>,
     /// Replicas before the fault, by what made them.
     pub(crate) wanted: BTreeMap<String, u32>,
-    /// When the victim's lease was seen renewed last.
-    pub(crate) lease_at: Option<i64>,
-    /// What the lease said then.
-    pub(crate) lease: Option<i64>,
+    /// When the victim's lease was renewed last, by the victim's clock.
+    pub(crate) renewals: Track<i64>,
     /// When a pod of the victim was first seen Terminating that was not before.
     pub(crate) evicted_at: Option<i64>,
     /// Pods of the victim that were Terminating before the fault, by uid.
@@ -93,6 +93,16 @@ pub(crate) struct Replica {
 }
 
 impl Record {
+    /// Somebody looks.
+    pub(crate) fn look(&mut self, at: i64) {
+        self.looked.see_within(at, (), WITHOUT);
+    }
+
+    /// Times between two dates at which nobody looked: there was no panel.
+    pub(crate) fn gaps(&self, from: i64, until: i64) -> Vec<(i64, i64)> {
+        unseen(&self.looked, from, until)
+    }
+
     /// Counts the replicas. The first count is what there has to be.
     pub(crate) fn count(&mut self, at: i64, replicas: &[Replica]) {
         let mut ready: BTreeMap<&str, u32> = BTreeMap::new();
@@ -133,14 +143,6 @@ impl Record {
         self.leaving = new.into_iter().take(NAMED).cloned().collect();
     }
 
-    /// Takes the victim's lease.
-    pub(crate) fn lease(&mut self, at: i64, renewed: Option<i64>) {
-        if renewed.is_some() && renewed != self.lease {
-            self.lease = renewed;
-            self.lease_at = Some(at);
-        }
-    }
-
     /// Ends the observation.
     pub(crate) fn end(&mut self, at: i64, why: Option<String>) {
         if self.end.is_none() {
@@ -152,12 +154,19 @@ impl Record {
         }
     }
 
-    /// How long the API has been away now, through every way that counts, milliseconds.
+    /// Nodes that have to be Ready: those that were before the fault. One that was not, e.g. because it is no business of
+    /// the panel, tells nothing of the fault.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (&String, &Track<bool>)> {
+        self.nodes.iter().filter(|(_, track)| {
+            let before = track.spans().first();
+            before.is_some_and(|span| span.value && span.from <= self.fault_at)
+        })
+    }
+
+    /// How long the API has been away now, through every way that counts, milliseconds. What was not looked at a moment
+    /// ago is not known to be away.
     pub(crate) fn api_away(&self, now: i64, ways: &[String]) -> i64 {
-        let since = |track: &Track<bool>| match track.since() {
-            Some((from, false)) => now - from,
-            Some((_, true)) | None => 0,
-        };
+        let since = |track: &Track<bool>| away_since(track, now).map_or(0, |from| now - from);
         let through = ways
             .iter()
             .map(|way| self.ways.get(way).map_or(0, since))
@@ -183,18 +192,33 @@ impl Record {
             ));
         }
         let second = self
-            .nodes
-            .iter()
-            .find(|(name, track)| *name != victim && track.last() == Some(&false));
+            .counted()
+            .find(|(name, track)| *name != victim && away_since(track, now).is_some());
         if let Some((name, _)) = second {
             return Some(format!("{name} is not Ready either"));
         }
-        let member = self.members.iter().find(|(_, track)| match track.since() {
-            Some((from, false)) => now - from > ELECTION,
-            Some((_, true)) | None => false,
-        });
-        member.map(|(name, _)| format!("etcd on {name} is not healthy either"))
+        let member = self
+            .members
+            .iter()
+            .find(|(_, track)| away_since(track, now).is_some_and(|from| now - from > ELECTION));
+        member.map(|(name, _)| format!("etcd on {name} is not healthy or does not answer either"))
     }
+}
+
+/// Times between two dates for which a track has no samples.
+pub(crate) fn unseen<T: PartialEq>(track: &Track<T>, from: i64, until: i64) -> Vec<(i64, i64)> {
+    let seen = track.times(from, until, |_| true);
+    let begins = seen.iter().map(|(begin, _)| *begin).chain([until]);
+    let ends = std::iter::once(from).chain(seen.iter().map(|(_, end)| *end));
+    ends.zip(begins)
+        .filter(|(end, begin)| begin - end > WITHOUT)
+        .collect()
+}
+
+/// Since when it is seen not to be so.
+fn away_since(track: &Track<bool>, now: i64) -> Option<i64> {
+    let span = track.fresh(now)?;
+    (!span.value).then_some(span.from)
 }
 
 #[cfg(test)]
@@ -222,22 +246,56 @@ mod tests {
         assert_eq!(record.abort(40_000, "node1", &both, 30_000), None);
     }
 
+    /// Sees a node Ready before the fault at 1000, or not, and not Ready after it.
+    fn lose(record: &mut Record, name: &str, before: bool) {
+        record.fault_at = 1000;
+        let node = record.nodes.entry(name.to_owned()).or_default();
+        node.see(0, before);
+        node.see(2000, false);
+    }
+
     #[test]
     fn a_second_node_ends_it_at_once_and_the_victim_does_not() {
         let mut record = Record::default();
-        record
-            .nodes
-            .entry("node1".to_owned())
-            .or_default()
-            .see(0, false);
-        assert_eq!(record.abort(0, "node1", &lb(), 1000), None);
-        record
-            .nodes
-            .entry("node2".to_owned())
-            .or_default()
-            .see(0, false);
-        let why = record.abort(0, "node1", &lb(), 1000).unwrap();
+        lose(&mut record, "node1", true);
+        assert_eq!(record.abort(2000, "node1", &lb(), 1000), None);
+        lose(&mut record, "node2", true);
+        let why = record.abort(2000, "node1", &lb(), 1000).unwrap();
         assert!(why.contains("node2"), "{why}");
+    }
+
+    #[test]
+    fn a_node_that_was_not_ready_before_is_no_reason() {
+        let mut record = Record::default();
+        lose(&mut record, "somebody-elses", false);
+        assert_eq!(record.abort(2000, "node1", &lb(), 1000), None);
+        // Nor is one that came while the fault was there.
+        let late = record.nodes.entry("late".to_owned()).or_default();
+        late.see(2000, false);
+        assert_eq!(record.abort(2000, "node1", &lb(), 1000), None);
+    }
+
+    /// The panel was dead: what it last saw is no outage until now.
+    #[test]
+    fn time_without_a_panel_is_no_outage() {
+        let mut record = Record::default();
+        let way = record.ways.entry("lb".to_owned()).or_default();
+        way.see(0, true);
+        way.see(1000, false);
+        let member = record.members.entry("node2".to_owned()).or_default();
+        member.see(1000, false);
+        lose(&mut record, "node2", true);
+        assert_eq!(record.abort(600_000, "node1", &lb(), 30_000), None);
+        assert_eq!(record.api_away(600_000, &lb()), 0);
+        // It looks again: away since then.
+        for at in [600_000, 601_000] {
+            record
+                .ways
+                .entry("lb".to_owned())
+                .or_default()
+                .see(at, false);
+        }
+        assert_eq!(record.api_away(601_000, &lb()), 1000);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use coxswain_wire::{
     DrillAvailability, DrillPlane, DrillPoint, DrillScore, DrillScorePart, DrillVerdict,
 };
 
+use super::points::{EVICTION, LEADER, RECOVERY, REPLICAS, UNREADY, seconds};
 use super::record::Record;
-use super::report::{EVICTION, LEADER, RECOVERY, REPLICAS, Subject, UNREADY, api_away, seconds};
+use super::report::{Subject, api_away};
 
 /// For the API: full points up to the downtime that was accepted, none from three times as much on.
 const API: u32 = 40;

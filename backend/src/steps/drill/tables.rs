@@ -2,7 +2,7 @@
 
 use coxswain_wire::{DrillPlane, DrillReport, DrillSpan, DrillVerdict, Table};
 
-use super::report::seconds;
+use super::points::seconds;
 
 /// The tables.
 pub(crate) fn tables(report: &DrillReport) -> Vec<Table> {

@@ -15,21 +15,27 @@ pub(crate) const LONGER: u32 = 150;
 /// How much of that must be left when the fault is made.
 pub(crate) const LEFT: u32 = 60;
 
-/// `$1` the unit's name, `$2` seconds, `$3` the script that takes the fault away, then its arguments. All of it lies
-/// in /run: a boot ends timer and fault.
+/// Longest time that the timer's service tries to take the fault away, seconds. It ends at once when the timer is taken off.
+const TRIES: u32 = 86_400;
+
+/// `$1` the unit's name, `$2` seconds until it goes off, `$3` seconds that it tries, `$4` the script that takes the fault
+/// away, then its arguments. All of it lies in /run: a boot ends timer and fault.
 pub(crate) const ARM: Script = Script {
     name: "drill-arm",
-    text: r#"unit=$1 seconds=$2 heal=$3
-shift 3
+    text: r#"unit=$1 seconds=$2 tries=$3 heal=$4
+shift 4
 dir=/run/coxswain
 (umask 077 && mkdir -p "$dir") || exit 1
 systemctl stop "$unit.timer" 2>/dev/null
 systemctl reset-failed "$unit.timer" "$unit.service" 2>/dev/null
-(umask 077 && printf '%s' "$heal" >"$dir/$unit.sh") || exit 1
+(umask 077 && printf '%s' "$heal" >"$dir/$unit.heal") || exit 1
+(umask 077 && cat >"$dir/$unit.sh") <<'END' || exit 1
+while [ -e "$0" ] && ! /bin/sh "${0%.sh}.heal" "$@"; do sleep 5; done
+END
 read -r up _ </proc/uptime || exit 1
 (umask 077 && echo "$((${up%%.*} + seconds))" >"$dir/$unit.due") || exit 1
 systemd-run --quiet --unit="$unit" --on-active="${seconds}s" --timer-property=AccuracySec=1s \
-    --property=Type=oneshot /bin/sh "$dir/$unit.sh" "$@"
+    --property=Type=oneshot --property=TimeoutStartSec="$tries" /bin/sh "$dir/$unit.sh" "$@"
 "#,
 };
 
@@ -44,7 +50,9 @@ echo "service=${state#ActiveState=}"
 read -r up _ </proc/uptime
 due=$(cat "/run/coxswain/$unit.due" 2>/dev/null)
 [ -z "$due" ] || echo "left=$((due - ${up%%.*}))"
-if [ -e "/run/coxswain/$unit.sh" ]; then echo files=yes; else echo files=no; fi
+files=no
+for file in sh heal due; do [ ! -e "/run/coxswain/$unit.$file" ] || files=yes; done
+echo "files=$files"
 "#,
 };
 
@@ -54,7 +62,7 @@ pub(crate) const DISARM: Script = Script {
     text: r#"unit=$1
 systemctl stop "$unit.timer" 2>/dev/null
 systemctl reset-failed "$unit.timer" "$unit.service" 2>/dev/null
-rm -f "/run/coxswain/$unit.sh" "/run/coxswain/$unit.due"
+rm -f "/run/coxswain/$unit.sh" "/run/coxswain/$unit.heal" "/run/coxswain/$unit.due"
 "#,
 };
 
@@ -132,6 +140,7 @@ pub(crate) async fn arm(
     let command = RemoteCommand::script(ARM)
         .arg(unit(run))
         .arg((observe_s + LONGER).to_string())
+        .arg(TRIES.to_string())
         .arg(script.text)
         .args(args);
     short(world, host, command).await
@@ -165,5 +174,43 @@ mod tests {
         let fired = parse("timer=inactive\nservice=activating\nleft=-1\nfiles=yes\n");
         assert!(fired.healing && !fired.outlasts(0));
         assert!(parse("timer=inactive\nservice=inactive\nfiles=no\n").is_gone());
+    }
+
+    /// What the timer runs, without systemd: it is taken out of what is given to it.
+    #[test]
+    fn it_tries_until_the_fault_is_gone() {
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::process::Command;
+
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().display().to_string();
+        let bin = dir.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        let tool = |name: &str, text: &str| {
+            fs::write(bin.join(name), text).unwrap();
+            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        tool("systemctl", "#!/bin/sh\n");
+        // At once, and with the time for trying noted.
+        tool(
+            "systemd-run",
+            "#!/bin/sh\necho \"$*\" >>\"${0%/*}/../told\"\nwhile [ \"$1\" != /bin/sh ]; do shift; done\nexec \"$@\"\n",
+        );
+        tool("sleep", "#!/bin/sh\necho \"$1\" >>\"${0%/*}/../slept\"\n");
+        let heal = "echo \"$1\" >>tried; [ \"$(wc -l <tried)\" -ge 3 ]\n";
+        let armed = Command::new("sh")
+            .args(["-c", &ARM.text.replace("/run/coxswain", &here), "sh"])
+            .args(["unit", "480", "600", heal, "10.0.0.2"])
+            .env("PATH", format!("{here}/bin:/usr/bin:/bin"))
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(armed.status.success(), "{armed:?}");
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(read("tried"), "10.0.0.2\n".repeat(3));
+        assert_eq!(read("slept"), "5\n5\n");
+        assert!(read("told").contains("--on-active=480s"));
+        assert!(read("told").contains("TimeoutStartSec=600"));
     }
 }

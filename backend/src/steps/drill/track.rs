@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Samples further apart than this are no continuous look, milliseconds.
-const CONTINUOUS: i64 = 8_000;
-/// Changes that are kept; a value that flaps more often keeps its last state and a count.
+pub(crate) const CONTINUOUS: i64 = 8_000;
+/// Spans that are kept: of a value that changes more often the first and the last ones. What was between them is as
+/// if nobody had looked.
 const MOST: usize = 200;
 
 /// A time with one value. Milliseconds of the panel's clock.
@@ -23,17 +24,11 @@ pub(crate) struct Span<T> {
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct Track<T> {
     spans: Vec<Span<T>>,
-    /// Changes that were not kept.
-    #[serde(default)]
-    dropped: u64,
 }
 
 impl<T> Default for Track<T> {
     fn default() -> Self {
-        Self {
-            spans: Vec::new(),
-            dropped: 0,
-        }
+        Self { spans: Vec::new() }
     }
 }
 
@@ -46,19 +41,16 @@ impl<T: PartialEq> Track<T> {
     /// The same of a value that is sampled more often: samples further apart than `continuous` milliseconds are
     /// no continuous look.
     pub(crate) fn see_within(&mut self, at: i64, value: T, continuous: i64) {
-        let full = self.spans.len() >= MOST;
-        if let Some(last) = self.spans.last_mut() {
-            let joined = at - last.until <= continuous;
-            if joined || full {
-                last.until = last.until.max(at);
-            }
-            if full {
-                self.dropped += u64::from(last.value != value || !joined);
+        if let Some(last) = self.spans.last_mut()
+            && at - last.until <= continuous
+        {
+            last.until = last.until.max(at);
+            if last.value == value {
                 return;
             }
-            if joined && last.value == value {
-                return;
-            }
+        }
+        if self.spans.len() >= MOST {
+            self.spans.remove(MOST / 2);
         }
         self.spans.push(Span {
             from: at,
@@ -77,9 +69,29 @@ impl<T: PartialEq> Track<T> {
         self.spans.last().map(|span| &span.value)
     }
 
-    /// Since when the latest value has been seen without a break.
-    pub(crate) fn since(&self) -> Option<(i64, &T)> {
-        self.spans.last().map(|span| (span.from, &span.value))
+    /// The latest value and since when it has been seen without a break, if it was seen a moment ago: an older one
+    /// tells nothing of now.
+    pub(crate) fn fresh(&self, now: i64) -> Option<&Span<T>> {
+        self.spans
+            .last()
+            .filter(|span| now - span.until <= CONTINUOUS)
+    }
+
+    /// The last change up to `until`: the dates between which it was. They are the same unless nobody looked for a
+    /// while. The first sample counts as a change.
+    pub(crate) fn changed(&self, until: i64) -> Option<(i64, i64)> {
+        let known = self.spans.iter().take_while(|span| span.from <= until);
+        let mut before: Option<&Span<T>> = None;
+        let mut found = None;
+        for span in known {
+            match before {
+                None => found = Some((span.from, span.from)),
+                Some(last) if last.value != span.value => found = Some((last.until, span.from)),
+                Some(_) => {}
+            }
+            before = Some(span);
+        }
+        found
     }
 
     /// The first time from `after` on at which the value was seen to be so.
@@ -137,7 +149,28 @@ mod tests {
         assert_eq!(track.observed(1000, 65_500), 4500);
         assert_eq!(track.first(1000, |up| *up), Some(1000));
         assert_eq!(track.first(3500, |up| *up), Some(5000));
-        assert_eq!(track.since(), Some((65_000, &true)));
+        let fresh = |now| track.fresh(now).map(|span| (span.from, span.value));
+        assert_eq!(fresh(70_000), Some((65_000, true)));
+        assert_eq!(fresh(80_000), None);
+    }
+
+    #[test]
+    fn a_change_that_nobody_saw_is_between_two_samples() {
+        let mut track = Track::default();
+        assert_eq!(track.changed(9_000_000), None);
+        for (at, value) in [
+            (0, 1),
+            (2000, 1),
+            (4000, 2),
+            (6000, 2),
+            (90_000, 2),
+            (190_000, 3),
+        ] {
+            track.see(at, value);
+        }
+        assert_eq!(track.changed(3000), Some((0, 0)));
+        assert_eq!(track.changed(100_000), Some((4000, 4000)));
+        assert_eq!(track.changed(200_000), Some((90_000, 190_000)));
     }
 
     #[test]
@@ -147,6 +180,17 @@ mod tests {
             track.see(at * 1000, at % 2 == 0);
         }
         assert_eq!(track.spans().len(), MOST);
-        assert_eq!(track.observed(0, 9_999_000), 9_999_000);
+        // The present is seen, and so is the beginning.
+        assert_eq!(track.last(), Some(&false));
+        assert_eq!(
+            track.fresh(9_999_000).map(|span| span.from),
+            Some(9_999_000)
+        );
+        track.see(10_000_000, true);
+        assert_eq!(track.last(), Some(&true));
+        assert_eq!(track.first(0, |up| !up), Some(1000));
+        // What was not kept is no time that was observed.
+        let kept = i64::try_from(MOST).unwrap() * 1000;
+        assert_eq!(track.observed(0, 10_000_000), kept - 1000);
     }
 }

@@ -1,6 +1,6 @@
 //! Watching a cluster during a drill: samples go into the [`Record`], the record into the panel's database every
 //! few seconds. Each look has its own pace and time limit, so that a server that does not answer holds up no other
-//! look.
+//! look, and what does not answer in time is seen not to: the rules that end a drill must not be blind just then.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,27 +10,41 @@ use coxswain_engine::step::StepFailure;
 use coxswain_wire::{ClusterId, RunId};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::super::dead::{self, Machine};
 use super::super::etcd::EtcdLook;
-use super::super::kube::{ApiHost, of_first};
+use super::super::kube::ApiHost;
 use super::super::{Services, failure};
 use super::fault::Fault;
 use super::record::{Record, Replica};
-use crate::world::{Kube, KubePod, PodOwner, TlsTarget};
+use super::survivors::Survivors;
+use super::track::CONTINUOUS;
+use crate::world::{Kube, KubePod, PodOwner, TlsTarget, WorldError};
 
 /// Between two probes of a way to the API.
 const PROBE: Duration = Duration::from_secs(1);
 /// For its answer. k3s answers within milliseconds; HAProxy holds a connection to a dead server for longer.
 const ANSWER: Duration = Duration::from_millis(2_500);
-/// Somebody looks every second: longer without is a gap, milliseconds.
-const WITHOUT: i64 = 3_500;
 /// Between two looks at nodes and lease, and at etcd.
 const LOOK: Duration = Duration::from_secs(2);
+/// For each of them. Nothing within it is no answer.
+const LOOKED: Duration = Duration::from_secs(4);
 /// Between two looks at all pods, which large clusters have many of.
 const PODS: Duration = Duration::from_secs(4);
-/// For each of them.
-const LOOKED: Duration = Duration::from_secs(8);
+/// For one of them.
+const LISTED: Duration = Duration::from_secs(7);
+/// Another server is asked when one has not answered for this long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Samples of something that never answers must count as one look without a break.
+const _: () = assert!(
+    ANSWER.as_millis() < CONTINUOUS as u128
+        && LOOKED.as_millis() < CONTINUOUS as u128
+        && LISTED.as_millis() < CONTINUOUS as u128
+);
+
 /// Between two times that the record is stored.
 const STORE: Duration = Duration::from_secs(5);
 
@@ -74,7 +88,8 @@ pub(crate) struct Watch<'a> {
     services: &'a Services,
     run: RunId,
     watched: &'a Watched,
-    record: Arc<Mutex<Record>>,
+    record: Mutex<Record>,
+    api: OnceCell<Survivors>,
 }
 
 impl<'a> Watch<'a> {
@@ -94,12 +109,12 @@ impl<'a> Watch<'a> {
     }
 
     fn over(services: &'a Services, run: RunId, watched: &'a Watched, record: Record) -> Self {
-        let record = Arc::new(Mutex::new(record));
         Self {
             services,
             run,
             watched,
-            record,
+            record: Mutex::new(record),
+            api: OnceCell::new(),
         }
     }
 
@@ -127,11 +142,8 @@ impl<'a> Watch<'a> {
 
     /// The cluster as it is before the fault: what there has to be afterwards.
     pub(crate) async fn before(&self) -> Result<(), StepFailure> {
-        let kube = self.kube().await?;
-        self.look_at_nodes(&*kube).await;
-        self.look_at_pods(&*kube, true)
-            .await
-            .map_err(failure::world)?;
+        self.look_at_nodes().await?;
+        self.look_at_pods(true).await?;
         self.look_at_etcd().await;
         let mut record = self.record();
         record.listed_before = record.listed.clone();
@@ -190,7 +202,7 @@ impl<'a> Watch<'a> {
             let answer = timeout(ANSWER, self.services.world.http_get(&target, "/readyz")).await;
             let up = matches!(&answer, Ok(Ok(answer)) if matches!(answer.status, 200 | 401));
             let mut record = self.record();
-            record.looked.see_within(asked, (), WITHOUT);
+            record.look(asked);
             let track = record.ways.entry(way.name.clone()).or_default();
             track.see(asked, up);
         }
@@ -198,28 +210,22 @@ impl<'a> Watch<'a> {
 
     async fn nodes(&self) -> StepFailure {
         let mut tick = pace(LOOK);
-        let mut client = None;
         loop {
             tick.tick().await;
-            match self.connected(&mut client).await {
-                Some(kube) => self.look_at_nodes(&*kube).await,
-                None => {
-                    let now = self.now();
-                    self.record().reads.see(now, false);
-                }
+            if let Err(error) = self.look_at_nodes().await {
+                let why = error.into_error().message;
+                tracing::debug!(why, "nodes not seen");
             }
         }
     }
 
     async fn pods(&self) -> StepFailure {
         let mut tick = pace(PODS);
-        let mut client = None;
         loop {
             tick.tick().await;
-            if let Some(kube) = self.connected(&mut client).await
-                && let Err(error) = self.look_at_pods(&*kube, false).await
-            {
-                tracing::debug!(%error, "pods not seen");
+            if let Err(error) = self.look_at_pods(false).await {
+                let why = error.into_error().message;
+                tracing::debug!(why, "pods not seen");
             }
         }
     }
@@ -232,56 +238,54 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The API of the other servers: the victim's may hang.
-    async fn kube(&self) -> Result<Arc<dyn Kube>, StepFailure> {
-        of_first(&*self.services.world, &self.watched.others).await
-    }
-
-    async fn connected(&self, client: &mut Option<Arc<dyn Kube>>) -> Option<Arc<dyn Kube>> {
-        if client.is_none()
-            && let Ok(Ok(kube)) = timeout(LOOKED, self.kube()).await
-        {
-            *client = Some(kube);
-        }
-        client.clone()
-    }
-
-    async fn look_at_nodes(&self, kube: &dyn Kube) {
-        let asked = self.now();
-        let nodes = timeout(LOOKED, kube.nodes()).await;
-        let lease = timeout(LOOKED, kube.lease(&self.watched.victim.name)).await;
-        let mut record = self.record();
-        match nodes {
-            Ok(Ok(nodes)) => {
-                record.reads.see(asked, true);
-                for node in nodes {
-                    let track = record.nodes.entry(node.name).or_default();
-                    track.see(asked, node.ready);
-                }
-            }
-            Ok(Err(_)) | Err(_) => record.reads.see(asked, false),
-        }
-        if let Ok(Ok(Some(lease))) = lease {
-            record.lease(asked, lease.renewed_at_us);
-        }
-    }
-
-    async fn look_at_pods(&self, kube: &dyn Kube, before: bool) -> crate::world::Result<()> {
-        let asked = self.now();
-        let pods = match timeout(LOOKED, kube.pods(None)).await {
-            Ok(pods) => pods?,
-            Err(_) => {
-                return Err(crate::world::WorldError::Kube {
-                    endpoint: self
-                        .watched
-                        .others
-                        .first()
-                        .map_or_else(String::new, |o| o.name.clone()),
-                    status: None,
-                    detail: format!("no list of pods within {} s", LOOKED.as_secs()),
-                });
-            }
+    /// Asks the other servers: the victim's API may hang.
+    async fn ask<T, F>(
+        &self,
+        limit: Duration,
+        question: impl Fn(Arc<dyn Kube>) -> F,
+    ) -> Result<T, StepFailure>
+    where
+        F: Future<Output = crate::world::Result<T>>,
+    {
+        let answer = async {
+            let connect = || Survivors::connect(&*self.services.world, &self.watched.others);
+            let api = self.api.get_or_try_init(connect).await?;
+            api.ask(PATIENCE, question).await.map_err(failure::world)
         };
+        match timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(failure::world(WorldError::TimedOut {
+                what: "the Kubernetes API of the other servers".to_owned(),
+                after: limit,
+            })),
+        }
+    }
+
+    async fn look_at_nodes(&self) -> Result<(), StepFailure> {
+        let asked = self.now();
+        let victim = &self.watched.victim.name;
+        let (nodes, lease) = tokio::join!(
+            self.ask(LOOKED, |kube| async move { kube.nodes().await }),
+            self.ask(LOOKED, |kube| async move { kube.lease(victim).await }),
+        );
+        let mut record = self.record();
+        if let Ok(Some(lease)) = lease
+            && let Some(renewed) = lease.renewed_at_us
+        {
+            record.renewals.see(asked, renewed);
+        }
+        record.reads.see(asked, nodes.is_ok());
+        for node in nodes? {
+            let track = record.nodes.entry(node.name).or_default();
+            track.see(asked, node.ready);
+        }
+        Ok(())
+    }
+
+    async fn look_at_pods(&self, before: bool) -> Result<(), StepFailure> {
+        let asked = self.now();
+        let list = |kube: Arc<dyn Kube>| async move { kube.pods(None).await };
+        let pods = self.ask(LISTED, list).await?;
         let victim = self.watched.victim.name.as_str();
         let mut record = self.record();
         let faulty = !before && record.healed_at.is_none();
@@ -308,21 +312,28 @@ impl<'a> Watch<'a> {
 
     async fn look_at_etcd(&self) {
         let asked = self.now();
-        let world = &*self.services.world;
-        let looks = join_all(self.watched.others.iter().map(|server| async move {
-            let look = timeout(LOOKED, EtcdLook::take(world, server.host)).await;
-            (server, look)
-        }))
-        .await;
+        let looks = self.watched.others.iter().map(|server| async move {
+            let world = &*self.services.world;
+            let look = EtcdLook::take_within(world, server.host, LOOKED);
+            (server, timeout(LOOKED, look).await)
+        });
+        let looks = join_all(looks).await;
         let mut record = self.record();
         let mut leader = None;
         for (server, look) in looks {
-            // A server that cannot be asked over SSH says nothing about its etcd.
-            let Ok(Ok(look)) = look else { continue };
-            let healthy = look.as_ref().is_ok_and(|etcd| etcd.healthy);
+            let seen = match look {
+                Ok(Ok(Ok(etcd))) => Some(etcd),
+                Ok(Ok(Err(_))) | Err(_) => None,
+                Ok(Err(error)) => match dead::of_error(error) {
+                    Machine::Silent(_) => None,
+                    // A server that cannot be asked over SSH, but is there, says nothing about its etcd.
+                    Machine::Answers(_) | Machine::Unknown(_) => continue,
+                },
+            };
+            let healthy = seen.as_ref().is_some_and(|etcd| etcd.healthy);
             let track = record.members.entry(server.name.clone()).or_default();
             track.see(asked, healthy);
-            let Ok(etcd) = look else { continue };
+            let Some(etcd) = seen else { continue };
             let members = &etcd.members.members;
             record.listed = members.iter().map(|m| m.name.clone()).collect();
             let leads = members.iter().find(|m| Some(m.id) == etcd.leader);

@@ -1,6 +1,9 @@
 //! Failover drills as people read them: what the report says, what ends a drill early, and who heals a server when nobody
 //! else does.
 
+mod abort;
+mod heal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use super::lab::{self, Lab, Memory, virtual_now};
 use crate::steps::registry;
 use crate::steps::services::{DrillBook, ServiceError};
 use crate::world::PodOwner;
+use crate::world::fake::FakeHost;
 
 /// A panel over a lab.
 struct Bench {
@@ -116,11 +120,15 @@ fn inventory() -> Inventory {
 
 impl Bench {
     async fn start(&self, more: &[(&str, FieldValue)]) -> RunId {
+        self.start_on(&inventory(), more).await
+    }
+
+    async fn start_on(&self, inventory: &Inventory, more: &[(&str, FieldValue)]) -> RunId {
         let mut inputs =
             lab::inputs(&[("cluster", FieldValue::Id(1)), ("host", FieldValue::Id(1))]);
         inputs.extend(lab::inputs(more));
         let plan = find("failover_drill").unwrap();
-        let plan = plan.plan(&inputs, &inventory()).unwrap();
+        let plan = plan.plan(&inputs, inventory).unwrap();
         self.engine.start(plan, starter()).await.unwrap()
     }
 
@@ -162,7 +170,12 @@ impl Bench {
 
     /// Waits until the cluster is watched with its fault.
     async fn watched(&self, run: RunId) {
-        let watching = |view: &coxswain_wire::RunView| {
+        self.runs(run, "Watch for").await;
+    }
+
+    /// Waits until a step whose title begins so runs.
+    async fn runs(&self, run: RunId, title: &str) {
+        let running = |view: &coxswain_wire::RunView| {
             let mut steps = view
                 .plan
                 .stages
@@ -170,10 +183,10 @@ impl Bench {
                 .flat_map(|s| &s.steps)
                 .zip(&view.steps);
             steps.any(|(step, now)| {
-                step.title.starts_with("Watch for") && now.status == StepStatus::Running
+                step.title.starts_with(title) && now.status == StepStatus::Running
             })
         };
-        self.until(run, watching).await;
+        self.until(run, running).await;
     }
 
     async fn report(&self, run: RunId) -> DrillReport {
@@ -277,61 +290,6 @@ async fn a_killed_k3s_comes_back_by_itself() {
     assert_eq!(report.score.points, Some(100));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_second_node_that_fails_ends_it_at_once() {
-    let (lab, store) = (drilled_lab(), MemoryStore::default());
-    let bench = bench(&lab, &store);
-    let run = bench.start(&[text("fault", "cut")]).await;
-    bench.approve(run).await;
-    bench.watched(run).await;
-    // An agent: the quorum stays.
-    lab.world.stop_k3s(HostId(4));
-    sleep(Duration::from_secs(10)).await;
-    assert!(
-        !lab.taken().iter().any(|taken| taken.contains("cut")),
-        "{:?}",
-        lab.taken()
-    );
-    lab.world.start_k3s(HostId(4));
-    bench.is(run, RunStatus::Completed).await;
-    let report = bench.report(run).await;
-    assert!(report.aborted.is_some_and(|why| why.contains("node4")));
-    assert!(report.score.points.is_some_and(|points| points < 100));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_api_away_for_too_long_ends_it() {
-    let (lab, store) = (drilled_lab(), MemoryStore::default());
-    let bench = bench(&lab, &store);
-    let run = bench.start(&[text("api_away_s", "20")]).await;
-    bench.approve(run).await;
-    bench.watched(run).await;
-    lab.world.change(lab::LB, |lb| lb.halt_haproxy(true));
-    sleep(Duration::from_secs(60)).await;
-    lab.world.change(lab::LB, |lb| lb.halt_haproxy(false));
-    bench.is(run, RunStatus::Completed).await;
-    let report = bench.report(run).await;
-    let why = report.aborted.unwrap_or_default();
-    assert!(
-        why.contains("the API was away for 20 s") || why.contains("the API was away for 21 s"),
-        "{why}"
-    );
-    let lb = report.availability.iter().find(|a| a.name == "lb").unwrap();
-    assert!((19_000..=23_000).contains(&lb.away_ms), "{lb:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_heals_at_once() {
-    let (lab, store) = (drilled_lab(), MemoryStore::default());
-    let bench = bench(&lab, &store);
-    let run = bench.start(&[]).await;
-    bench.approve(run).await;
-    bench.watched(run).await;
-    bench.say(run, RunCommand::Stop).await;
-    bench.is(run, RunStatus::Failed).await;
-    assert!(lab.taken().is_empty(), "{:?}", lab.taken());
-}
-
 /// Killed in the middle of the observation: the next panel goes on, and says what it could not see.
 #[tokio::test(start_paused = true)]
 async fn a_panel_that_dies_goes_on_and_says_what_it_missed() {
@@ -352,32 +310,6 @@ async fn a_panel_that_dies_goes_on_and_says_what_it_missed() {
     assert!((90_000..=110_000).contains(&gap.from_ms), "{gap:?}");
     assert!((155_000..=170_000).contains(&gap.until_ms), "{gap:?}");
     assert_eq!(point(&report, "First eviction").1, DrillVerdict::AsExpected);
-}
-
-/// Dead for good: the timer on the host heals it, and a panel that comes back much later finds that out.
-#[tokio::test(start_paused = true)]
-async fn without_a_panel_the_timer_on_the_host_heals_it() {
-    for (fault, taken) in [
-        ("stopped", "k3s.service is inactive on node1"),
-        ("cut", "the network of node1 is cut"),
-    ] {
-        let (lab, store) = (drilled_lab(), MemoryStore::default());
-        let first = bench(&lab, &store);
-        let run = first
-            .start(&[text("fault", fault), text("observe_s", "60")])
-            .await;
-        first.approve(run).await;
-        first.watched(run).await;
-        first.kill.strike();
-        assert!(lab.taken().contains(taken), "{:?}", lab.taken());
-        sleep(Duration::from_secs(250)).await;
-        assert!(lab.taken().is_empty(), "{:?}", lab.taken());
-        let second = bench(&lab, &store);
-        second.engine.recover().await.unwrap();
-        second.is(run, RunStatus::Completed).await;
-        let report = second.report(run).await;
-        assert!(!report.gaps.is_empty(), "{:?}", report.gaps);
-    }
 }
 
 /// The failing facts of a drill's gate.

@@ -129,7 +129,7 @@ impl State {
         let due = Instant::now() + Duration::from_secs(seconds);
         if let Some(host) = self.hosts.get_mut(&id) {
             host.timers.insert(unit.to_owned(), Timer { due, ends });
-            for file in ["sh", "due"] {
+            for file in ["sh", "heal", "due"] {
                 let path = format!("/run/coxswain/{unit}.{file}");
                 host.files.insert(path, String::new());
             }
@@ -139,7 +139,7 @@ impl State {
     pub(super) fn disarm(&mut self, id: HostId, unit: &str) {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.timers.remove(unit);
-            for file in ["sh", "due"] {
+            for file in ["sh", "heal", "due"] {
                 host.files.remove(&format!("/run/coxswain/{unit}.{file}"));
             }
         }

@@ -30,6 +30,12 @@ pub struct FakeHost {
     pub reachable: bool,
     /// Answers on no port but SSH's: what a firewall does.
     pub filtered: bool,
+    /// Its API server takes requests with credentials and does not answer them.
+    pub api_hangs: bool,
+    /// Its etcd takes requests and does not answer them.
+    pub etcd_hangs: bool,
+    /// Its sshd is there, and nothing comes back over it.
+    pub ssh_hangs: bool,
     /// Its clock ahead of the panel's, milliseconds.
     pub clock_offset_ms: i64,
     /// Free space of its one file system, KiB.
@@ -77,6 +83,9 @@ impl FakeHost {
             files: BTreeMap::new(),
             reachable: true,
             filtered: false,
+            api_hangs: false,
+            etcd_hangs: false,
+            ssh_hangs: false,
             clock_offset_ms: 0,
             free_kib: 40 * 1024 * 1024,
             init: "systemd".to_owned(),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, POD_LEAVES, Pod};
 use super::k3s::{Fate, K3s};
-use super::{FakeWorld, LATENCY, State, net, serving};
+use super::{CALL, FakeWorld, LATENCY, State, net, serving};
 use crate::world::{
     DeploymentCounts, Eviction, Kube, KubeAccess, KubeBudget, KubeEndpoint, KubeLease, KubeNode,
     KubePod, KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
@@ -30,26 +30,28 @@ impl FakeKube {
     /// Asks the first endpoint that answers.
     async fn ask<T>(&self, question: impl FnOnce(&mut State, u64) -> T + Send) -> Result<T> {
         sleep(LATENCY).await;
-        let mut state = self.world.now();
-        let number = self
-            .access
-            .endpoints
-            .iter()
-            .find_map(|endpoint| self.cluster(&state, endpoint));
-        match number {
-            Some(number) => Ok(question(&mut state, number)),
-            None => Err(WorldError::Kube {
-                endpoint: self
-                    .access
-                    .endpoints
-                    .iter()
-                    .map(|e| e.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                status: None,
-                detail: "connection refused".to_owned(),
-            }),
+        for endpoint in &self.access.endpoints {
+            if self.hangs(endpoint) {
+                sleep(CALL).await;
+                continue;
+            }
+            let mut state = self.world.now();
+            if let Some(number) = self.cluster(&state, endpoint) {
+                return Ok(question(&mut state, number));
+            }
         }
+        let names = self.access.endpoints.iter().map(|e| e.name.as_str());
+        Err(WorldError::Kube {
+            endpoint: names.collect::<Vec<_>>().join(", "),
+            status: None,
+            detail: "connection refused".to_owned(),
+        })
+    }
+
+    fn hangs(&self, endpoint: &KubeEndpoint) -> bool {
+        let state = self.world.now();
+        let host = net::behind(&state, &endpoint.address).and_then(|id| state.hosts.get(&id));
+        host.is_some_and(|host| host.api_hangs)
     }
 
     fn cluster(&self, state: &State, endpoint: &KubeEndpoint) -> Option<u64> {

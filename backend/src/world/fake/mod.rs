@@ -43,6 +43,8 @@ use host::Hosts;
 
 /// Time every call takes.
 const LATENCY: Duration = Duration::from_millis(5);
+/// Time after which a call that is not answered is given up.
+const CALL: Duration = Duration::from_secs(10);
 
 /// A world in memory. Cheap to clone: clones share it.
 #[derive(Clone, Default)]
@@ -295,7 +297,20 @@ impl FakeWorld {
     /// The state and a host that answers.
     async fn at(&self, host: HostId) -> Result<MutexGuard<'_, State>> {
         sleep(LATENCY).await;
+        let hangs = |host: &FakeHost| host.ssh_hangs;
+        if self.now().hosts.get(&host).is_some_and(hangs) {
+            return Err(self.no_answer("a look", host, CALL).await);
+        }
         self.reach(host)
+    }
+
+    /// Nothing comes back for so long.
+    async fn no_answer(&self, what: &str, host: HostId, after: Duration) -> WorldError {
+        sleep(after).await;
+        WorldError::TimedOut {
+            what: format!("{what} on host {host}"),
+            after,
+        }
     }
 
     fn reach(&self, host: HostId) -> Result<MutexGuard<'_, State>> {
@@ -326,6 +341,11 @@ impl State {
 #[async_trait]
 impl World for FakeWorld {
     async fn run(&self, host: HostId, command: RemoteCommand) -> Result<Output> {
+        let hangs = |host: &FakeHost| host.etcd_hangs && command.name() == "look-at-etcd";
+        if self.now().hosts.get(&host).is_some_and(hangs) {
+            let name = command.name();
+            return Err(self.no_answer(name, host, command.timeout).await);
+        }
         let mut state = self.at(host).await?;
         scripts::run(&mut state, host, &command)
     }

@@ -66,7 +66,7 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
         }
         "drill-arm" => {
             let seconds = arg(1).parse().unwrap_or_default();
-            state.arm(id, arg(0), seconds, arg(2));
+            state.arm(id, arg(0), seconds, arg(3));
             said("")
         }
         "drill-timer" => said(state.timer(id, arg(0))),
@@ -401,7 +401,11 @@ fn power(state: &mut State, verb: &str, name: &str) -> Output {
     let Some(id) = state.hosts.values().find(|h| h.name == name).map(|h| h.id) else {
         return failed(22, "no such host");
     };
+    let off = state.hosts.get(&id).is_some_and(|h| h.off);
     match verb {
+        // As virsh, which starts nothing that runs and destroys nothing that does not.
+        "on" if !off => return failed(1, "error: Domain is already active"),
+        "off" if off => return failed(1, "error: domain is not running"),
         "on" => state.power(id, true),
         "off" => state.power(id, false),
         "status" => {}

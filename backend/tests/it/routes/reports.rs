@@ -26,6 +26,7 @@ fn report(run: RunId) -> DrillReport {
         points: vec![DrillPoint {
             name: EVIL.to_owned(),
             after_ms: Some(41_000),
+            limit_ms: Some(60_000),
             observed: "41.0 s".to_owned(),
             expected: EVIL.to_owned(),
             verdict: DrillVerdict::AsExpected,
@@ -36,6 +37,10 @@ fn report(run: RunId) -> DrillReport {
             away: vec![DrillSpan {
                 from_ms: 1000,
                 until_ms: 9000,
+            }],
+            unseen: vec![DrillSpan {
+                from_ms: 20_000,
+                until_ms: 30_000,
             }],
             away_ms: 8000,
             longest_ms: 8000,
