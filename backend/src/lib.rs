@@ -7,6 +7,7 @@ pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod config;
+mod drill_tables;
 pub mod http;
 pub mod observe;
 pub mod planner;

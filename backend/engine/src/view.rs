@@ -144,10 +144,20 @@ fn report(outputs: &Outputs, step: StepIndex) -> Vec<Table> {
 
 fn notice(state: &RunState) -> Option<Notice> {
     match state.status() {
-        RunStatus::Parked => state.parked.as_ref().map(|reason| Notice {
-            message: reason.clone(),
+        RunStatus::Parked => state.parked.as_ref().map(|reason| {
+            let mut advice = "The panel cannot tell what is safe. Look at the target, then retry, unwind or abandon.".to_owned();
+            if let Some(held) = held(state) {
+                advice.push_str(&format!(" Until then this stays in force: {held}."));
+            }
+            Notice {
+                message: reason.clone(),
+                advice: Some(advice),
+            }
+        }),
+        RunStatus::Paused => held(state).map(|held| Notice {
+            message: format!("While the run is paused this stays in force: {held}."),
             advice: Some(
-                "The panel cannot tell what is safe. Look at the target, then retry, unwind or abandon.".to_owned(),
+                "It is given back when the run goes on, or when it is stopped.".to_owned(),
             ),
         }),
         RunStatus::Failed => state.failures.first().and_then(|(index, error)| {
@@ -164,7 +174,6 @@ fn notice(state: &RunState) -> Option<Notice> {
         }
         RunStatus::Preflight
         | RunStatus::Running
-        | RunStatus::Paused
         | RunStatus::Stopped
         | RunStatus::Unwinding
         | RunStatus::Completed
@@ -172,6 +181,21 @@ fn notice(state: &RunState) -> Option<Notice> {
         | RunStatus::Rejected
         | RunStatus::Abandoned => None,
     }
+}
+
+/// What a run that stands still keeps taken away, in words.
+fn held(state: &RunState) -> Option<String> {
+    let taken = state.taken();
+    let steps = taken.iter().filter_map(|index| state.plan.step(*index));
+    let words: Vec<String> = steps
+        .map(|step| format!("\u{201c}{}\u{201d} on {}", step.title, step.target))
+        .collect();
+    (!words.is_empty()).then(|| {
+        format!(
+            "what the run has taken away stays so: {}.",
+            words.join(", ")
+        )
+    })
 }
 
 fn entry(plan: &Plan, recorded: &Recorded) -> HistoryEntry {

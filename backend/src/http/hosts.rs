@@ -198,6 +198,14 @@ fn power_control(control: &PowerControl) -> Answer<PowerControl> {
             let message = "The first word is a program's name or path.";
             return Err(Failure::field(field, message));
         }
+        // The page shows the words with spaces between them, and takes them apart there again.
+        if words
+            .iter()
+            .any(|w| w.is_empty() || w.contains(char::is_whitespace))
+        {
+            let message = "No argument may be empty or hold a space: put such a command into a script on that host, and name the script here.";
+            return Err(Failure::field(field, message));
+        }
         let odd = |word: &String| word.len() > LONGEST.1 || word.chars().any(char::is_control);
         if words.len() > LONGEST.0 || words.iter().any(odd) {
             let message = format!(

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use coxswain_wire::{DrillFault, DrillPlane, DrillReport, DrillVerdict, Timestamp};
+use coxswain_wire::{DrillFault, DrillReport, DrillVerdict, Table, Timestamp};
 use data_encoding::BASE64;
 use html_escape::encode_text;
 use sha2::{Digest as _, Sha256};
+
+use crate::drill_tables::{seconds, tables, verdict};
 
 /// Allowed by its hash.
 const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;color:#1b1f24;max-width:62rem;margin:2rem auto;padding:0 1rem}\
@@ -39,32 +41,16 @@ pub(super) fn page(report: &DrillReport) -> String {
     );
     head(&mut html, report);
     drawing(&mut html, report);
-    points(&mut html, report);
-    availability(&mut html, report);
-    list(
-        &mut html,
-        "Pods stuck in Terminating when the observation ended",
-        &report.stuck,
-    );
-    if !report.stuck.is_empty() {
-        let hint = format!(
-            "Should they stay so, the workflow stuck_pods deletes them by force: choose {} and {}.",
-            report.cluster, report.victim
-        );
-        let _ = write!(html, "<p>{}</p>", encode_text(&hint));
+    for shown in tables(report) {
+        table(&mut html, &shown);
     }
-    score(&mut html, report);
-    earlier(&mut html, report);
+    stuck(&mut html, report);
     html.push_str("</body></html>\n");
     html
 }
 
 fn at(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| "-".to_owned(), |t| t.to_string())
-}
-
-fn seconds(ms: i64) -> String {
-    format!("{}.{} s", ms / 1000, (ms % 1000).abs() / 100)
 }
 
 fn head(html: &mut String, report: &DrillReport) {
@@ -153,130 +139,45 @@ fn drawing(html: &mut String, report: &DrillReport) {
     html.push_str("</svg><p class=\"quiet\">Green: available. Red: away. Grey: not observed.</p>");
 }
 
-fn table(html: &mut String, title: &str, columns: &[&str], rows: &[Vec<String>]) {
-    let _ = write!(html, "<h2>{}</h2><table><tr>", encode_text(title));
-    for column in columns {
+fn table(html: &mut String, table: &Table) {
+    let _ = write!(html, "<h2>{}</h2><table><tr>", encode_text(&table.title));
+    for column in &table.columns {
         let _ = write!(html, "<th scope=\"col\">{}</th>", encode_text(column));
     }
     html.push_str("</tr>");
-    for row in rows {
+    for row in &table.rows {
         html.push_str("<tr>");
         for cell in row {
-            let _ = write!(html, "<td>{}</td>", encode_text(cell));
+            let class = class(cell);
+            let _ = write!(html, "<td{class}>{}</td>", encode_text(cell));
         }
         html.push_str("</tr>");
     }
     html.push_str("</table>");
 }
 
-fn list(html: &mut String, title: &str, items: &[String]) {
-    if items.is_empty() {
+/// Results stand out.
+fn class(cell: &str) -> &'static str {
+    if cell == verdict(DrillVerdict::Worse) {
+        " class=\"worse\""
+    } else if cell == verdict(DrillVerdict::NotObserved) {
+        " class=\"unseen\""
+    } else {
+        ""
+    }
+}
+
+fn stuck(html: &mut String, report: &DrillReport) {
+    if report.stuck.is_empty() {
         return;
     }
-    let _ = write!(html, "<h2>{}</h2><ul>", encode_text(title));
-    for item in items {
-        let _ = write!(html, "<li>{}</li>", encode_text(item));
+    html.push_str("<h2>Pods stuck in Terminating when the observation ended</h2><ul>");
+    for pod in &report.stuck {
+        let _ = write!(html, "<li>{}</li>", encode_text(pod));
     }
-    html.push_str("</ul>");
-}
-
-fn points(html: &mut String, report: &DrillReport) {
-    html.push_str("<h2>What happened</h2><table><tr><th scope=\"col\">What</th><th scope=\"col\">Observed</th><th scope=\"col\">Expected</th><th scope=\"col\">Result</th></tr>");
-    for point in &report.points {
-        let (class, words) = match point.verdict {
-            DrillVerdict::AsExpected => ("", "as expected"),
-            DrillVerdict::Worse => ("worse", "worse"),
-            DrillVerdict::NotObserved => ("unseen", "not observed"),
-        };
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"{class}\">{words}</td></tr>",
-            encode_text(&point.name),
-            encode_text(&point.observed),
-            encode_text(&point.expected)
-        );
-    }
-    html.push_str("</table>");
-}
-
-fn availability(html: &mut String, report: &DrillReport) {
-    for (plane, title) in [
-        (DrillPlane::ControlPlane, "Availability of the API"),
-        (DrillPlane::Applications, "Availability of the applications"),
-    ] {
-        let of = report.availability.iter().filter(|a| a.plane == plane);
-        let rows: Vec<Vec<String>> = of
-            .map(|a| {
-                let share = a
-                    .basis_points()
-                    .map_or("not observed".to_owned(), |points| {
-                        format!("{}.{:02} %", points / 100, points % 100)
-                    });
-                vec![
-                    a.name.clone(),
-                    share,
-                    seconds(a.away_ms),
-                    seconds(a.longest_ms),
-                ]
-            })
-            .collect();
-        table(
-            html,
-            title,
-            &["What", "Available", "Away", "Longest"],
-            &rows,
-        );
-    }
-}
-
-fn score(html: &mut String, report: &DrillReport) {
-    let parts = report.score.parts.iter();
-    let rows: Vec<Vec<String>> = parts
-        .map(|part| {
-            vec![
-                part.name.clone(),
-                part.points.map_or("-".to_owned(), |p| p.to_string()),
-                part.of.to_string(),
-                part.why.clone(),
-            ]
-        })
-        .collect();
-    table(html, "Score", &["Part", "Points", "Of", "Why"], &rows);
-    let _ = write!(
-        html,
-        "<p class=\"quiet\">{}</p>",
-        encode_text(&report.score.rule)
+    let hint = format!(
+        "Should they stay so, the workflow \u{201c}Free stuck pods\u{201d} deletes them by force: choose {} and {}.",
+        report.cluster, report.victim
     );
-}
-
-fn earlier(html: &mut String, report: &DrillReport) {
-    if report.earlier.is_empty() {
-        return;
-    }
-    let rows: Vec<Vec<String>> = report
-        .earlier
-        .iter()
-        .map(|drill| {
-            vec![
-                drill.run.to_string(),
-                at(drill.started_at),
-                drill.victim.clone(),
-                drill.score.map_or("-".to_owned(), |s| s.to_string()),
-                drill.away_ms.map_or("-".to_owned(), seconds),
-                drill
-                    .points
-                    .iter()
-                    .filter_map(|(name, ms)| Some(format!("{name}: {}", seconds((*ms)?))))
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            ]
-        })
-        .collect();
-    let columns = ["Run", "When", "Server", "Score", "API away", "Times"];
-    table(
-        html,
-        "Earlier drills of this cluster with the same fault",
-        &columns,
-        &rows,
-    );
+    let _ = write!(html, "</ul><p>{}</p>", encode_text(&hint));
 }

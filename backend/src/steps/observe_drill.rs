@@ -17,6 +17,7 @@ use super::drill::watch::{Watch, load};
 use super::drill::{Fault, Watched};
 use super::log::Log;
 use super::{Services, check};
+use crate::drill_tables::seconds;
 
 /// Stored name.
 pub const KIND: &str = "observe_drill";
@@ -249,7 +250,7 @@ impl Told {
             .spans()
             .last()
             .map_or(0, |span| span.until - record.fault_at);
-        Some(format!("{:>6} {line}", super::drill::points::seconds(at)))
+        Some(format!("{:>6} {line}", seconds(at)))
     }
 }
 

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::drill::Watched;
 use super::drill::report::{Subject, report};
-use super::drill::tables::tables;
 use super::drill::watch::load;
 use super::{Services, check, failure};
+use crate::drill_tables::tables;
 
 /// Stored name.
 pub const KIND: &str = "report_drill";

@@ -3,6 +3,8 @@
 
 mod facts;
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
@@ -21,10 +23,10 @@ use crate::steps::run_command::{self, Command};
 pub(super) struct CommandWorkflow;
 
 /// Lines of a log, and for how long it is followed, seconds.
-const LINES: (u32, u32) = (1, 10_000);
-const FOLLOW: (u32, u32) = (0, 600);
+const LINES: RangeInclusive<u32> = 1..=10_000;
+const FOLLOW: RangeInclusive<u32> = 0..=600;
 /// Seconds a typed command may take.
-const TIMEOUT: (u32, u32) = (1, 3600);
+const TIMEOUT: RangeInclusive<u32> = 1..=3600;
 /// Longest typed command, bytes.
 const MAX_TEXT: usize = 4096;
 
@@ -180,8 +182,8 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         }
         "log" => {
             let on = with_k3s(form, &nodes, &chosen);
-            let lines = number(form, "lines", LINES);
-            let seconds = number(form, "follow_s", FOLLOW);
+            let lines = form.number("lines", &LINES);
+            let seconds = form.number("follow_s", &FOLLOW);
             log(&nodes, on?, lines?, seconds?)
         }
         _ => shell(form, &nodes, &chosen, inventory).map(Wish::Shell),
@@ -269,7 +271,7 @@ fn shell(
             form.refuse("shell", "This looks as if it held a secret, and it would stand in the plan for everybody to read. Read secrets from a file on the host instead.");
         }
     }
-    let seconds = number(form, "timeout_s", TIMEOUT);
+    let seconds = form.number("timeout_s", &TIMEOUT);
     if chosen.is_empty() {
         form.refuse("hosts", "Choose the hosts on which it runs.");
         return None;
@@ -328,18 +330,6 @@ fn some(
         form.refuse("cluster", format!("{} has no {what}.", nodes.name));
     }
     (strangers.is_empty() && !on.is_empty()).then_some(on)
-}
-
-fn number(form: &mut Form, field: &str, (least, most): (u32, u32)) -> Option<u32> {
-    let given = form.text(field)?.parse::<u32>().ok();
-    let fits = given.filter(|n| (least..=most).contains(n));
-    if fits.is_none() {
-        form.refuse(
-            field,
-            format!("This must be a number from {least} to {most}."),
-        );
-    }
-    fits
 }
 
 fn plan(workflow: &str, inputs: &Inputs, Request { nodes, wish }: &Request) -> Plan {

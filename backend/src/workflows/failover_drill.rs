@@ -71,9 +71,9 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     } else {
         form::OBSERVE_S
     };
-    let observe_s = form::seconds(form, "observe_s", form::OBSERVED, default);
-    let api_away_s = form::seconds(form, "api_away_s", form::AWAY, form::API_AWAY_S);
-    let downtime_s = form::seconds(form, "downtime_s", form::DOWNTIME, form::DOWNTIME_S);
+    let observe_s = form.number_or("observe_s", &form::OBSERVED, default);
+    let api_away_s = form.number_or("api_away_s", &form::AWAY, form::API_AWAY_S);
+    let downtime_s = form.number_or("downtime_s", &form::DOWNTIME, form::DOWNTIME_S);
     let only_replicas = form.flag("only_replicas");
     let nodes = nodes?;
     let id = HostId(form.id("host")?);

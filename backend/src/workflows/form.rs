@@ -1,5 +1,7 @@
 //! Inputs against the form: everything that is unknown, missing, or of another type is named.
 
+use std::ops::RangeInclusive;
+
 use coxswain_wire::{Condition, Field, FieldKind, FieldValue, Inputs, WorkflowInfo};
 
 use super::FieldError;
@@ -94,6 +96,31 @@ impl Form {
                 self.refuse(field, format!("{why}."));
                 None
             }
+        }
+    }
+
+    /// A whole number within a range; noted if it is none. Absent is no error.
+    pub(super) fn number(&mut self, field: &str, range: &RangeInclusive<u32>) -> Option<u32> {
+        let given = self.text(field)?.parse().ok();
+        let fits = given.filter(|number| range.contains(number));
+        if fits.is_none() {
+            let (least, most) = (range.start(), range.end());
+            let message = format!("This must be a whole number from {least} to {most}.");
+            self.refuse(field, message);
+        }
+        fits
+    }
+
+    /// The same of a field that may be left empty.
+    pub(super) fn number_or(
+        &mut self,
+        field: &str,
+        range: &RangeInclusive<u32>,
+        default: u32,
+    ) -> Option<u32> {
+        match self.text(field) {
+            Some(_) => self.number(field, range),
+            None => Some(default),
         }
     }
 

@@ -3,6 +3,8 @@
 mod facts;
 mod steps;
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
@@ -23,7 +25,7 @@ use facts::Checks;
 /// Where k3s's own channels are named.
 const CHANNELS: &str = "https://update.k3s.io/v1-release/channels";
 /// Seconds that a drain may be asked to wait.
-const DRAIN: (u32, u32) = (30, 7200);
+const DRAIN: RangeInclusive<u32> = 30..=7200;
 
 /// See the module.
 pub(super) struct Upgrade;
@@ -112,14 +114,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         Some(_) => form.parsed::<HttpUrl>("channels_url"),
         None => CHANNELS.parse().ok(),
     };
-    let drain = form.text("drain_s").and_then(|t| t.parse::<u32>().ok());
-    let drain = drain.filter(|seconds| (DRAIN.0..=DRAIN.1).contains(seconds));
-    if drain.is_none() {
-        form.refuse(
-            "drain_s",
-            format!("This must be a number from {} to {}.", DRAIN.0, DRAIN.1),
-        );
-    }
+    let drain = form.number("drain_s", &DRAIN);
     Some(Request {
         nodes: nodes?,
         source: source?,

@@ -192,6 +192,18 @@ async fn a_pause_keeps_it_and_says_so() {
         .await;
     assert_eq!(view.summary.status, RunStatus::Paused);
     assert_eq!(view.taken, [2, 0]);
+    let notice = view.notice.expect("it says what is held");
+    for held in &view.taken {
+        let steps = view.plan.stages.iter().flat_map(|stage| &stage.steps);
+        let title = steps
+            .filter(|step| step.index == *held)
+            .map(|step| &step.title);
+        assert!(
+            title.into_iter().all(|t| notice.message.contains(t)),
+            "{notice:?}"
+        );
+    }
+    assert!(notice.advice.is_some(), "{notice:?}");
     bench.say(run, RunCommand::Stop).await.unwrap();
     bench.is(run, RunStatus::Stopped).await;
     assert!(bench.world.things().taken.is_empty());
@@ -205,6 +217,8 @@ async fn parked_it_is_kept_and_unwinding_gives_it_back() {
     bench.approve(run).await;
     let view = bench.is(run, RunStatus::Parked).await;
     assert_eq!(view.taken, [2, 0]);
+    let advice = view.notice.and_then(|notice| notice.advice).unwrap();
+    assert!(advice.contains("stays in force"), "{advice}");
     let undo = bench.engine.unwind(run).await.unwrap();
     let order: Vec<u32> = undo.steps.iter().map(|s| s.index).collect();
     assert_eq!(order, [3, 2, 1, 0]);

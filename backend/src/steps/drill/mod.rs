@@ -9,7 +9,6 @@ pub(crate) mod report;
 pub(crate) mod score;
 pub(crate) mod scripts;
 pub(crate) mod survivors;
-pub(crate) mod tables;
 pub(crate) mod timer;
 pub(crate) mod track;
 pub(crate) mod watch;

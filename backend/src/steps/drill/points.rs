@@ -7,6 +7,7 @@ use coxswain_wire::{DrillPoint, DrillVerdict};
 use super::record::Record;
 use super::report::Subject;
 use super::track::CONTINUOUS;
+use crate::drill_tables::seconds;
 
 /// A new leader has to be there after so long, milliseconds: a lost leader without transfer takes about 7 s.
 const ELECTED: i64 = 15_000;
@@ -30,11 +31,6 @@ pub(crate) const UNREADY: &str = "Node NotReady";
 pub(crate) const EVICTION: &str = "First eviction";
 pub(crate) const REPLICAS: &str = "All replicas ready";
 pub(crate) const RECOVERY: &str = "Recovery, after the fault was taken away";
-
-/// `12.3 s`.
-pub(crate) fn seconds(ms: i64) -> String {
-    format!("{}.{} s", ms / 1000, (ms % 1000).abs() / 100)
-}
 
 /// When something happened, milliseconds after some other date: at the latest when it was seen, at the earliest when
 /// somebody had looked before.

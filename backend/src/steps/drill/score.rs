@@ -4,9 +4,10 @@ use coxswain_wire::{
     DrillAvailability, DrillPlane, DrillPoint, DrillScore, DrillScorePart, DrillVerdict,
 };
 
-use super::points::{EVICTION, LEADER, RECOVERY, REPLICAS, UNREADY, seconds};
+use super::points::{EVICTION, LEADER, RECOVERY, REPLICAS, UNREADY};
 use super::record::Record;
 use super::report::{Subject, api_away};
+use crate::drill_tables::seconds;
 
 /// For the API: full points up to the downtime that was accepted, none from three times as much on.
 const API: u32 = 40;

@@ -18,7 +18,7 @@ use crate::steps::drill::watch::workload;
 use crate::steps::drill::{Fault, timer};
 use crate::steps::kube::of_first;
 use crate::steps::quorum;
-use crate::world::{KubePod, RemoteCommand, World};
+use crate::world::{KubePod, PodOwner, RemoteCommand, World};
 
 /// Workloads named in words.
 const NAMED: usize = 8;
@@ -73,8 +73,8 @@ pub(super) async fn collect(
     facts.extend(reversible(world, &checks).await);
     facts.push(shown(
         &checks.victim.name,
-        "If the panel dies",
-        if_the_panel_dies(&checks),
+        "If the panel dies, or the run is paused or parked",
+        without_the_panel(&checks),
     ));
     facts
 }
@@ -100,20 +100,55 @@ async fn without(world: &dyn World, cluster: &str, checks: &Checks) -> Fact {
     }
 }
 
-/// Workloads whose ready replicas are all on the victim.
-fn only_there(pods: &[KubePod], victim: &str) -> Vec<String> {
-    let mut nodes: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+/// A workload whose ready replicas are all on the victim.
+struct Alone {
+    name: String,
+    owner: PodOwner,
+    claims: BTreeSet<String>,
+}
+
+impl Alone {
+    /// With what becomes of it once it is evicted.
+    fn words(&self) -> String {
+        let name = &self.name;
+        let claims = || self.claims.iter().cloned().collect::<Vec<_>>().join(", ");
+        match self.owner {
+            PodOwner::Nobody => format!("{name}: lost for good once it is evicted"),
+            PodOwner::StatefulSet => format!("{name}: waits for this server"),
+            PodOwner::DaemonSet | PodOwner::Node | PodOwner::Other(_)
+                if !self.claims.is_empty() =>
+            {
+                format!(
+                    "{name}: waits for this server if a volume lies on it ({})",
+                    claims()
+                )
+            }
+            PodOwner::DaemonSet | PodOwner::Node | PodOwner::Other(_) => {
+                format!("{name}: starts elsewhere")
+            }
+        }
+    }
+}
+
+fn only_there(pods: &[KubePod], victim: &str) -> Vec<Alone> {
+    let mut workloads: BTreeMap<String, Vec<&KubePod>> = BTreeMap::new();
     for pod in pods {
         let serves = pod.ready && pod.terminating_until.is_none();
         if let Some(workload) = workload(pod).filter(|_| serves) {
-            nodes.entry(workload).or_default().insert(&pod.node);
+            workloads.entry(workload).or_default().push(pod);
         }
     }
-    let alone = |on: &BTreeSet<&str>| on.len() == 1 && on.contains(victim);
-    nodes
+    let alone = workloads
         .into_iter()
-        .filter(|(_, on)| alone(on))
-        .map(|(workload, _)| workload)
+        .filter(|(_, pods)| pods.iter().all(|pod| pod.node == victim));
+    alone
+        .filter_map(|(name, pods)| {
+            Some(Alone {
+                name,
+                owner: pods.first()?.owner.clone(),
+                claims: pods.iter().flat_map(|pod| pod.claims.clone()).collect(),
+            })
+        })
         .collect()
 }
 
@@ -132,14 +167,10 @@ async fn alone(world: &dyn World, checks: &Checks) -> Fact {
         Err(error) => return unknown(victim, NAME, &error),
     };
     let more = only.len().saturating_sub(NAMED);
-    let mut words = only
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let named = only.iter().take(NAMED).map(Alone::words);
+    let mut words = named.collect::<Vec<_>>().join("; ");
     if more > 0 {
-        words.push_str(&format!(", {more} more"));
+        words.push_str(&format!("; {more} more"));
     }
     match (only.is_empty(), checks.only_replicas) {
         (true, _) => pass(victim, NAME, "none"),
@@ -147,7 +178,7 @@ async fn alone(world: &dyn World, checks: &Checks) -> Fact {
             victim,
             NAME,
             words,
-            "The form says to go on: they are out of service until they start elsewhere.",
+            "The form says to go on. They are out of service meanwhile; a pod that nobody made is not made again: keep its manifest at hand.",
         ),
         (false, false) => fail(
             victim,
@@ -218,7 +249,7 @@ async fn reversible(world: &dyn World, checks: &Checks) -> Vec<Fact> {
     facts
 }
 
-fn if_the_panel_dies(checks: &Checks) -> String {
+fn without_the_panel(checks: &Checks) -> String {
     match (&checks.fault, &checks.switch) {
         (Fault::PowerOff { control }, Some(switch)) => format!(
             "nothing switches {} on by itself: somebody has to run \u{201c}{}\u{201d} on {switch}",

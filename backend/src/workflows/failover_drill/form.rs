@@ -6,7 +6,6 @@ use coxswain_wire::WorkflowInfo;
 
 use super::super::draft::Draft;
 use super::super::fields::{self, text};
-use super::super::form::Form;
 use super::Request;
 use crate::steps::drill::Fault;
 
@@ -80,7 +79,7 @@ pub(super) fn info(name: &str) -> WorkflowInfo {
     let only = fields::flag(
         "only_replicas",
         "Go on although some workloads run on this server alone",
-        "They are out of service until their pods are evicted and start elsewhere. The gate names them.",
+        "The gate names them, and what becomes of each. They are out of service meanwhile. Pods of a StatefulSet and pods with a volume on this server (local-path) do not start elsewhere: they wait until it is back. A pod that nobody made is lost for good once it is evicted.",
     );
     WorkflowInfo {
         name: name.to_owned(),
@@ -89,38 +88,15 @@ pub(super) fn info(name: &str) -> WorkflowInfo {
         help: [
             "A snapshot is taken first, and everything must be well: all nodes Ready, etcd whole, the API answers through the load balancer and every server, every workload has a ready replica. Then the server gets its fault, the cluster is watched every second, the fault is taken away, and everything must be well again.",
             "k3s stopped: in good order, its containers go on running. k3s killed: as in a crash; systemd starts it again. Network cut: a firewall rule drops what goes to and comes from the other nodes and the load balancers; SSH stays open. Power off: as if the plug was pulled, by the host's power control.",
-            "What it risks: for the time of the drill, one more loss is an outage. Connections through the server break. Pods on it may be evicted and come back elsewhere, which costs what a restart of them costs. A power cut can damage what the server has not written yet.",
+            "What it risks: for the time of the drill, one more loss is an outage. Connections through the server break. Pods on it are evicted about six minutes after the fault: those of a Deployment start elsewhere, which costs what a restart of them costs; those of a StatefulSet, and those with a volume on the server itself (local-path), are away until it is back; a pod that nobody made, e.g. by kubectl run, is lost for good. A power cut can damage what the server has not written yet.",
             "The fault is taken away at once when a second node or etcd member is not healthy, when the API is away for too long, or when you stop the run; the report is made all the same, except after a stop. If the panel itself dies, a timer on the server ends the fault without it; power off has no such timer, and the gate says who must switch it on.",
-            "It takes the observed time and three to five minutes more. Kubernetes calls a node NotReady after 40 to 50 s and evicts its pods 300 s later: a shorter observation cannot see that.",
-            "If it fails: the fault is taken away first, whatever failed. Read the failed step, look at the cluster's page, and retry: the fault is then made once more. If the server does not come back by itself, start k3s on it (systemctl start k3s), or remove the rules (nft delete table inet coxswain_drill).",
+            "Do not pause it: a run that is paused, or parked because the panel cannot tell what is safe, leaves the server without k3s, cut off or switched off until the run goes on or is stopped. The timer ends a fault then, too; what lost its power stays off until somebody switches it on.",
+            "It takes the observed time and three to five minutes more; a server whose power is off has to boot, which may take a few minutes more. Kubernetes calls a node NotReady after 40 to 50 s and evicts its pods 300 s later: a shorter observation cannot see that.",
+            "If it fails: the fault is taken away first, whatever failed. Read the failed step, look at the cluster's page, and retry: the fault is then made once more. If the server does not come back by itself, start k3s on it (systemctl start k3s), remove the rules (nft delete table inet coxswain_drill, or the chains COXSWAIN-PREROUTING and COXSWAIN-POSTROUTING of iptables' table mangle), or switch it on. Pods that stay in Terminating on a server that is off for good are freed by the workflow \u{201c}Free stuck pods\u{201d}.",
         ]
         .map(str::to_owned)
         .to_vec(),
         fields: vec![cluster, host, fault, observe, away, downtime, only],
-    }
-}
-
-/// A number of seconds within a range; noted against the field if it is none.
-pub(super) fn seconds(
-    form: &mut Form,
-    field: &str,
-    range: RangeInclusive<u32>,
-    default: u32,
-) -> Option<u32> {
-    let Some(given) = form.text(field) else {
-        return Some(default);
-    };
-    match given.parse::<u32>() {
-        Ok(value) if range.contains(&value) => Some(value),
-        Ok(_) | Err(_) => {
-            let message = format!(
-                "A whole number of seconds from {} to {}.",
-                range.start(),
-                range.end()
-            );
-            form.refuse(field, message);
-            None
-        }
     }
 }
 
@@ -146,9 +122,15 @@ pub(super) fn warn(draft: &mut Draft, request: &Request) {
             request.observe_s
         ));
     }
+    match &request.fault {
+        Fault::Stopped | Fault::Cut { .. } => draft.warn(format!(
+            "A pause leaves {name} with its fault, until the run goes on, or the timer on {name} ends it."
+        )),
+        Fault::Killed | Fault::PowerOff { .. } => {}
+    }
     if let (Fault::PowerOff { control }, Some(switch)) = (&request.fault, &request.switch) {
         draft.warn(format!(
-            "If the panel dies meanwhile, nothing switches {name} on by itself: somebody has to run \u{201c}{}\u{201d} on {switch}.",
+            "If the panel dies meanwhile, or the run is paused or parked, nothing switches {name} on by itself: somebody has to run \u{201c}{}\u{201d} on {switch}.",
             control.on.join(" ")
         ));
     }

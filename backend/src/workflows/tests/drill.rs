@@ -2,6 +2,8 @@
 //! else does.
 
 mod abort;
+mod form;
+mod gate;
 mod heal;
 
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use coxswain_engine::testing::checks::{approver, starter};
 use coxswain_engine::testing::{KillSwitch, MemoryStore};
 use coxswain_wire::{
     ClusterId, DrillFault, DrillReport, DrillVerdict, FieldValue, HostId, RunCommand, RunId,
-    RunStatus, StepStatus, Verdict,
+    RunStatus, StepStatus,
 };
 use serde_json::Value;
 use tokio::time::sleep;
@@ -310,64 +312,4 @@ async fn a_panel_that_dies_goes_on_and_says_what_it_missed() {
     assert!((90_000..=110_000).contains(&gap.from_ms), "{gap:?}");
     assert!((155_000..=170_000).contains(&gap.until_ms), "{gap:?}");
     assert_eq!(point(&report, "First eviction").1, DrillVerdict::AsExpected);
-}
-
-/// The failing facts of a drill's gate.
-async fn failing(lab: &Lab, more: &[(&str, FieldValue)]) -> Vec<(String, String)> {
-    let store = MemoryStore::default();
-    let bench = bench(lab, &store);
-    let run = bench.start(more).await;
-    let view = bench.is(run, RunStatus::Waiting).await;
-    let evidence = view.stages[0].evidence.clone().unwrap();
-    let facts = evidence.facts.into_iter();
-    facts
-        .filter(|fact| fact.verdict == Verdict::Fail)
-        .map(|fact| (fact.subject, fact.name))
-        .collect()
-}
-
-fn named(found: &[(String, String)]) -> Vec<(&str, &str)> {
-    let pairs = found.iter();
-    pairs.map(|(s, n)| (s.as_str(), n.as_str())).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_a_whole_cluster_is_drilled() {
-    assert!(failing(&drilled_lab(), &[]).await.is_empty());
-    let lab = drilled_lab();
-    lab.world.stop_k3s(HostId(3));
-    let found = failing(&lab, &[]).await;
-    let found = named(&found);
-    for fact in [
-        ("node3", "k3s"),
-        ("node3", "Node"),
-        ("prod", "etcd"),
-        ("prod", "Quorum without node1"),
-    ] {
-        assert!(found.contains(&fact), "{fact:?} in {found:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_workload_on_the_server_alone_is_in_the_way_unless_the_form_says_so() {
-    let lab = drilled_lab();
-    lab.world
-        .pod("single", "node1", PodOwner::StatefulSet, None);
-    let found = failing(&lab, &[]).await;
-    assert_eq!(named(&found), [("node1", "Workloads on this server alone")]);
-    let go_on = ("only_replicas", FieldValue::Bool(true));
-    assert!(failing(&lab, &[go_on]).await.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_fault_that_cannot_be_taken_away_is_not_made() {
-    let lab = drilled_lab();
-    lab.world
-        .change(HostId(1), |host| host.firewall_tool = "none".to_owned());
-    assert!(failing(&lab, &[]).await.is_empty());
-    let found = failing(&lab, &[text("fault", "cut")]).await;
-    assert_eq!(named(&found), [("node1", "Firewall")]);
-    lab.world.change(lab::LB, |host| host.reachable = false);
-    let found = failing(&lab, &[text("fault", "power_off")]).await;
-    assert_eq!(named(&found), [("node1", "Power control")]);
 }

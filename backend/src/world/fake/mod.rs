@@ -178,6 +178,18 @@ impl FakeWorld {
             .insert(number, pod);
     }
 
+    /// Gives pods of this name a volume that one node may use at a time.
+    pub fn claim(&self, pod: &str, claim: &str) {
+        let mut state = self.now();
+        let pods = state
+            .clusters
+            .values_mut()
+            .flat_map(|c| c.pods.values_mut());
+        for found in pods.filter(|found| found.name == pod) {
+            found.claims.insert(claim.to_owned());
+        }
+    }
+
     /// Marks the pods of a node for deletion, as the cluster does when the node is lost; `claim` is a volume of
     /// each that one node may use at a time.
     pub fn lose_pods(&self, node: &str, claim: Option<&str>) {

@@ -214,6 +214,18 @@ async fn a_power_control_is_checked_and_its_host_is_kept() {
             "power.on",
             with(good(switch.id.0), "on", json!(["x".repeat(300)])),
         ),
+        (
+            "power.off",
+            with(
+                good(switch.id.0),
+                "off",
+                json!(["virsh", "destroy", "my node"]),
+            ),
+        ),
+        (
+            "power.status",
+            with(good(switch.id.0), "status", json!(["virsh", ""])),
+        ),
     ] {
         let body = with(new_host(2, &key), "power", power);
         let error = admin.post("/hosts", body).await.refused(422);

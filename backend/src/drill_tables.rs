@@ -1,8 +1,11 @@
-//! A report as tables, for the page of its run.
+//! The report of a failover drill as tables: for the page of its run, and to print.
 
-use coxswain_wire::{DrillPlane, DrillReport, DrillSpan, DrillVerdict, Table};
+use coxswain_wire::{DrillPlane, DrillReport, DrillSpan, DrillVerdict, Table, Timestamp};
 
-use super::points::seconds;
+/// `12.3 s`.
+pub(crate) fn seconds(ms: i64) -> String {
+    format!("{}.{} s", ms / 1000, (ms % 1000).abs() / 100)
+}
 
 /// The tables.
 pub(crate) fn tables(report: &DrillReport) -> Vec<Table> {
@@ -134,6 +137,14 @@ fn score(report: &DrillReport) -> Table {
     table("Score", &["Part", "Points", "Of", "Why"], rows)
 }
 
+/// `2026-11-28 05:30`.
+fn minute(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(
+        |_| "-".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
 fn earlier(report: &DrillReport) -> Table {
     let names: Vec<&str> = report
         .points
@@ -142,11 +153,12 @@ fn earlier(report: &DrillReport) -> Table {
         .map(|p| p.name.as_str())
         .collect();
     let time = |ms: Option<i64>| ms.map_or("-".to_owned(), seconds);
-    let mut columns = vec!["Run", "Server", "Score", "API away"];
+    let mut columns = vec!["Run", "When, UTC", "Server", "Score", "API away"];
     columns.extend(&names);
     let rows = report.earlier.iter().map(|drill| {
         let mut row = vec![
             drill.run.to_string(),
+            minute(drill.started_at),
             drill.victim.clone(),
             drill.score.map_or("-".to_owned(), |s| s.to_string()),
             time(drill.away_ms),
