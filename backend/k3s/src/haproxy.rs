@@ -249,6 +249,27 @@ pub fn stats_socket(config: &str) -> Option<&str> {
     })
 }
 
+/// The passwords in a configuration: of the statistics page (`stats auth name:password`) and of user lists, those
+/// in comments too. They must not be shown.
+#[must_use]
+pub fn passwords(config: &str) -> Vec<Vec<u8>> {
+    let of_line = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.windows(2).find_map(|pair| match *pair {
+            ["auth", login] => login
+                .split_once(':')
+                .map(|(_, password)| password.to_owned()),
+            ["password" | "insecure-password", password] => Some(password.to_owned()),
+            _ => None,
+        })
+    };
+    config
+        .lines()
+        .filter_map(of_line)
+        .map(String::into_bytes)
+        .collect()
+}
+
 fn frontend_name(cluster: &ClusterName) -> String {
     format!("coxswain-{cluster}-api")
 }

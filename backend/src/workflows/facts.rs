@@ -4,6 +4,7 @@
 //! engine knows which facts a run has changed itself.
 
 pub(super) mod balancer;
+pub(super) mod diff;
 mod host;
 pub(super) mod living;
 pub(super) mod pods;

@@ -169,3 +169,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn knows_the_passwords_of_a_configuration() {
+    let config = "userlist staff\n  user ann insecure-password swordfish\n  user bob password $5$abc groups ops\n\
+                  listen stats\n  # stats auth old:hunter1\n  stats auth admin:hunter:2\n  stats realm auth\n";
+    let words: Vec<String> = passwords(config)
+        .into_iter()
+        .map(|word| String::from_utf8(word).unwrap())
+        .collect();
+    assert_eq!(words, ["swordfish", "$5$abc", "hunter1", "hunter:2"]);
+}

@@ -1,9 +1,11 @@
 //! Load balancers: HAProxy is there, its port is free, its configuration can take the section.
 
-use coxswain_k3s::haproxy::{CONFIG_FILE, Section, stats_socket};
+use coxswain_k3s::haproxy::{CONFIG_FILE, Section, passwords, stats_socket};
 use coxswain_k3s::preflight::HostFacts;
+use coxswain_k3s::redact::Redactor;
 use coxswain_wire::Fact;
 
+use super::diff::diff;
 use super::{connection, fail, host, pass, warn};
 use crate::steps::ApiHost;
 use crate::steps::inspect::inspect;
@@ -103,7 +105,8 @@ fn configuration(name: &str, section: &Section, file: Option<&[u8]>) -> Vec<Fact
         )];
     };
     let mut facts = vec![match section.apply(text) {
-        Ok(_) => pass(name, "haproxy.cfg", "can take the cluster's section"),
+        Ok(new) if new == text => pass(name, "haproxy.cfg", "has the cluster's section already"),
+        Ok(new) => changed(name, text, &new),
         Err(e) => fail(
             name,
             "haproxy.cfg",
@@ -120,4 +123,16 @@ fn configuration(name: &str, section: &Section, file: Option<&[u8]>) -> Vec<Fact
         ));
     }
     facts
+}
+
+fn changed(name: &str, text: &str, new: &str) -> Fact {
+    let safe = Redactor::new(passwords(text)).redact_all(diff(text, new).as_bytes());
+    Fact {
+        diff: Some(String::from_utf8_lossy(&safe).into_owned()),
+        ..pass(
+            name,
+            "haproxy.cfg",
+            "takes the cluster's section, all else in it stays",
+        )
+    }
 }

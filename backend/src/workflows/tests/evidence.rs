@@ -96,6 +96,25 @@ async fn what_stands_in_the_way_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_haproxy_cfg_will_say_is_shown_without_its_passwords() {
+    let facts = bootstrap(|hosts| {
+        hosts[5].files.insert(
+            "/etc/haproxy/haproxy.cfg".to_owned(),
+            "listen stats\n    bind :8404\n    stats auth ops:swordfish\n".to_owned(),
+        );
+    })
+    .await;
+    let diff = facts
+        .iter()
+        .find(|fact| fact.name == "haproxy.cfg")
+        .and_then(|fact| fact.diff.clone())
+        .unwrap();
+    assert!(diff.contains("     stats auth ops:"), "{diff}");
+    assert!(!diff.contains("swordfish"), "{diff}");
+    assert!(diff.contains("+frontend coxswain-prod-api"), "{diff}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn old_databases_are_told_apart() {
     let old = |path: &str| {
         let path = format!("/var/lib/rancher/k3s/server/db/{path}");
