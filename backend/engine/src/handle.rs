@@ -58,7 +58,7 @@ pub enum Refusal {
 #[must_use]
 pub fn allowed(state: &RunState) -> Vec<CommandKind> {
     use CommandKind as C;
-    let unwindable = !unwind::plan(state).steps.is_empty() && !state.any(StepStatus::Running);
+    let unwindable = !unwind::is_empty(state) && !state.any(StepStatus::Running);
     let mut commands = match state.status() {
         RunStatus::Completed | RunStatus::Unwound | RunStatus::Rejected | RunStatus::Abandoned => {
             vec![]
@@ -102,7 +102,7 @@ pub fn allowed(state: &RunState) -> Vec<CommandKind> {
 pub fn handle(state: &RunState, command: &RunCommand, by: &Actor) -> Result<Event, Refusal> {
     let kind = command.kind();
     if !allowed(state).contains(&kind) {
-        let nothing_to_undo = kind == CommandKind::Unwind && unwind::plan(state).steps.is_empty();
+        let nothing_to_undo = kind == CommandKind::Unwind && unwind::is_empty(state);
         return Err(if nothing_to_undo {
             Refusal::NothingToUndo
         } else {

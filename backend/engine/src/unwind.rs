@@ -10,6 +10,29 @@ use crate::state::RunState;
 /// What unwinding would do from here.
 #[must_use]
 pub fn plan(state: &RunState) -> UnwindView {
+    let (steps, stops_at) = steps(state);
+    let json = serde_json::to_vec(&(&steps, stops_at)).expect("plain data");
+    UnwindView {
+        steps,
+        stops_at,
+        sha256: hex(&Sha256::digest(json)),
+    }
+}
+
+/// Whether unwinding would do anything.
+#[must_use]
+pub fn is_empty(state: &RunState) -> bool {
+    steps(state).0.is_empty()
+}
+
+/// The step to undo next, if any.
+#[must_use]
+pub fn next(state: &RunState) -> Option<StepIndex> {
+    steps(state).0.first().map(|s| s.index)
+}
+
+/// The steps to undo in their order, and the step where undoing must stop.
+fn steps(state: &RunState) -> (Vec<UnwindStep>, Option<StepIndex>) {
     let mut steps = Vec::new();
     let mut stops_at = None;
     let taken = state.taken();
@@ -30,16 +53,5 @@ pub fn plan(state: &RunState) -> UnwindView {
             undo: undo.clone(),
         }));
     }
-    let json = serde_json::to_vec(&(&steps, stops_at)).expect("plain data");
-    UnwindView {
-        steps,
-        stops_at,
-        sha256: hex(&Sha256::digest(json)),
-    }
-}
-
-/// The step to undo next, if any.
-#[must_use]
-pub fn next(state: &RunState) -> Option<StepIndex> {
-    plan(state).steps.first().map(|s| s.index)
+    (steps, stops_at)
 }

@@ -52,6 +52,7 @@ pub type Finding = String;
 
 struct Panel {
     engine: Engine,
+    store: MemoryStore,
     kill: Arc<KillSwitch>,
 }
 
@@ -74,7 +75,11 @@ fn panel<S: Subject>(
         virtual_now,
         Timing::default(),
     );
-    Panel { engine, kill }
+    Panel {
+        engine,
+        store: store.clone(),
+        kill,
+    }
 }
 
 /// Milliseconds of the runtime's paused clock.
@@ -120,12 +125,13 @@ async fn see_to(
     let mut changed = panel.engine.changed();
     let through = async {
         loop {
-            let view = panel.engine.view(run).await.map_err(|e| e.to_string())?;
-            match view.summary.status {
-                RunStatus::Waiting if view.open_gate.is_some() && view.open_gate == until => {
-                    return Ok(RunStatus::Waiting);
-                }
+            match panel.store.status(run).ok_or("the run is not stored")? {
                 RunStatus::Waiting => {
+                    // A view folds the whole log: not at every change.
+                    let view = panel.engine.view(run).await.map_err(|e| e.to_string())?;
+                    if view.open_gate.is_some() && view.open_gate == until {
+                        return Ok(RunStatus::Waiting);
+                    }
                     let stage = view.open_gate.ok_or("waiting at no gate")? as usize;
                     let evidence = view.stages[stage]
                         .evidence

@@ -55,6 +55,12 @@ impl MemoryStore {
             .unwrap_or_default()
     }
 
+    /// How a run stands.
+    #[must_use]
+    pub fn status(&self, run: RunId) -> Option<RunStatus> {
+        self.data().runs.get(&run).map(|(_, status)| *status)
+    }
+
     /// Output of one attempt.
     #[must_use]
     pub fn printed(&self, run: RunId, step: StepIndex, attempt: u32) -> String {
