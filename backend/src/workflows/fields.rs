@@ -29,6 +29,11 @@ pub(super) fn hosts(name: &str, label: &str, help: &str) -> Field {
     field(name, label, help, FieldKind::Hosts)
 }
 
+/// One of the cluster's snapshots that the panel has taken.
+pub(super) fn snapshot(name: &str, label: &str, help: &str) -> Field {
+    field(name, label, help, FieldKind::Snapshot)
+}
+
 /// A switch that is off.
 pub(super) fn flag(name: &str, label: &str, help: &str) -> Field {
     Field {

@@ -186,7 +186,7 @@ fn is_empty(value: &FieldValue) -> bool {
 
 fn misfit(kind: &FieldKind, value: &FieldValue) -> Option<String> {
     let wanted = match (kind, value) {
-        (FieldKind::Text { .. }, FieldValue::Text(_))
+        (FieldKind::Text { .. } | FieldKind::Snapshot, FieldValue::Text(_))
         | (FieldKind::Bool, FieldValue::Bool(_))
         | (FieldKind::TextList { .. }, FieldValue::List(_))
         | (FieldKind::Cluster | FieldKind::Host, FieldValue::Id(_))
@@ -205,6 +205,7 @@ fn misfit(kind: &FieldKind, value: &FieldValue) -> Option<String> {
         (FieldKind::Cluster, _) => "the number of a cluster",
         (FieldKind::Host, _) => "the number of a host",
         (FieldKind::Hosts, _) => "a list of numbers of hosts",
+        (FieldKind::Snapshot, _) => "the name of a snapshot, as a text",
     };
     Some(format!("This must be {wanted}."))
 }

@@ -133,11 +133,10 @@ fn form() -> Vec<Field> {
             ("file", "A file on a server, for instance one of k3s's own"),
         ],
     );
-    let snapshot = fields::text(
+    let snapshot = fields::snapshot(
         "snapshot",
-        "Name of the snapshot",
-        "As the cluster's page lists it.",
-        "coxswain-12-0-node1-1795326133",
+        "Snapshot",
+        "What was written to the cluster since then is lost.",
     );
     let file_path = fields::text(
         "file_path",

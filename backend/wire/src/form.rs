@@ -78,6 +78,8 @@ pub enum FieldKind {
     Host,
     /// Several enrolled hosts; value [`FieldValue::Ids`].
     Hosts,
+    /// A snapshot that the panel has taken of the cluster in the field `cluster`; value is its file's name.
+    Snapshot,
 }
 
 /// One entry of a choice.

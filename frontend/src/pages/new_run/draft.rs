@@ -106,7 +106,8 @@ fn start(kind: &FieldKind, default: Option<&FieldValue>, wish: Option<String>) -
         | FieldKind::Choice { .. }
         | FieldKind::TextList { .. }
         | FieldKind::Cluster
-        | FieldKind::Host => {
+        | FieldKind::Host
+        | FieldKind::Snapshot => {
             let default = match default {
                 Some(FieldValue::Text(text)) => text.clone(),
                 Some(FieldValue::Id(id)) => id.to_string(),
@@ -132,7 +133,10 @@ fn finish(kind: &FieldKind, cell: Cell) -> Option<FieldValue> {
             let list = lines(&text.get());
             (!list.is_empty()).then_some(FieldValue::List(list))
         }
-        (FieldKind::Text { .. } | FieldKind::Choice { .. }, Cell::Text(text)) => {
+        (
+            FieldKind::Text { .. } | FieldKind::Choice { .. } | FieldKind::Snapshot,
+            Cell::Text(text),
+        ) => {
             let text = text.get().trim().to_owned();
             (!text.is_empty()).then_some(FieldValue::Text(text))
         }
@@ -144,7 +148,8 @@ fn finish(kind: &FieldKind, cell: Cell) -> Option<FieldValue> {
             | FieldKind::Host
             | FieldKind::TextList { .. }
             | FieldKind::Text { .. }
-            | FieldKind::Choice { .. },
+            | FieldKind::Choice { .. }
+            | FieldKind::Snapshot,
             _,
         ) => None,
     }

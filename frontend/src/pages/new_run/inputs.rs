@@ -1,15 +1,18 @@
 //! A workflow's fields as inputs. Knows kinds of fields, no workflow.
 
-use coxswain_wire::{Field, FieldKind, Host, WorkflowInfo};
+use coxswain_wire::{ClusterId, Field, FieldKind, Host, Snapshot, WorkflowInfo};
 use leptos::prelude::*;
 
 use super::Stock;
 use super::draft::{Cell, Draft};
 use crate::components::badge::Tag;
-use crate::components::field::{Entry, SelectField, Switch, TextArea, TextField};
+use crate::components::field::{Entry, SelectField, Switch, TextArea, TextField, framed};
 use crate::components::form::Form;
 use crate::components::icon::{Glyph, Icon};
+use crate::format;
+use crate::load::load;
 use crate::pages::hosts::test_look;
+use crate::state::app;
 
 /// All fields of a workflow, those with a condition only while it holds.
 pub(super) fn draw(
@@ -62,6 +65,7 @@ fn input(form: Form, field: &Field, draft: Draft, stock: StoredValue<Stock>) -> 
             let entries = stock.with_value(|s| s.hosts.iter().map(|h| host_entry(h, s)).collect());
             select(form, field, value, true, entries)
         }
+        (FieldKind::Snapshot, Cell::Text(value)) => snapshots(form, field, value, draft),
         // A draft gives each kind its cell.
         (
             FieldKind::Bool
@@ -70,7 +74,8 @@ fn input(form: Form, field: &Field, draft: Draft, stock: StoredValue<Stock>) -> 
             | FieldKind::TextList { .. }
             | FieldKind::Choice { .. }
             | FieldKind::Cluster
-            | FieldKind::Host,
+            | FieldKind::Host
+            | FieldKind::Snapshot,
             Cell::Text(_) | Cell::Switch(_) | Cell::Ids(_),
         ) => ().into_any(),
     }
@@ -101,6 +106,57 @@ fn select(
         />
     }
     .into_any()
+}
+
+/// The snapshots of the cluster that is chosen, newest first.
+fn snapshots(form: Form, field: &Field, value: RwSignal<String>, draft: Draft) -> AnyView {
+    let app = app();
+    let cluster = draft.cell("cluster");
+    let taken = load(move || {
+        let api = app.api();
+        let cluster = match cluster {
+            Some(Cell::Text(text)) => text.get().parse().ok().map(ClusterId),
+            Some(Cell::Switch(_) | Cell::Ids(_)) | None => None,
+        };
+        async move {
+            match cluster {
+                Some(id) => api.snapshots(id).await.map(Some),
+                None => Ok(None),
+            }
+        }
+    });
+    let field = StoredValue::new(field.clone());
+    let none = move |text: &'static str| {
+        let (name, label) = field.with_value(|f| (f.name.clone(), f.label.clone()));
+        framed(form, &name, label, String::new(), false, move |ids| {
+            view! { <p class="panel-empty" id=ids.input>{text}</p> }.into_any()
+        })
+    };
+    taken.view(move |taken| match taken {
+        None => none("Choose a cluster first."),
+        Some(taken) if taken.is_empty() => none(
+            "The panel has taken no snapshot of this cluster. Choose a file on a server instead.",
+        ),
+        Some(taken) => {
+            let choices: Vec<Entry> = taken.iter().map(snapshot_entry).collect();
+            // One of another cluster is not sent unseen.
+            if untrack(|| choices.iter().all(|(name, _, _)| *name != value.get())) {
+                value.set(String::new());
+            }
+            field.with_value(|field| select(form, field, value, true, choices))
+        }
+    })
+}
+
+fn snapshot_entry(snapshot: &Snapshot) -> Entry {
+    let name = snapshot.name().to_owned();
+    let label = format!(
+        "{} on {}, {} ({name})",
+        format::utc(snapshot.taken_at),
+        snapshot.server,
+        format::bytes(snapshot.size)
+    );
+    (name, label, true)
 }
 
 fn where_is(host: &Host, stock: &Stock) -> Option<String> {
