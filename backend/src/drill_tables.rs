@@ -59,6 +59,7 @@ pub(crate) fn verdict(verdict: DrillVerdict) -> &'static str {
 pub(crate) fn plane(plane: DrillPlane) -> &'static str {
     match plane {
         DrillPlane::ControlPlane => "API",
+        DrillPlane::Nodes => "nodes",
         DrillPlane::Applications => "applications",
     }
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 mod drill_tables;
+mod drill_timeline;
 pub mod http;
 pub mod observe;
 pub mod planner;

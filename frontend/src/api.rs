@@ -393,6 +393,11 @@ pub(crate) fn report_url(id: RunId) -> String {
     format!("{BASE}/runs/{id}/report.html")
 }
 
+/// Where it is shown as JSON.
+pub(crate) fn report_json_url(id: RunId) -> String {
+    format!("{BASE}/runs/{id}/report")
+}
+
 /// Where the file of a snapshot is downloaded from.
 pub(crate) fn snapshot_url(id: SnapshotId) -> String {
     format!("{BASE}/snapshots/{id}/file")

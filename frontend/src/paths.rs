@@ -1,6 +1,6 @@
 //! Every path of the page, in one place.
 
-use coxswain_wire::{ClusterId, RunId, StepIndex, step_number};
+use coxswain_wire::{ClusterId, FieldValue, Inputs, RunId, StepIndex, step_number};
 
 pub(crate) const CLUSTERS: &str = "/clusters";
 pub(crate) const NEW_CLUSTER: &str = "/clusters/new";
@@ -60,6 +60,39 @@ pub(crate) fn new_run(workflow: &str, cluster: Option<ClusterId>) -> String {
     }
 }
 
+/// The form of a workflow, filled in as far as an address can.
+pub(crate) fn filled_run(workflow: &str, inputs: &Inputs) -> String {
+    let mut path = new_run(workflow, None);
+    for (name, value) in inputs {
+        let words = match value {
+            FieldValue::Bool(on) => on.to_string(),
+            FieldValue::Id(id) => id.to_string(),
+            FieldValue::Ids(ids) => {
+                let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+                ids.join(",")
+            }
+            FieldValue::Text(text) => escaped(text),
+            FieldValue::List(texts) => escaped(&texts.join("\n")),
+        };
+        path.push_str(&format!("&{name}={words}"));
+    }
+    path
+}
+
+/// Text in an address, byte by byte where it is no plain letter or digit.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
 /// Every page behind the sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
@@ -107,6 +140,20 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_is_filled_in_by_its_address() {
+        let inputs = [
+            ("cluster", FieldValue::Id(3)),
+            ("node", FieldValue::Id(7)),
+            ("note", FieldValue::Text("a&b c".to_owned())),
+        ];
+        let inputs = inputs.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(
+            filled_run("stuck_pods", &inputs),
+            "/runs/new?workflow=stuck_pods&cluster=3&node=7&note=a%26b%20c"
+        );
+    }
 
     #[test]
     fn own_paths_lead_to_their_pages() {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use coxswain_wire::{
-    Evidence, HostId, RunId, StageIndex, StepError, StepIndex, Table, Timestamp, UserId,
+    Evidence, HostId, Lane, Mark, NextRun, Report, RunId, StageIndex, StepError, StepIndex, Table,
+    Timeline, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -279,20 +280,70 @@ impl Event {
 /// The texts of an output that people read.
 fn shown(output: &mut Output) -> Vec<&mut String> {
     match output {
-        Output::Report { tables } => tables
-            .iter_mut()
-            .flat_map(
-                |Table {
-                     title,
-                     columns,
-                     rows,
-                 }| {
-                    std::iter::once(title)
-                        .chain(columns)
-                        .chain(rows.iter_mut().flatten())
-                },
-            )
-            .collect(),
+        Output::Report(Report {
+            tables,
+            timelines,
+            next,
+        }) => {
+            let tables = tables.iter_mut().flat_map(of_table);
+            let timelines = timelines.iter_mut().flat_map(of_timeline);
+            let next = next.iter_mut().flat_map(|next| {
+                let NextRun {
+                    title,
+                    why,
+                    // Names of the panel's own.
+                    workflow: _,
+                    inputs: _,
+                } = next;
+                [title, why]
+            });
+            tables.chain(timelines).chain(next).collect()
+        }
         Output::Value { .. } | Output::Secret { .. } => Vec::new(),
     }
+}
+fn of_table(table: &mut Table) -> Vec<&mut String> {
+    let Table {
+        title,
+        columns,
+        rows,
+    } = table;
+    std::iter::once(title)
+        .chain(columns)
+        .chain(rows.iter_mut().flatten())
+        .collect()
+}
+
+fn of_timeline(timeline: &mut Timeline) -> Vec<&mut String> {
+    let Timeline {
+        title,
+        begin,
+        until_ms: _,
+        lanes,
+        marks,
+    } = timeline;
+    let lanes = lanes.iter_mut().flat_map(|lane| {
+        let Lane {
+            name,
+            spans: _,
+            words,
+        } = lane;
+        [name, words]
+    });
+    let marks = marks.iter_mut().flat_map(|mark| {
+        let Mark {
+            name,
+            at_ms: _,
+            limit_ms: _,
+            observed,
+            expected,
+            state: _,
+        } = mark;
+        [name, observed, expected]
+    });
+    [title, begin]
+        .into_iter()
+        .chain(lanes)
+        .chain(marks)
+        .collect()
 }

@@ -146,8 +146,8 @@ impl<T: DeserializeOwned + Clone> Param<T> {
                 let json = match output {
                     Output::Value { value } => value.clone(),
                     Output::Secret { id } => Value::from(id.0),
-                    Output::Report { tables } => {
-                        serde_json::to_value(tables).map_err(|e| e.to_string())?
+                    Output::Report(report) => {
+                        serde_json::to_value(&report.tables).map_err(|e| e.to_string())?
                     }
                 };
                 serde_json::from_value(json).map_err(|e| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coxswain_wire::{HostId, RunId, SecretId, StepError, StepIndex, Table};
+use coxswain_wire::{HostId, Report, RunId, SecretId, StepError, StepIndex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -22,10 +22,7 @@ pub enum Output {
         value: Value,
     },
     /// What people read of it. Never holds a secret.
-    Report {
-        /// In order.
-        tables: Vec<Table>,
-    },
+    Report(Report),
     /// A secret in the vault; only its number travels.
     Secret {
         /// Its number.

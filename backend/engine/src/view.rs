@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use coxswain_wire::{
-    GateView, HistoryEntry, Notice, PlanView, RunId, RunStatus, RunSummary, RunView, StageProgress,
-    StageView, StepIndex, StepProgress, StepView, Table,
+    GateView, HistoryEntry, Notice, PlanView, Report, RunId, RunStatus, RunSummary, RunView,
+    StageProgress, StageView, StepIndex, StepProgress, StepView,
 };
 
 use crate::event::{Actor, Event, Recorded};
@@ -111,14 +111,23 @@ pub fn view(run: RunId, stored: StoredRun) -> RunView {
             .steps
             .iter()
             .zip(0..)
-            .map(|(s, index)| StepProgress {
-                status: s.status,
-                attempt: s.attempt,
-                started_at: s.started_at,
-                finished_at: s.finished_at,
-                observed: s.observed.clone(),
-                report: report(&outputs, index),
-                error: s.error.clone(),
+            .map(|(s, index)| {
+                let Report {
+                    tables,
+                    timelines,
+                    next,
+                } = report(&outputs, index);
+                StepProgress {
+                    status: s.status,
+                    attempt: s.attempt,
+                    started_at: s.started_at,
+                    finished_at: s.finished_at,
+                    observed: s.observed.clone(),
+                    report: tables,
+                    timelines,
+                    next,
+                    error: s.error.clone(),
+                }
             })
             .collect(),
         open_gate: (status == RunStatus::Waiting)
@@ -133,13 +142,24 @@ pub fn view(run: RunId, stored: StoredRun) -> RunView {
 }
 
 /// What the step tells people.
-fn report(outputs: &Outputs, step: StepIndex) -> Vec<Table> {
-    let own = outputs.iter().filter(|((from, _), _)| *from == step);
-    own.flat_map(|(_, output)| match output {
-        Output::Report { tables } => tables.clone(),
-        Output::Value { .. } | Output::Secret { .. } => Vec::new(),
-    })
-    .collect()
+fn report(outputs: &Outputs, step: StepIndex) -> Report {
+    let mut all = Report::default();
+    for (_, output) in outputs.iter().filter(|((from, _), _)| *from == step) {
+        match output {
+            Output::Report(report) => {
+                let Report {
+                    tables,
+                    timelines,
+                    next,
+                } = report.clone();
+                all.tables.extend(tables);
+                all.timelines.extend(timelines);
+                all.next.extend(next);
+            }
+            Output::Value { .. } | Output::Secret { .. } => {}
+        }
+    }
+    all
 }
 
 fn notice(state: &RunState) -> Option<Notice> {

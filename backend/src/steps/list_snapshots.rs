@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::snapshot::SnapshotFile;
-use coxswain_wire::{ClusterId, Snapshot, Table};
+use coxswain_wire::{ClusterId, Report, Snapshot, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -146,9 +146,10 @@ impl StepKind for ListSnapshots {
             columns: columns.map(str::to_owned).to_vec(),
             rows,
         };
-        let report = Output::Report {
+        let report = Output::Report(Report {
             tables: vec![table],
-        };
+            ..Report::default()
+        });
         Ok(Probe::Done {
             observed: observed.join("; "),
             outputs: BTreeMap::from([(LIST.to_owned(), report)]),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
-use coxswain_wire::DrillReport;
+use coxswain_wire::{DrillReport, FieldValue, NextRun, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,10 +13,11 @@ use super::drill::report::{Subject, report};
 use super::drill::watch::load;
 use super::{Services, check, failure};
 use crate::drill_tables::tables;
+use crate::drill_timeline::timeline;
 
 /// Stored name.
 pub const KIND: &str = "report_drill";
-/// Name of the output: the report as tables.
+/// Name of the output: the report for the run's page.
 pub const REPORT: &str = "report";
 
 /// Parameters.
@@ -46,12 +47,29 @@ fn in_words(report: &DrillReport) -> String {
     }
     if !report.stuck.is_empty() {
         words.push(format!(
-            "{} pods were stuck in Terminating: should they stay so, the workflow \u{201c}stuck_pods\u{201d} deletes them by force, for this cluster and {}",
+            "{} pods were stuck in Terminating on {}",
             report.stuck.len(),
             report.victim
         ));
     }
     words.join("; ")
+}
+
+fn next(report: &DrillReport, watched: &Watched) -> Vec<NextRun> {
+    if report.stuck.is_empty() {
+        return Vec::new();
+    }
+    let inputs = [
+        ("cluster", FieldValue::Id(watched.cluster.0)),
+        ("node", FieldValue::Id(watched.victim.host.0)),
+    ];
+    vec![NextRun {
+        title: format!("Free the stuck pods of {}", report.victim),
+        why: "Only if the machine is off for good: its pods in Terminating are then deleted by force."
+            .to_owned(),
+        workflow: "stuck_pods".to_owned(),
+        inputs: inputs.map(|(name, id)| (name.to_owned(), id)).into(),
+    }]
 }
 
 #[async_trait]
@@ -75,10 +93,15 @@ impl StepKind for ReportDrill {
                 why: "there is no report yet".to_owned(),
             },
             Some(report) => {
-                let tables = tables(&report);
+                let watched = context.params::<Params>()?.watched;
+                let shown = Report {
+                    tables: tables(&report),
+                    timelines: vec![timeline(&report)],
+                    next: next(&report, &watched),
+                };
                 Probe::Done {
                     observed: in_words(&report),
-                    outputs: BTreeMap::from([(REPORT.to_owned(), Output::Report { tables })]),
+                    outputs: BTreeMap::from([(REPORT.to_owned(), Output::Report(shown))]),
                 }
             }
         })

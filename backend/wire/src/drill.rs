@@ -66,6 +66,9 @@ pub struct DrillPoint {
     /// Until when it was to be expected; none if it has no time of its own.
     #[serde(default)]
     pub limit_ms: Option<i64>,
+    /// Its times are counted from when taking the fault away began.
+    #[serde(default)]
+    pub after_healing: bool,
     /// What was seen.
     pub observed: String,
     /// What was to be expected.
@@ -124,6 +127,8 @@ impl DrillAvailability {
 pub enum DrillPlane {
     /// The Kubernetes API.
     ControlPlane,
+    /// What the API says of a node.
+    Nodes,
     /// What runs on the cluster.
     Applications,
 }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, Evidence, HostId, PlanView, RunId, StageIndex, StepIndex, Timestamp};
+use crate::{
+    ClusterId, Evidence, HostId, NextRun, PlanView, RunId, StageIndex, StepIndex, Table, Timeline,
+    Timestamp,
+};
 
 /// Where a run stands. The variants with `is_final` never change again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -206,20 +209,14 @@ pub struct StepProgress {
     /// What it found, for people: on the page and in downloads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub report: Vec<Table>,
+    /// The same drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timelines: Vec<Timeline>,
+    /// What may be wanted next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<NextRun>,
     /// Why it failed.
     pub error: Option<StepError>,
-}
-
-/// A part of a step's report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Table {
-    /// What it shows.
-    pub title: String,
-    /// Heads of the columns.
-    pub columns: Vec<String>,
-    /// In order; as many cells as there are columns.
-    pub rows: Vec<Vec<String>>,
 }
 
 /// Why a step failed.

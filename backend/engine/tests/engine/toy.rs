@@ -10,7 +10,7 @@ use coxswain_engine::plan::{Gate, Plan, Stage, Step};
 use coxswain_engine::state::RunState;
 use coxswain_engine::step::{Attached, Output, Probe, StepContext, StepFailure, StepKind};
 use coxswain_engine::testing::checks::{Subject, Takes};
-use coxswain_wire::{Fact, FactKind, HostId, RunId, StageIndex, Table, Verdict};
+use coxswain_wire::{Fact, FactKind, HostId, Report, RunId, StageIndex, Table, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -79,10 +79,13 @@ fn made(word: &str) -> BTreeMap<String, Output> {
         columns: vec!["Word".to_owned()],
         rows: vec![vec![word.to_owned()]],
     };
-    let tables = vec![table];
+    let report = Report {
+        tables: vec![table],
+        ..Report::default()
+    };
     let value = json!(word);
     BTreeMap::from([
-        ("report".to_owned(), Output::Report { tables }),
+        ("report".to_owned(), Output::Report(report)),
         ("word".to_owned(), Output::Value { value }),
     ])
 }

@@ -1,6 +1,7 @@
 //! What the steps of a failover drill share: the faults, the timer that ends them without the panel, what is seen
 //! meanwhile, and the report made of it.
 
+pub(crate) mod dates;
 pub(crate) mod fault;
 pub(crate) mod points;
 pub(crate) mod power;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use coxswain_wire::{DrillPoint, DrillVerdict};
 
+use super::dates::{Dates, Missed, Seen};
 use super::record::Record;
 use super::report::Subject;
 use super::track::CONTINUOUS;
@@ -32,100 +33,6 @@ pub(crate) const EVICTION: &str = "First eviction";
 pub(crate) const REPLICAS: &str = "All replicas ready";
 pub(crate) const RECOVERY: &str = "Recovery, after the fault was taken away";
 
-/// When something happened, milliseconds after some other date: at the latest when it was seen, at the earliest when
-/// somebody had looked before.
-#[derive(Clone, Copy)]
-struct Seen {
-    earliest: i64,
-    latest: i64,
-}
-
-impl Seen {
-    fn verdict(self, limit: i64) -> DrillVerdict {
-        if self.latest <= limit {
-            DrillVerdict::AsExpected
-        } else if self.earliest > limit {
-            DrillVerdict::Worse
-        } else {
-            DrillVerdict::NotObserved
-        }
-    }
-
-    fn words(self) -> String {
-        if self.earliest == self.latest {
-            seconds(self.latest)
-        } else {
-            format!(
-                "between {} and {}: nobody looked",
-                seconds(self.earliest),
-                seconds(self.latest)
-            )
-        }
-    }
-}
-
-/// The dates of a drill.
-struct Dates {
-    begin: i64,
-    ended: i64,
-    gaps: Vec<(i64, i64)>,
-}
-
-impl Dates {
-    fn of(record: &Record, ended: i64) -> Self {
-        let last = record
-            .looked
-            .spans()
-            .last()
-            .map_or(ended, |span| span.until);
-        Self {
-            begin: record.fault_at,
-            ended,
-            gaps: record.gaps(record.fault_at, last.max(ended)),
-        }
-    }
-
-    fn watched(&self) -> i64 {
-        self.ended - self.begin
-    }
-
-    /// What was first seen at a date, counted from another one. The first looks after a gap tell what may have happened in it.
-    fn seen(&self, from: i64, at: i64) -> Seen {
-        let after = |gap: &&(i64, i64)| (gap.1..=gap.1 + CONTINUOUS).contains(&at);
-        let earliest = self.gaps.iter().find(after).map_or(at, |gap| gap.0);
-        Seen {
-            earliest: (earliest - from).max(0),
-            latest: (at - from).max(0),
-        }
-    }
-
-    /// Why something that was never seen was not: it was not there, or nobody could see it.
-    fn missed(&self, limit: i64, not: &str) -> Missed {
-        if self.watched() < limit {
-            return Missed::Unknown(format!(
-                "not observed: the observation ended after {}",
-                seconds(self.watched())
-            ));
-        }
-        match self.gaps.iter().find(|(from, _)| *from < self.ended) {
-            Some((from, until)) => Missed::Unknown(format!(
-                "not observed: nobody looked from {} to {}",
-                seconds(from - self.begin),
-                seconds(until - self.begin)
-            )),
-            None => Missed::Absent(not.to_owned()),
-        }
-    }
-}
-
-/// Why something was not seen.
-enum Missed {
-    /// It was not there, in words.
-    Absent(String),
-    /// Nobody can tell, in words.
-    Unknown(String),
-}
-
 /// A point whose time has an upper limit.
 fn timed(name: &str, at: Option<Seen>, limit: i64, expected: String, missed: Missed) -> DrillPoint {
     let (observed, verdict) = match (at, missed) {
@@ -137,6 +44,7 @@ fn timed(name: &str, at: Option<Seen>, limit: i64, expected: String, missed: Mis
         name: name.to_owned(),
         after_ms: at.map(|seen| seen.latest),
         limit_ms: Some(limit),
+        after_healing: false,
         observed,
         expected,
         verdict,
@@ -154,6 +62,7 @@ fn said(
         name: name.to_owned(),
         after_ms: None,
         limit_ms: None,
+        after_healing: false,
         observed,
         expected: expected.into(),
         verdict,
@@ -235,6 +144,7 @@ fn leader(record: &Record, subject: &Subject<'_>, dates: &Dates) -> DrillPoint {
         name: LEADER.to_owned(),
         after_ms: change.map(|(seen, _)| seen.latest),
         limit_ms: led.then_some(ELECTED),
+        after_healing: false,
         observed,
         expected,
         verdict,
@@ -310,6 +220,7 @@ fn stays_ready(unready: Option<Seen>, dates: &Dates) -> DrillPoint {
         name: UNREADY.to_owned(),
         after_ms: unready.map(|seen| seen.latest),
         limit_ms: None,
+        after_healing: false,
         observed,
         expected: "never: systemd starts k3s again within the grace period".to_owned(),
         verdict,
@@ -377,13 +288,11 @@ fn recovery(record: &Record, dates: &Dates) -> DrillPoint {
         Some(missing) => Missed::Absent(missing.clone()),
         None => Missed::Unknown("not observed".to_owned()),
     };
-    timed(
-        RECOVERY,
-        at,
-        RECOVERED,
-        format!("within {}", seconds(RECOVERED)),
-        missed,
-    )
+    let expected = format!("within {}", seconds(RECOVERED));
+    DrillPoint {
+        after_healing: true,
+        ..timed(RECOVERY, at, RECOVERED, expected, missed)
+    }
 }
 
 fn members(record: &Record) -> DrillPoint {

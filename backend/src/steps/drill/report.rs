@@ -37,7 +37,7 @@ pub(crate) fn report(record: &Record, subject: &Subject<'_>) -> DrillReport {
     let begin = record.fault_at;
     let ended = record.end.as_ref().map_or(begin, |end| end.at);
     let points = points(record, subject, ended);
-    let availability = availability(record, ended);
+    let availability = availability(record, subject.victim, ended);
     let gaps = record.gaps(begin, ended);
     let gaps = gaps.iter().map(|times| span(begin, *times)).collect();
     let score = score::score(record, subject, &availability, &points);
@@ -118,7 +118,7 @@ fn of_track<T: PartialEq>(
     }
 }
 
-fn availability(record: &Record, ended: i64) -> Vec<DrillAvailability> {
+fn availability(record: &Record, victim: &str, ended: i64) -> Vec<DrillAvailability> {
     let times = (record.fault_at, ended);
     let control = |name: &str, track: &Track<bool>| {
         of_track(times, DrillPlane::ControlPlane, name, track, |up| !up)
@@ -129,6 +129,14 @@ fn availability(record: &Record, ended: i64) -> Vec<DrillAvailability> {
         .map(|(name, track)| control(name, track))
         .collect();
     all.push(control("nodes listed by the others", &record.reads));
+    // Of the others only those that were not Ready, too.
+    let nodes = record.nodes.iter().map(|(name, track)| {
+        let title = format!("{name} is Ready");
+        let found = of_track(times, DrillPlane::Nodes, &title, track, |ready| !ready);
+        (name == victim, found)
+    });
+    let nodes = nodes.filter(|(victim, found)| *victim || found.away_ms > 0);
+    all.extend(nodes.map(|(_, found)| found));
     let plane = DrillPlane::Applications;
     let (workloads, name) = (&record.workloads, "every workload has a ready replica");
     all.push(of_track(times, plane, name, workloads, |now| {

@@ -14,8 +14,8 @@ use coxswain_engine::engine::{Engine, Timing};
 use coxswain_engine::testing::checks::{approver, starter};
 use coxswain_engine::testing::{KillSwitch, MemoryStore};
 use coxswain_wire::{
-    ClusterId, DrillFault, DrillReport, DrillVerdict, FieldValue, HostId, RunCommand, RunId,
-    RunStatus, StepStatus,
+    ClusterId, DrillFault, DrillReport, DrillVerdict, FieldValue, HostId, LaneState, RunCommand,
+    RunId, RunStatus, StepStatus,
 };
 use serde_json::Value;
 use tokio::time::sleep;
@@ -214,7 +214,8 @@ async fn a_drill_tells_what_happened_and_when() {
     let bench = bench(&lab, &store);
     let run = bench.start(&[text("fault", "power_off")]).await;
     bench.approve(run).await;
-    bench.is(run, RunStatus::Completed).await;
+    let view = bench.is(run, RunStatus::Completed).await;
+    drawn(&view);
     let report = bench.report(run).await;
     assert_eq!(report.fault, DrillFault::PowerOff);
     assert_eq!((report.aborted.clone(), report.gaps.len()), (None, 0));
@@ -268,6 +269,57 @@ async fn a_drill_tells_what_happened_and_when() {
     assert_eq!(
         point(&report, "First eviction"),
         (None, DrillVerdict::NotObserved)
+    );
+}
+
+/// The run's page has everything over time, and offers what to do about stuck pods.
+fn drawn(view: &coxswain_wire::RunView) {
+    let told = view.steps.iter().find(|step| !step.timelines.is_empty());
+    let told = told.expect("a step draws something");
+    let [timeline] = &told.timelines[..] else {
+        panic!("{:?}", told.timelines)
+    };
+    let lane = |name: &str| {
+        let found = timeline.lanes.iter().find(|lane| lane.name == name);
+        let lane = found.unwrap_or_else(|| panic!("{name} in {:?}", timeline.lanes));
+        let mut at = 0;
+        for span in &lane.spans {
+            assert_eq!(span.from_ms, at, "{lane:?}");
+            at = span.until_ms;
+        }
+        assert_eq!(at, timeline.until_ms, "{lane:?}");
+        lane.spans.iter().map(|s| s.state).collect::<Vec<_>>()
+    };
+    let (good, bad) = (LaneState::Good, LaneState::Bad);
+    for name in ["lb", "node2", "node3", "every workload has a ready replica"] {
+        assert_eq!(lane(name), [good], "{name}");
+    }
+    assert_eq!(lane("node1"), [good, bad]);
+    assert_eq!(lane("node1 is Ready"), [good, bad]);
+    assert_eq!(lane("all replicas are ready").last(), Some(&good));
+    let marks: Vec<(&str, LaneState)> = timeline
+        .marks
+        .iter()
+        .map(|mark| (mark.name.as_str(), mark.state))
+        .collect();
+    assert_eq!(
+        marks,
+        [
+            ("New etcd leader", good),
+            ("Node NotReady", good),
+            ("First eviction", good),
+            ("All replicas ready", good),
+        ]
+    );
+    let [next] = &told.next[..] else {
+        panic!("{:?}", told.next)
+    };
+    assert_eq!(next.workflow, "stuck_pods");
+    assert!(
+        find("stuck_pods")
+            .unwrap()
+            .plan(&next.inputs, &inventory())
+            .is_ok()
     );
 }
 

@@ -27,6 +27,7 @@ fn report(run: RunId) -> DrillReport {
             name: EVIL.to_owned(),
             after_ms: Some(41_000),
             limit_ms: Some(60_000),
+            after_healing: false,
             observed: "41.0 s".to_owned(),
             expected: EVIL.to_owned(),
             verdict: DrillVerdict::AsExpected,

@@ -65,6 +65,7 @@ pub(super) fn Head(run: Run) -> impl IntoView {
             <div class="page-actions">
                 {when(move || reported.get(), move || view! {
                     <a class="btn" href=api::report_url(run.id) target="_blank" rel="external noopener" data-testid="run-report">"Report to print"</a>
+                    <a class="btn" href=api::report_json_url(run.id) target="_blank" rel="external noopener" data-testid="run-report-json">"Report as JSON"</a>
                 }.into_any())}
                 <Steer run kind=CommandKind::Pause/>
                 <Steer run kind=CommandKind::Resume/>

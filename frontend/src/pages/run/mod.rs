@@ -4,6 +4,7 @@
 
 mod announce;
 mod ask;
+mod drawn;
 mod earlier;
 mod gate;
 mod gate_state;

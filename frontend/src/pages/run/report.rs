@@ -1,9 +1,11 @@
-//! What steps found, as tables: of the chosen step, or of all.
+//! What steps found: what may be done next, drawings and tables; of the chosen step, or of all.
 
-use coxswain_wire::{StepIndex, Table};
+use coxswain_wire::{NextRun, Permission, Report, StepIndex, Table};
 use leptos::prelude::*;
 
 use super::Run;
+use super::drawn;
+use crate::paths;
 
 /// The reports; nothing while there are none.
 #[component]
@@ -14,18 +16,47 @@ pub(super) fn Reports(run: Run) -> impl IntoView {
             (0..)
                 .zip(&view.steps)
                 .filter(|(step, _)| chosen.is_none_or(|chosen| chosen == *step))
-                .filter(|(_, progress)| !progress.report.is_empty())
-                .map(|(step, progress)| (step, progress.report.clone()))
-                .collect::<Vec<(StepIndex, Vec<Table>)>>()
+                .map(|(step, progress)| {
+                    let report = Report {
+                        tables: progress.report.clone(),
+                        timelines: progress.timelines.clone(),
+                        next: progress.next.clone(),
+                    };
+                    (step, report)
+                })
+                .filter(|(_, report)| *report != Report::default())
+                .collect::<Vec<(StepIndex, Report)>>()
         })
     });
+    let may = run.app.may(Permission::Operate);
     move || {
-        reports
-            .get()
-            .into_iter()
-            .flat_map(|(step, tables)| tables.into_iter().map(move |table| draw(step, table)))
-            .collect_view()
+        let parts = reports.get().into_iter().map(|(step, report)| {
+            let timelines = report.timelines.into_iter();
+            let drawn = timelines.map(move |timeline| drawn::draw(step, timeline));
+            let tables = report
+                .tables
+                .into_iter()
+                .map(move |table| draw(step, table));
+            let next = (may && !report.next.is_empty()).then(|| offered(report.next));
+            view! { {drawn.collect_view()}{tables.collect_view()}{next} }.into_any()
+        });
+        parts.collect_view()
     }
+}
+
+/// Links to forms that are filled in.
+fn offered(next: Vec<NextRun>) -> AnyView {
+    let entries = next.into_iter().map(|next| {
+        let path = paths::filled_run(&next.workflow, &next.inputs);
+        view! { <li><a class="link" href=path data-testid="report-next">{next.title}</a>" \u{2013} "{next.why}</li> }.into_any()
+    });
+    view! {
+        <section class="panel report">
+            <header class="panel-head"><h2>"What may be next"</h2></header>
+            <ul class="next-runs">{entries.collect_view()}</ul>
+        </section>
+    }
+    .into_any()
 }
 
 /// A value that reads better in columns: a path, a sum, an address.

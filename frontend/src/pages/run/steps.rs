@@ -99,6 +99,8 @@ const IDLE: StepProgress = StepProgress {
     finished_at: None,
     observed: None,
     report: Vec::new(),
+    timelines: Vec::new(),
+    next: Vec::new(),
     error: None,
 };
 
