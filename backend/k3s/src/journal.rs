@@ -74,8 +74,9 @@ impl JoinFailure {
                  cluster (its node-password Secret goes with it), or give this host another name."
             }
             JoinFailure::OtherTokenData => {
-                "This host holds data of a cluster with another token. Remove the leftover \
-                 /var/lib/rancher/k3s/server/db if it is not needed, then retry."
+                "The database on this host was written with another token. After a restore: the snapshot \
+                 needs the token of its time, and the database holds the restored data, so keep it. On a \
+                 host that joins: it is a leftover of another cluster; clean the host up, then retry."
             }
             JoinFailure::Other => {
                 "Read the lines before this one in the journal of k3s on this host."
@@ -100,11 +101,34 @@ pub fn parse_line(line: &str) -> Option<LogLine> {
     logrus(line).or_else(|| json(line)).or_else(|| klog(line))
 }
 
+/// What a server logs when it refuses somebody else's request (k3s, `pkg/util`, `SendError`): an agent with an
+/// old token, not a failure of this node.
+const REFUSES_ANOTHER: &str = "Sending HTTP ";
+
+/// etcd lets in one learner at a time: k3s dies of it, and gets in when systemd has started it again.
+const WAITS_FOR_MEMBERS: [&str; 3] = [
+    "Waiting for other members to finish joining",
+    "too many learner members",
+    "unhealthy cluster",
+];
+
 /// The fatal sign in a line, if it is one.
 #[must_use]
 pub fn fatal_sign(line: &str) -> Option<FatalSign> {
-    let LogLine { level, message } = parse_line(line)?;
-    let kind = match (known_failure(&message), level) {
+    // Only k3s's own lines tell why it does not come up: what Kubernetes and etcd log inside it is of others too.
+    let (LogLine { level, message }, known) = match logrus(line) {
+        Some(line) => {
+            let known = known_failure(&line.message);
+            (line, known)
+        }
+        None => (json(line).or_else(|| klog(line))?, None),
+    };
+    if message.starts_with(REFUSES_ANOTHER)
+        || WAITS_FOR_MEMBERS.iter().any(|text| message.contains(text))
+    {
+        return None;
+    }
+    let kind = match (known, level) {
         // Servers die of this; agents ask again for ever at a lower level.
         (Some(JoinFailure::DuplicateNodeName), _) => JoinFailure::DuplicateNodeName,
         (Some(kind), Level::Fatal) => kind,
@@ -310,6 +334,19 @@ mod tests {
         assert_eq!(fatal_sign(line).unwrap().kind, JoinFailure::Other);
         let line = "Nov 22 05:53:20 node10 k3s[2813]: E1122 05:53:20.249830    2813 leaderelection.go:306] Failed to release lock";
         assert_eq!(parse_line(line).unwrap().message, "Failed to release lock");
+    }
+
+    #[test]
+    fn what_others_do_wrong_is_no_sign() {
+        let others = [
+            r#"time="x" level=error msg="Sending HTTP 401 response to 10.0.0.9:41234: not authorized""#,
+            r#"time="x" level=error msg="Sending HTTP 403 response to 10.0.0.9:41234: Node password rejected""#,
+            "E1122 05:53:20.249830    2813 claims.go:126] service account token is not valid yet",
+            r#"time="x" level=fatal msg="starting kubernetes: preparing server: Waiting for other members to finish joining etcd cluster: etcdserver: too many learner members in cluster""#,
+        ];
+        for line in others {
+            assert_eq!(fatal_sign(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub enum Service {
     Scheduler,
 }
 
+/// The cloud controller's certificate, and its name in early releases.
+const CLOUD_CONTROLLER: &str = "server/tls/client-k3s-cloud-controller.crt";
+const OLD_CLOUD_CONTROLLER: &str = "server/tls/client-cloud-controller.crt";
+
 /// Not a service of k3s.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("k3s has no service {0:?}: choose among {known}", known = Service::listed())]
@@ -94,10 +98,7 @@ impl Service {
                 "server/tls/serving-kube-apiserver.crt",
             ],
             Service::AuthProxy => &["server/tls/client-auth-proxy.crt"],
-            Service::CloudController => &[
-                "server/tls/client-cloud-controller.crt",
-                "server/tls/client-k3s-cloud-controller.crt",
-            ],
+            Service::CloudController => &[OLD_CLOUD_CONTROLLER, CLOUD_CONTROLLER],
             Service::ControllerManager => &["server/tls/client-controller.crt"],
             Service::Etcd => &[
                 "server/tls/etcd/client.crt",
@@ -188,6 +189,14 @@ impl Renewal {
                 Some(_) => found.kept.push(path.clone()),
             }
         }
+        // A release that has renamed a file leaves the old one where it was, and nothing renews it.
+        if before.contains_key(CLOUD_CONTROLLER) {
+            let (left, stale) = std::mem::take(&mut found.stale)
+                .into_iter()
+                .partition(|path| path == OLD_CLOUD_CONTROLLER);
+            found.stale = stale;
+            found.kept.extend::<Vec<String>>(left);
+        }
         found
     }
 }
@@ -205,6 +214,24 @@ mod tests {
         }
         let error = "nosuch".parse::<Service>().unwrap_err().to_string();
         assert!(error.contains("nosuch") && error.contains("k3s-server"));
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_release_may_stay() {
+        let serials = |pairs: &[(&str, &str)]| -> Serials {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(p, s)| ((*p).to_owned(), (*s).to_owned()))
+                .collect()
+        };
+        let both = serials(&[(OLD_CLOUD_CONTROLLER, "1"), (CLOUD_CONTROLLER, "2")]);
+        let after = serials(&[(OLD_CLOUD_CONTROLLER, "1"), (CLOUD_CONTROLLER, "3")]);
+        let found = Renewal::between(&both, &after, &[Service::CloudController]);
+        assert_eq!(found.stale, [""; 0]);
+        assert_eq!(found.kept, [OLD_CLOUD_CONTROLLER]);
+        let old = serials(&[(OLD_CLOUD_CONTROLLER, "1")]);
+        let found = Renewal::between(&old, &old, &[Service::CloudController]);
+        assert_eq!(found.stale, [OLD_CLOUD_CONTROLLER]);
     }
 
     #[test]

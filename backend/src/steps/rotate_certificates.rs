@@ -135,6 +135,18 @@ impl Chosen {
         }
     }
 
+    /// Whether a node with these certificates has any that is chosen.
+    pub(crate) fn has_any(&self, role: NodeRole, there: &Serials) -> bool {
+        match self {
+            Chosen::All => !there.is_empty(),
+            Chosen::Only(_) => self.of(role).iter().any(|service| {
+                // The one of :6443 is in no file.
+                *service == Service::K3sServer
+                    || service.files().iter().any(|file| there.contains_key(*file))
+            }),
+        }
+    }
+
     /// The certificate of :6443 is among them.
     #[must_use]
     pub fn serving(&self) -> bool {

@@ -163,6 +163,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
             needed: nodes.sans(&[]),
             targets: targets.clone(),
+            services: services.clone(),
         }),
     };
     draft.stage("Snapshot", Some(gate), vec![step_list::snapshot(first)]);

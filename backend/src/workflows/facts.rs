@@ -5,6 +5,7 @@
 
 pub(super) mod balancer;
 pub(super) mod diff;
+pub(super) mod files;
 mod host;
 pub(super) mod living;
 pub(super) mod pods;

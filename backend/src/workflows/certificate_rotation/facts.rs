@@ -10,12 +10,14 @@ use coxswain_wire::{Fact, StageIndex, StepIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
+use super::super::facts::files;
 use super::super::facts::living::{self, Living};
 use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
 use crate::steps::ApiHost;
 use crate::steps::certificates::{backups, on_node};
 use crate::steps::restart::Target;
-use crate::steps::rotate_certificates::{self, CAN};
+use crate::steps::rotate_certificates::{self, CAN, Chosen};
+use crate::steps::serve_names::origins;
 use crate::steps::serving::{agreed, words};
 use crate::world::RemoteCommand;
 
@@ -45,6 +47,8 @@ pub(super) enum Checks {
         needed: Vec<San>,
         /// Nodes to be rotated.
         targets: Vec<Target>,
+        /// Which certificates.
+        services: Chosen,
     },
     /// Before old certificates are deleted.
     CleanUp {
@@ -70,12 +74,24 @@ pub(super) async fn collect(
             load_balancers,
             needed,
             targets,
+            services,
         }) => {
             let mut facts = living::facts(context, cluster, &living).await;
-            let each = targets.iter().map(|target| of_node(context, target));
+            let each = targets
+                .iter()
+                .map(|target| of_node(context, target, &services));
             facts.extend(at_once(each.collect()).await.into_iter().flatten());
             let ways: Vec<&ApiHost> = living.servers.iter().chain(&load_balancers).collect();
-            facts.extend(served(context, cluster, &ways, &needed).await);
+            match served(context, cluster, &ways, &needed).await {
+                Err(found) => facts.extend(found),
+                Ok((found, names)) => {
+                    facts.extend(found);
+                    if services.serving() {
+                        let servers = &living.servers;
+                        facts.extend(forgotten(context, cluster, servers, &needed, &names).await);
+                    }
+                }
+            }
             facts
         }
         Ok(Checks::CleanUp { backups, rotated }) => {
@@ -88,7 +104,7 @@ pub(super) async fn collect(
 }
 
 /// What a node has, and whether its k3s can rotate.
-async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
+async fn of_node(context: &PreflightContext, target: &Target, services: &Chosen) -> Vec<Fact> {
     let world = &*context.services.world;
     let (name, host) = (target.node.name.as_str(), target.node.host);
     let unread =
@@ -117,6 +133,12 @@ async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
             "Certificates",
             "none found in /var/lib/rancher/k3s",
             "This procedure knows only the usual place.",
+        ),
+        Ok(found) if !services.has_any(target.role, &found) => fail(
+            name,
+            "Certificates",
+            "none of the services that were chosen",
+            "Choose all certificates, or services that this node has.",
         ),
         Ok(found) => {
             let each: Vec<String> = found
@@ -147,27 +169,27 @@ fn listed(found: &[(String, u64)]) -> String {
     each.join("\n")
 }
 
-/// One certificate everywhere, valid where clients reach the API: the end of the run wants as much.
+/// One certificate everywhere, valid where clients reach the API: the end of the run wants as much. Its names, too.
 async fn served(
     context: &PreflightContext,
     cluster: &str,
     ways: &[&ApiHost],
     needed: &[San],
-) -> Vec<Fact> {
+) -> Result<(Vec<Fact>, BTreeSet<AltName>), Vec<Fact>> {
     let now = match agreed(&*context.services.world, ways).await {
         Ok(now) => now,
         Err(why) => {
-            return vec![fail(
+            return Err(vec![fail(
                 cluster,
                 "Certificate of :6443",
                 why,
                 "All servers and load balancers must answer, with one certificate, before it is renewed.",
-            )];
+            )]);
         }
     };
     let wanted: BTreeSet<AltName> = needed.iter().map(AltName::from).collect();
     let missing: Vec<&AltName> = wanted.difference(&now.names).collect();
-    vec![
+    let facts = vec![
         shown(cluster, "Certificate of :6443", now.serial),
         if missing.is_empty() {
             pass(cluster, "Endpoint", format!("valid for {}", words(&wanted)))
@@ -182,7 +204,54 @@ async fn served(
                 "Add the name first, by changing the API's names.",
             )
         },
-    ]
+    ];
+    Ok((facts, now.names))
+}
+
+/// Names that the new certificate will not have: k3s makes it from what the servers are told, and what it has
+/// only learned from clients goes with the old one.
+async fn forgotten(
+    context: &PreflightContext,
+    cluster: &str,
+    servers: &[ApiHost],
+    needed: &[San],
+    served: &BTreeSet<AltName>,
+) -> Vec<Fact> {
+    let (mut facts, mut told) = (Vec::new(), Vec::new());
+    for (server, look) in files::of_servers(context, servers).await {
+        match look {
+            Ok(files) => told.push((server, files)),
+            Err(fact) => facts.push(fact),
+        }
+    }
+    if !facts.is_empty() {
+        return facts;
+    }
+    let known = origins(told.iter().map(|(server, files)| (*server, files)));
+    let needed: BTreeSet<AltName> = needed.iter().map(AltName::from).collect();
+    let (lost, others): (Vec<&AltName>, Vec<&AltName>) = known
+        .history(served)
+        .partition(|name| needed.contains(name));
+    if !lost.is_empty() {
+        facts.push(fail(
+            cluster,
+            "Endpoint afterwards",
+            format!(
+                "no server is told of {}, where clients reach the API: the new certificate would not have it",
+                words(lost)
+            ),
+            "Add the name first, by changing the API's names.",
+        ));
+    }
+    if !others.is_empty() {
+        facts.push(warn(
+            cluster,
+            "Names that go",
+            words(others),
+            "No server is told of them. If clients use one, add it first, by changing the API's names.",
+        ));
+    }
+    facts
 }
 
 /// Directories that were there before a node's rotation, as its step has noted.

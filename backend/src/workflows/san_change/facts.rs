@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use coxswain_engine::plan::Plan;
 use coxswain_k3s::certs::AltName;
-use coxswain_k3s::names::{K3sVersion, San};
+use coxswain_k3s::names::{K3sVersion, San, ServerUrl};
 use coxswain_k3s::redact::Redactor;
 use coxswain_k3s::san_origin::{Origin, Origins};
 use coxswain_k3s::sans::{Edit, SanChange, ServerFiles};
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::diff::diff;
+use super::super::facts::files;
 use super::super::facts::living::{self, Living};
-use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
+use super::super::facts::{checks_of, fail, pass, shown, warn};
 use super::super::install_form::is_supported;
 use crate::steps::ApiHost;
 use crate::steps::edit_sans::words as listed;
 use crate::steps::serve_names::origins;
-use crate::steps::server_files::FilesLook;
 use crate::steps::serving::{agreed, api, words};
 
 /// What the gate looks at; stored in the plan.
@@ -49,15 +49,7 @@ pub(super) async fn collect(
     };
     let cluster = plan.cluster_name.as_str();
     let mut facts = living::facts(context, cluster, &checks.living).await;
-    let looks = at_once(
-        checks
-            .living
-            .servers
-            .iter()
-            .map(|server| look(context, server))
-            .collect(),
-    )
-    .await;
+    let looks = files::of_servers(context, &checks.living.servers).await;
     let mut found = Vec::new();
     for (server, look) in looks {
         match look {
@@ -75,30 +67,12 @@ pub(super) async fn collect(
     facts
 }
 
-async fn look<'a>(
-    context: &PreflightContext,
-    server: &'a ApiHost,
-) -> (&'a ApiHost, Result<ServerFiles, Fact>) {
-    const ADVICE: &str = "Correct the file on this server, then look again.";
-    let refused = |why: String| fail(&server.name, "Files", why, ADVICE);
-    let look = match FilesLook::take(&*context.services.world, server.host).await {
-        Ok(Ok(look)) if look.needs_reload => Err(fail(
-            &server.name,
-            "Files",
-            "k3s.service was changed, and systemd has not read it again: the next restart would change more than this run",
-            "Look at the change, and run systemctl daemon-reload on this server.",
-        )),
-        Ok(Ok(look)) => Ok(look.files),
-        Ok(Err(error)) => Err(refused(error.to_string())),
-        Err(failure) => Err(refused(failure.into_error().message)),
-    };
-    (server, look)
-}
-
 /// Where the names stand, and what becomes of the file.
 fn of_server(name: &str, files: &ServerFiles, change: &SanChange) -> Vec<Fact> {
     let now = files.settings().sans();
-    let mut facts = vec![pass(
+    let mut facts = Vec::new();
+    facts.extend(joins_through(name, files, change));
+    facts.push(pass(
         name,
         "Names",
         format!(
@@ -107,7 +81,7 @@ fn of_server(name: &str, files: &ServerFiles, change: &SanChange) -> Vec<Fact> {
             files.place(),
             listed(&change.apply(now))
         ),
-    )];
+    ));
     if let Some(hidden) = files.hidden() {
         facts.push(warn(
             name,
@@ -133,6 +107,21 @@ fn of_server(name: &str, files: &ServerFiles, change: &SanChange) -> Vec<Fact> {
         Ok(edits) => facts.extend(edits.iter().map(|edit| changed(name, files, edit))),
     }
     facts
+}
+
+/// A server asks the one it joined through at every start. By a name that is taken out it would bring that name
+/// back into the certificate, or, where k3s has learned to refuse it, not come up.
+fn joins_through(name: &str, files: &ServerFiles, change: &SanChange) -> Option<Fact> {
+    let url: ServerUrl = files.settings().values("server").first()?.parse().ok()?;
+    let asked = url.address().to_san();
+    change.remove.contains(&asked).then(|| {
+        fail(
+            name,
+            "Joins through",
+            format!("k3s asks {url} at every start, by a name that is to go"),
+            "Let it ask another address first: change server in config.yaml, or K3S_URL or --server of its service.",
+        )
+    })
 }
 
 fn changed(name: &str, files: &ServerFiles, edit: &Edit) -> Fact {

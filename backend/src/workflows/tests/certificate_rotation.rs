@@ -1,10 +1,13 @@
 //! What a rotation refuses, and what stands in its way.
 
+use std::time::Duration;
+
 use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole};
 
-use super::evidence::{facts, failing};
+use super::evidence::{facts, failing, odd};
 use super::forms::refused;
 use super::lab::{self, inputs, list, text};
+use crate::world::{Ask, TlsTarget, World as _};
 
 fn given(more: &[(&str, FieldValue)]) -> Inputs {
     let mut given = inputs(&[("cluster", FieldValue::Id(1))]);
@@ -36,6 +39,48 @@ fn services_are_checked() {
         refused("certificate_rotation", &given(&[]), &two),
         ["cluster"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_the_new_certificate_will_not_have_are_told() {
+    let running = lab::running_inventory();
+    // A server that learns has been asked for a name that nobody told it of.
+    let learned = async || {
+        let lab = lab::running_lab();
+        let servers = [
+            ("node1", "10.0.0.1"),
+            ("node2", "10.0.0.2"),
+            ("node3", "10.0.0.3"),
+        ];
+        lab.world.balance(lab::LB, "prod", &servers);
+        lab.configure("tls-san:\n- 10.0.0.9\n");
+        let server = TlsTarget::new("10.0.0.1", 6443).ask(Ask::Sni("old.example.org".to_owned()));
+        lab.world.handshake(&server).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        lab
+    };
+    let found = facts(
+        &learned().await,
+        "certificate_rotation",
+        &given(&[]),
+        &running,
+    )
+    .await;
+    assert_eq!(failing(&found), [""; 0]);
+    let goes = (
+        "prod: Names that go".to_owned(),
+        "old.example.org".to_owned(),
+    );
+    assert!(odd(&found).contains(&goes), "{:?}", odd(&found));
+    let mut known_as = running.clone();
+    known_as.clusters[0].endpoint = "old.example.org".to_owned();
+    let of = async |more: &[(&str, FieldValue)]| {
+        let lab = learned().await;
+        failing(&facts(&lab, "certificate_rotation", &given(more), &known_as).await)
+    };
+    assert_eq!(of(&[]).await, ["prod: Endpoint afterwards"]);
+    let scheduler = [("extent", text("some")), ("services", list(&["scheduler"]))];
+    assert_eq!(of(&scheduler).await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

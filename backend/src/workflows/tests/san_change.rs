@@ -128,6 +128,15 @@ async fn what_stands_in_the_way_of_a_change_is_told() {
 
     let lab = named_lab();
     let path = "/etc/rancher/k3s/config.yaml".to_owned();
+    let through = "server: https://old.example.org:6443\n".to_owned();
+    lab.world.change(HostId(1), |host| {
+        drop(host.files.insert(path.clone(), through))
+    });
+    let old = given(&[], &["old.example.org"]);
+    let found = failing(&facts(&lab, "san_change", &old, &running).await);
+    assert_eq!(found, ["node1: Joins through"]);
+
+    let lab = named_lab();
     let hidden = "tls-san:\n- hidden.example.org\n".to_owned();
     lab.world
         .change(HostId(2), |host| drop(host.files.insert(path, hidden)));
