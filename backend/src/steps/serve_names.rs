@@ -133,8 +133,9 @@ impl StepKind for ServeNames {
         let removed: BTreeSet<AltName> = params.change.remove.iter().map(AltName::from).collect();
         let left: Vec<&AltName> = now.names.intersection(&removed).collect();
         if !left.is_empty() {
+            // The way of facts A 15 lies behind this step: asking again takes nothing out.
             return not_done(format!(
-                "still in the certificate: {}",
+                "still in the certificate: {}. A client has asked for it since: let it use another name, then unwind or abandon this run and start a new one",
                 serving::words(left)
             ));
         }
