@@ -71,16 +71,25 @@ pub(crate) async fn seen_alive(kube: &dyn Kube, node: &str) -> Result<Option<Str
     if super::drain_node::find(kube, node).await?.ready {
         return Ok(Some("the node is Ready".to_owned()));
     }
+    let renews = renews(kube, node).await?;
+    Ok(renews.then(|| "its kubelet renews its lease".to_owned()))
+}
+
+/// Whether a node's lease is renewed in the time it lasts. Takes that long if it is not.
+///
+/// # Errors
+/// The API does not answer: that says nothing about the node.
+pub(crate) async fn renews(kube: &dyn Kube, node: &str) -> Result<bool, StepFailure> {
     let first = renewed(kube, node).await?;
     let until = Instant::now() + LEASE;
     loop {
         // The last look is not before the time is over.
         let last = Instant::now() >= until;
         if renewed(kube, node).await? != first {
-            return Ok(Some("its kubelet renews its lease".to_owned()));
+            return Ok(true);
         }
         if last {
-            return Ok(None);
+            return Ok(false);
         }
         sleep(LOOK).await;
     }

@@ -11,8 +11,9 @@ use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, 
 use super::super::nodes::Node;
 use super::Leaving;
 use crate::steps::ApiHost;
+use crate::steps::dead;
 use crate::steps::inspect::inspect;
-use crate::steps::kube::{fresh_lease, of_first};
+use crate::steps::kube::of_first;
 use crate::steps::quorum;
 use crate::steps::restart::NodeRole;
 
@@ -146,13 +147,16 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
             failure.into_error().message,
             "Check that the cluster runs.",
         ),
-        Ok(kube) => {
-            let until = tokio::time::Instant::now() + std::time::Duration::from_secs(25);
-            match fresh_lease(&*kube, name, until).await {
-                Ok(()) => fail(name, "Lease", "is being renewed", ADVICE),
-                Err(_) => pass(name, "Lease", "is not renewed any more"),
-            }
-        }
+        Ok(kube) => match dead::renews(&*kube, name).await {
+            Ok(true) => fail(name, "Lease", "is being renewed", ADVICE),
+            Ok(false) => pass(name, "Lease", "is not renewed any more"),
+            Err(failure) => fail(
+                name,
+                "Lease",
+                failure.into_error().message,
+                "Check that the cluster runs.",
+            ),
+        },
     });
     facts
 }

@@ -1,6 +1,9 @@
 //! Which machine may take another one's place, and what its gate sees.
 
+use std::time::Duration;
+
 use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole, Timestamp, Unclean};
+use tokio::time::sleep;
 
 use super::super::find;
 use super::evidence::{facts, failing, odd};
@@ -155,5 +158,25 @@ async fn a_marked_host_is_clean_before_it_is_used() {
             "Delete the node node5",
             "Record that node5 may be used again"
         ]
+    );
+}
+
+/// Whoever cannot ask does not know that a node is lost.
+#[tokio::test(start_paused = true)]
+async fn an_api_that_fails_proves_no_node_lost() {
+    let lab = lab::running_lab();
+    lab.world.power_off(HostId(3));
+    let (given, running) = (given(3, "lost", 5), lab::running_inventory());
+    let fails = async {
+        sleep(Duration::from_secs(10)).await;
+        for server in 1..=2 {
+            lab.world.stop_k3s(HostId(server));
+        }
+    };
+    let (found, ()) = tokio::join!(facts(&lab, "replace_node", &given, &running), fails);
+    assert!(
+        failing(&found).contains(&"node3: Lease".to_owned()),
+        "{:?}",
+        failing(&found)
     );
 }
