@@ -103,7 +103,7 @@ pub fn parse_line(line: &str) -> Option<LogLine> {
 
 /// What a server logs when it refuses somebody else's request (k3s, `pkg/util`, `SendError`): an agent with an
 /// old token, not a failure of this node.
-const REFUSES_ANOTHER: &str = "Sending HTTP ";
+const REFUSES_ANOTHER: [&str; 2] = ["Sending HTTP ", "Sending HTTP/"];
 
 /// etcd lets in one learner at a time: k3s dies of it, and gets in when systemd has started it again.
 const WAITS_FOR_MEMBERS: [&str; 3] = [
@@ -123,7 +123,7 @@ pub fn fatal_sign(line: &str) -> Option<FatalSign> {
         }
         None => (json(line).or_else(|| klog(line))?, None),
     };
-    if message.starts_with(REFUSES_ANOTHER)
+    if REFUSES_ANOTHER.iter().any(|text| message.starts_with(text))
         || WAITS_FOR_MEMBERS.iter().any(|text| message.contains(text))
     {
         return None;
@@ -340,6 +340,7 @@ mod tests {
     fn what_others_do_wrong_is_no_sign() {
         let others = [
             r#"time="x" level=error msg="Sending HTTP 401 response to 10.0.0.9:41234: not authorized""#,
+            r#"time="x" level=error msg="Sending HTTP/1.1 401 response to 10.0.0.9:41234: not authorized""#,
             r#"time="x" level=error msg="Sending HTTP 403 response to 10.0.0.9:41234: Node password rejected""#,
             "E1122 05:53:20.249830    2813 claims.go:126] service account token is not valid yet",
             r#"time="x" level=fatal msg="starting kubernetes: preparing server: Waiting for other members to finish joining etcd cluster: etcdserver: too many learner members in cluster""#,

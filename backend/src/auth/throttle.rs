@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Buckets kept at most; full ones are dropped first.
 const MAX_BUCKETS: usize = 10_000;
 
+/// No name of a user is longer; a longer one is counted by its beginning, so that a bucket stays small.
+const LONGEST_NAME: usize = 64;
+
 /// A bucket's size and speed.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
@@ -80,7 +83,7 @@ impl Throttle {
             });
         }
         let crowded = state.own.len() >= MAX_BUCKETS;
-        let key = (name.to_ascii_lowercase(), address);
+        let key = key(name, address);
         if !crowded || state.own.contains_key(&key) {
             let own = state
                 .own
@@ -103,15 +106,18 @@ impl Throttle {
 
     /// The last try was good: forget the ones before.
     pub fn forgive(&self, name: &str, address: IpAddr) {
-        self.state()
-            .own
-            .remove(&(name.to_ascii_lowercase(), address));
+        self.state().own.remove(&key(name, address));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Counts stay usable after a panic elsewhere.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(name: &str, address: IpAddr) -> (String, IpAddr) {
+    let name = name.chars().take(LONGEST_NAME).collect::<String>();
+    (name.to_ascii_lowercase(), address)
 }
 
 #[cfg(test)]
@@ -151,6 +157,15 @@ mod tests {
                 .check("ann", THERE, start + Duration::from_secs(1))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn long_names_take_no_room() {
+        let throttle = Throttle::default();
+        let long = "n".repeat(100_000);
+        throttle.check(&long, HERE, Instant::now()).unwrap();
+        let state = throttle.state();
+        assert!(state.own.keys().all(|(name, _)| name.len() == LONGEST_NAME));
     }
 
     #[test]

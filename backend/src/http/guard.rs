@@ -19,6 +19,8 @@ use crate::audit::{Draft, Who};
 use crate::auth::{SignedIn, Token};
 use crate::time::now;
 
+/// As much of a refused path goes into the trail, in characters.
+const LONGEST_NOTED_PATH: usize = 200;
 /// Name of the session's cookie.
 pub(super) const COOKIE: &str = "__Host-coxswain";
 
@@ -150,7 +152,14 @@ async fn check(
     }
     if !access.admits(session) {
         if changes {
-            let subject = format!("{} {}", request.method, request.uri.path());
+            // The trail is for ever, and this is anybody's text.
+            let path: String = request
+                .uri
+                .path()
+                .chars()
+                .take(LONGEST_NOTED_PATH)
+                .collect();
+            let subject = format!("{} {path}", request.method);
             app.db
                 .audit(
                     now(),

@@ -87,6 +87,8 @@ fn wrong_field<T: DeserializeOwned>(
         (Some(name), "This field is not known.".to_owned())
     } else if let Some(name) = quoted("missing field `") {
         (Some(name), "This field is missing.".to_owned())
+    } else if let Some(name) = quoted("duplicate field `") {
+        (Some(name), "This field is given twice.".to_owned())
     } else if path.is_empty()
         && let Some(word) = quoted("unknown variant `")
     {
@@ -108,12 +110,18 @@ fn wrong_field<T: DeserializeOwned>(
     Failure::field(field, message)
 }
 
+/// No body of ours has more fields. Looking for the wrong one costs the square of their number.
+const MOST_FIELDS: usize = 32;
+
 /// The field that, replaced by an innocent value, makes the body decode: for tagged types, whose decoder
-/// forgets where it was. None if more than one is wrong.
+/// forgets where it was. None if more than one is wrong, or there are too many to try.
 fn culprit<T: DeserializeOwned>(bytes: &[u8]) -> Option<String> {
     let Value::Object(whole) = serde_json::from_slice(bytes).ok()? else {
         return None;
     };
+    if whole.len() > MOST_FIELDS {
+        return None;
+    }
     let innocent = [
         json!(""),
         json!(0),
@@ -251,6 +259,19 @@ mod tests {
             field::<NewRun>(r#"{"workflow":"w","inputs":{"sans":{"a":1}}}"#),
             "inputs.sans"
         );
+    }
+
+    #[test]
+    fn many_fields_are_not_tried_one_by_one() {
+        let twice = r#"{"workflow":"w","workflow":"w","inputs":{}}"#;
+        assert_eq!(field::<NewRun>(twice), "workflow");
+        let many: String = (0..100_000).map(|n| format!(r#","x{n}":1"#)).collect();
+        let Err(failure) =
+            decode::<RunCommand>(format!(r#"{{"command":"reject","comment":5{many}}}"#).as_bytes())
+        else {
+            panic!("it was taken")
+        };
+        assert_eq!(failure.status, StatusCode::UNPROCESSABLE_ENTITY);
     }
 
     #[test]

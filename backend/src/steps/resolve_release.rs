@@ -44,16 +44,18 @@ printf 'text=%s\n' "$(head -c 100 "$work/body" | tr -d '\000' | head -n 1)"
 "#,
 };
 
-/// `$1` a k3s binary. Prints what it says of itself, also where it may not be executed yet.
+/// `$1` a k3s binary. Prints what it says of itself, also where it may not be executed yet. Whoever named the file
+/// has not been approved yet: it must be a program, not a script, and runs as nobody, who can gain nothing.
 pub(crate) const BINARY: Script = Script {
     name: "binary-version",
     text: r#"[ -f "$1" ] || exit 0
-if [ -x "$1" ]; then
-    timeout 20 "$1" --version 2>/dev/null | head -n 1
-else
-    copy=$(mktemp) && cp "$1" "$copy" && chmod 0700 "$copy" && timeout 20 "$copy" --version 2>/dev/null | head -n 1
-    rm -f "$copy"
-fi
+[ "$(head -c 4 -- "$1" | od -An -tx1 | tr -d ' \n')" = 7f454c46 ] || exit 0
+# k3s runs what lies below /var/lib, too; /tmp may be mounted without that.
+work=$(mktemp -d /var/lib/coxswain-version.XXXXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+chmod 0755 "$work" && cp -- "$1" "$work/k3s" && chmod 0755 "$work/k3s" && cd "$work" || exit 1
+timeout 20 setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
+    env -i PATH="$PATH" HOME="$work" K3S_CONFIG_FILE=/dev/null "$work/k3s" --version 2>/dev/null </dev/null | head -n 1
 exit 0
 "#,
 };
@@ -194,5 +196,28 @@ impl StepKind for ResolveRelease {
     /// The probe has it, or fails.
     async fn apply(&self, _context: &StepContext) -> Result<(), StepFailure> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_script_is_not_run_to_see_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let (script, mark) = (folder.path().join("k3s"), folder.path().join("ran"));
+        std::fs::write(&script, format!("#!/bin/sh\n: >{}\n", mark.display())).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let answer = std::process::Command::new("sh")
+            .args(["-c", BINARY.text, "sh"])
+            .arg(&script)
+            .output()
+            .unwrap();
+        assert!(answer.status.success());
+        assert_eq!(String::from_utf8_lossy(&answer.stdout), "");
+        assert!(!mark.exists());
     }
 }

@@ -7,6 +7,7 @@ use coxswain_wire::Fact;
 use super::super::install_form::is_supported;
 use super::{at_once, fail, pass, shown, unknown};
 use crate::steps::ApiHost;
+use crate::steps::resolve_release::BINARY;
 use crate::world::{RemoteCommand, Script, World};
 
 /// `$1` an address. Fetches it and throws it away.
@@ -22,21 +23,12 @@ exit 127
 "#,
 };
 
-/// `$1` the binary, `$2…` other files. Prints `missing PATH` for each that is not a readable file with
-/// something in it, and the binary's version.
+/// Prints `missing PATH` for each argument that is not a readable file with something in it.
 pub(crate) const FILES: Script = Script {
     name: "look-at-files",
     text: r#"for file; do
     if ! [ -f "$file" ] || ! [ -r "$file" ] || ! [ -s "$file" ]; then echo "missing $file"; fi
 done
-if [ -f "$1" ]; then
-    if [ -x "$1" ]; then
-        timeout 10 "$1" --version 2>/dev/null | head -n 1
-    else
-        copy=$(mktemp) && cp "$1" "$copy" && chmod 0700 "$copy" && timeout 10 "$copy" --version 2>/dev/null | head -n 1
-        rm -f "$copy"
-    fi
-fi
 exit 0
 "#,
 };
@@ -124,9 +116,16 @@ pub(in crate::workflows) async fn on_host(
                 .arg(binary_path.as_str())
                 .args(others.map(|p| p.as_str()))
                 .sudo();
-            match world.run(node.host, look).await {
+            let version = RemoteCommand::script(BINARY)
+                .arg(binary_path.as_str())
+                .sudo();
+            let both = async {
+                let found = world.run(node.host, look).await?.text();
+                Ok(found + &world.run(node.host, version).await?.text())
+            };
+            match both.await {
                 Err(error) => unknown(name, "Files", &error),
-                Ok(answer) => files(name, &answer.text()),
+                Ok(answer) => files(name, &answer),
             }
         }
     }
