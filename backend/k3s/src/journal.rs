@@ -70,8 +70,8 @@ impl JoinFailure {
                  disabled components, secrets encryption), make them equal, then retry."
             }
             JoinFailure::DuplicateNodeName => {
-                "A node of this name is registered with another password. Delete the old node from the \
-                 cluster (its node-password Secret goes with it), or give this host another name."
+                "A node or an etcd member of this name is there already. Remove the old node from the cluster \
+                 (its node-password Secret goes with it), or give this host another name."
             }
             JoinFailure::OtherTokenData => {
                 "The database on this host was written with another token. After a restore: the snapshot \
@@ -160,7 +160,10 @@ fn known_failure(message: &str) -> Option<JoinFailure> {
         Some(JoinFailure::CaHashMismatch)
     } else if has("critical configuration value mismatch") {
         Some(JoinFailure::CriticalFlags)
-    } else if has("Node password rejected") || has("duplicate hostname") {
+    } else if has("Node password rejected")
+        || has("duplicate hostname")
+        || has("duplicate node name")
+    {
         Some(JoinFailure::DuplicateNodeName)
     } else if has("encrypted with different token") {
         Some(JoinFailure::OtherTokenData)
@@ -353,6 +356,12 @@ mod tests {
     #[test]
     fn signs_of_newer_versions() {
         let sign = |line: &str| fatal_sign(line).map(|s| s.kind);
+        assert_eq!(
+            sign(
+                r#"time="x" level=fatal msg="ETCD join failed: duplicate node name found, please use a unique name for this node""#
+            ),
+            Some(JoinFailure::DuplicateNodeName)
+        );
         assert_eq!(
             sign(
                 r#"time="x" level=info msg="Waiting to retrieve agent configuration; server is not ready: Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match""#

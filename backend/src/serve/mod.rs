@@ -6,9 +6,9 @@ mod restored;
 mod sweep;
 mod tls;
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::DirBuilder;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,9 +142,7 @@ fn say(lines: &str) -> anyhow::Result<()> {
 
 fn make_private(folder: &Path) -> anyhow::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    // One that was there already may be open to others, and SQLite makes its files readable to them.
-    made.and_then(|()| std::fs::set_permissions(folder, Permissions::from_mode(0o700)))
-        .with_context(|| format!("cannot make the data folder {} private", folder.display()))
+    made.with_context(|| format!("cannot make the data folder {}", folder.display()))
 }
 
 fn runtime_dir(data_dir: &Path) -> PathBuf {

@@ -16,9 +16,9 @@ pub(crate) const LOOK: Script = Script {
     text: r#"cd /var/lib/rancher/k3s/server/tls/etcd 2>/dev/null || exit 0
 ask() {
     if command -v curl >/dev/null 2>&1; then
-        curl -s -m 5 --cacert server-ca.crt --cert client.crt --key client.key ${3:+-X POST -d "$3"} "https://127.0.0.1:$1$2"
+        curl -s -m 5 --noproxy '*' --cacert server-ca.crt --cert client.crt --key client.key ${3:+-X POST -d "$3"} "https://127.0.0.1:$1$2"
     else
-        wget -q -T 5 -t 1 -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key ${3:+--post-data="$3"} "https://127.0.0.1:$1$2"
+        wget -q -T 5 -t 1 --no-proxy -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key ${3:+--post-data="$3"} "https://127.0.0.1:$1$2"
     fi
 }
 either() {
@@ -44,9 +44,9 @@ pub(crate) const REMOVE: Script = Script {
 body="{\"ID\":\"$1\"}"
 for port in 2379 2382; do
     if command -v curl >/dev/null 2>&1; then
-        answer=$(curl -s -m 10 --cacert server-ca.crt --cert client.crt --key client.key -X POST -d "$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
+        answer=$(curl -s -m 10 --noproxy '*' --cacert server-ca.crt --cert client.crt --key client.key -X POST -d "$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
     else
-        answer=$(wget -q -T 10 -t 1 -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key --post-data="$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
+        answer=$(wget -q -T 10 -t 1 --no-proxy -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key --post-data="$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
     fi
     case $answer in '{"header"'*) exit 0 ;; esac
 done

@@ -1,5 +1,8 @@
 //! The connections: one writer, several readers.
 
+use std::fs::{OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +35,7 @@ impl Db {
     /// # Errors
     /// The file cannot be opened or was written by a newer panel.
     pub async fn open(file: &Path) -> Result<Self, DbError> {
+        make_private(file)?;
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -89,5 +93,44 @@ impl Db {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Lets nobody else read the database, also where the folder is open to others. SQLite gives the files beside it the
+/// same mode when it makes them; those of a panel that was killed may be there already.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(file)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(end);
+        match std::fs::set_permissions(&path, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_else_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("panel.db");
+        let mode = |end: &str| {
+            let path = folder.path().join(format!("panel.db{end}"));
+            std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+        };
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let db = Db::open(&file).await.unwrap();
+        assert_eq!(["", "-wal", "-shm"].map(mode), [0o600; 3]);
+        db.close().await;
     }
 }

@@ -8,6 +8,9 @@ pub enum DbError {
     /// SQLite or the pool.
     #[error("the database failed")]
     Sql(#[from] sqlx::Error),
+    /// Its files cannot be made, or not be kept from others.
+    #[error("the database's files cannot be made private")]
+    File(#[from] std::io::Error),
     /// A migration could not be applied.
     #[error("the database could not be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),

@@ -47,12 +47,7 @@ async fn names_that_the_new_certificate_will_not_have_are_told() {
     // A server that learns has been asked for a name that nobody told it of.
     let learned = async || {
         let lab = lab::running_lab();
-        let servers = [
-            ("node1", "10.0.0.1"),
-            ("node2", "10.0.0.2"),
-            ("node3", "10.0.0.3"),
-        ];
-        lab.world.balance(lab::LB, "prod", &servers);
+        lab.balance();
         lab.configure("tls-san:\n- 10.0.0.9\n");
         let server = TlsTarget::new("10.0.0.1", 6443).ask(Ask::Sni("old.example.org".to_owned()));
         lab.world.handshake(&server).await.unwrap();
@@ -93,12 +88,7 @@ async fn no_server_is_taken_down_beside_another_one() {
         failing(&found)
     };
     let lab = lab::running_lab();
-    let servers = [
-        ("node1", "10.0.0.1"),
-        ("node2", "10.0.0.2"),
-        ("node3", "10.0.0.3"),
-    ];
-    lab.world.balance(lab::LB, "prod", &servers);
+    lab.balance();
     assert_eq!(look(&lab).await, [""; 0]);
     lab.world.stop_k3s(HostId(2));
     let found = look(&lab).await;

@@ -79,12 +79,7 @@ impl DrillBook for Mortal {
 /// Three servers and an agent, a workload with two replicas, one of them on node1, and a DaemonSet.
 fn drilled_lab() -> Lab {
     let lab = lab::running_lab();
-    let servers = [
-        ("node1", "10.0.0.1"),
-        ("node2", "10.0.0.2"),
-        ("node3", "10.0.0.3"),
-    ];
-    lab.world.balance(lab::LB, "prod", &servers);
+    lab.balance();
     for node in ["node1", "node2"] {
         let owner = PodOwner::Other("ReplicaSet".to_owned());
         lab.world.pod("web", node, owner, None);

@@ -184,12 +184,7 @@ async fn air_gapped_files_are_looked_for() {
 /// What import reads of a cluster that was changed first.
 async fn import(more: &str, change: impl FnOnce(&Lab, &mut Inventory)) -> Vec<Fact> {
     let lab = lab::foreign_lab(more);
-    let servers = [
-        ("node1", "10.0.0.1"),
-        ("node2", "10.0.0.2"),
-        ("node3", "10.0.0.3"),
-    ];
-    lab.world.balance(lab::LB, "prod", &servers);
+    lab.balance();
     let mut inventory = lab::inventory();
     change(&lab, &mut inventory);
     let before = lab.picture();

@@ -277,6 +277,16 @@ impl Lab {
         }
     }
 
+    /// The load balancer has the three servers.
+    pub(super) fn balance(&self) {
+        let servers = [
+            ("node1", "10.0.0.1"),
+            ("node2", "10.0.0.2"),
+            ("node3", "10.0.0.3"),
+        ];
+        self.world.balance(LB, "prod", &servers);
+    }
+
     /// The servers run as if they had always been told these names on their command lines.
     pub(super) fn tell(&self, sans: &[&str]) {
         let flags: String = sans.iter().map(|san| format!(" --tls-san {san}")).collect();

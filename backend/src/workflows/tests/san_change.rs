@@ -17,12 +17,7 @@ fn given(add: &[&str], remove: &[&str]) -> Inputs {
 
 fn named_lab() -> Lab {
     let lab = lab::running_lab();
-    let servers = [
-        ("node1", "10.0.0.1"),
-        ("node2", "10.0.0.2"),
-        ("node3", "10.0.0.3"),
-    ];
-    lab.world.balance(lab::LB, "prod", &servers);
+    lab.balance();
     lab.tell(&["10.0.0.9", "old.example.org"]);
     lab
 }

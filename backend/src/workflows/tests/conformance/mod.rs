@@ -81,15 +81,7 @@ fn balanced_lab() -> Lab {
 }
 
 fn balanced(lab: Lab) -> Lab {
-    lab.world.balance(
-        lab::LB,
-        "prod",
-        &[
-            ("node1", "10.0.0.1"),
-            ("node2", "10.0.0.2"),
-            ("node3", "10.0.0.3"),
-        ],
-    );
+    lab.balance();
     lab
 }
 
