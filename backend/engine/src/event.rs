@@ -302,6 +302,7 @@ fn shown(output: &mut Output) -> Vec<&mut String> {
         Output::Value { .. } | Output::Secret { .. } => Vec::new(),
     }
 }
+
 fn of_table(table: &mut Table) -> Vec<&mut String> {
     let Table {
         title,

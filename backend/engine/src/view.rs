@@ -167,7 +167,7 @@ fn notice(state: &RunState) -> Option<Notice> {
         RunStatus::Parked => state.parked.as_ref().map(|reason| {
             let mut advice = "The panel cannot tell what is safe. Look at the target, then retry, unwind or abandon.".to_owned();
             if let Some(held) = held(state) {
-                advice.push_str(&format!(" Until then this stays in force: {held}."));
+                advice.push_str(&format!(" Until then what the run has taken away stays so: {held}."));
             }
             Notice {
                 message: reason.clone(),
@@ -175,7 +175,7 @@ fn notice(state: &RunState) -> Option<Notice> {
             }
         }),
         RunStatus::Paused => held(state).map(|held| Notice {
-            message: format!("While the run is paused this stays in force: {held}."),
+            message: format!("While the run is paused, what it has taken away stays so: {held}."),
             advice: Some(
                 "It is given back when the run goes on, or when it is stopped.".to_owned(),
             ),
@@ -210,12 +210,7 @@ fn held(state: &RunState) -> Option<String> {
     let words: Vec<String> = steps
         .map(|step| format!("\u{201c}{}\u{201d} on {}", step.title, step.target))
         .collect();
-    (!words.is_empty()).then(|| {
-        format!(
-            "what the run has taken away stays so: {}.",
-            words.join(", ")
-        )
-    })
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn entry(plan: &Plan, recorded: &Recorded) -> HistoryEntry {

@@ -218,7 +218,7 @@ async fn parked_it_is_kept_and_unwinding_gives_it_back() {
     let view = bench.is(run, RunStatus::Parked).await;
     assert_eq!(view.taken, [2, 0]);
     let advice = view.notice.and_then(|notice| notice.advice).unwrap();
-    assert!(advice.contains("stays in force"), "{advice}");
+    assert!(advice.contains("stays so"), "{advice}");
     let undo = bench.engine.unwind(run).await.unwrap();
     let order: Vec<u32> = undo.steps.iter().map(|s| s.index).collect();
     assert_eq!(order, [3, 2, 1, 0]);
