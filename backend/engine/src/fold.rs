@@ -147,6 +147,7 @@ impl RunState {
                 state.status = StepStatus::AlreadySatisfied;
                 state.started_at = Some(at);
                 finish(state, at, observed);
+                state.made.clone_from(made);
                 keep(outputs, *step, made);
             }
             Event::StepStarted {
@@ -179,6 +180,7 @@ impl RunState {
                 }
                 state.status = StepStatus::Succeeded;
                 finish(state, at, observed);
+                state.made.clone_from(made);
                 keep(outputs, *step, made);
             }
             Event::StepFailed { step, error } => {

@@ -1,5 +1,6 @@
 //! The state of a run: a pure fold of its event log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coxswain_wire::{
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::event::{Actor, Recorded};
 use crate::plan::{Outputs, Plan};
+use crate::step::Output;
 
 /// A run as its log says it is.
 #[derive(Clone, Debug)]
@@ -108,6 +110,8 @@ pub struct StepState {
     pub finished_at: Option<Timestamp>,
     /// What was seen.
     pub observed: Option<String>,
+    /// What it made for later steps; kept until it is done again.
+    pub made: BTreeMap<String, Output>,
     /// Why it failed.
     pub error: Option<StepError>,
 }
@@ -122,6 +126,7 @@ impl StepState {
             started_at: None,
             finished_at: None,
             observed: None,
+            made: BTreeMap::new(),
             error: None,
         }
     }

@@ -1,5 +1,7 @@
 //! etcd's answers through its JSON gateway (facts A, etcd), and what they mean for quorum.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -135,6 +137,32 @@ pub fn parse_health(json: &str) -> Result<bool, EtcdError> {
     }
     let Health { health } = parse(json)?;
     Ok(health.as_bool() == Some(true) || health.as_str() == Some("true"))
+}
+
+/// Answer of `POST /v3/kv/range`: the keys, as text.
+///
+/// # Errors
+/// When it is not the JSON it should be; etcd's own error text if it sent one.
+pub fn parse_keys(json: &str) -> Result<Vec<String>, EtcdError> {
+    #[derive(Deserialize)]
+    struct Range {
+        // Always there, which tells an answer without keys from none.
+        #[serde(rename = "header")]
+        _header: Value,
+        #[serde(default)]
+        kvs: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        key: String,
+    }
+    let range: Range = parse(json)?;
+    let decoded = range.kvs.into_iter().map(|entry| {
+        let key = STANDARD.decode(entry.key);
+        let key = key.map_err(|e| EtcdError::Json(e.to_string()))?;
+        String::from_utf8(key).map_err(|e| EtcdError::Json(e.to_string()))
+    });
+    decoded.collect()
 }
 
 /// Why an answer could not be used.
@@ -289,6 +317,21 @@ mod tests {
         );
         assert_eq!(
             Status::parse(r#"{"error":"etcdserver: no leader","code":14}"#),
+            Err(EtcdError::Refused("etcdserver: no leader".to_owned()))
+        );
+    }
+
+    #[test]
+    fn reads_keys() {
+        let keys = parse_keys(
+            r#"{"header":{"revision":"9"},"kvs":[{"key":"L2Jvb3RzdHJhcC9iYTc4MTZiZjhmMDE=","version":"1"}],"count":"1"}"#,
+        );
+        assert_eq!(keys, Ok(vec!["/bootstrap/ba7816bf8f01".to_owned()]));
+        assert_eq!(parse_keys(r#"{"header":{}}"#), Ok(Vec::new()));
+        assert!(parse_keys("{}").is_err());
+        let refused = parse_keys(r#"{"error":"etcdserver: no leader","code":14}"#);
+        assert_eq!(
+            refused,
             Err(EtcdError::Refused("etcdserver: no leader".to_owned()))
         );
     }

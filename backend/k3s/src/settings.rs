@@ -128,6 +128,19 @@ impl Settings {
         Settings { settings, hidden }
     }
 
+    /// Those of a node's last start, by its annotation `k3s.io/node-args`: the command line with config.yaml worked
+    /// in, the subcommand first, as a JSON list. Secrets are masked. None if it is not that.
+    #[must_use]
+    pub fn recorded(node_args: &str) -> Option<Self> {
+        let words: Vec<String> = serde_json::from_str(node_args).ok()?;
+        let args = words.get(1..).unwrap_or_default();
+        Some(Self::effective(
+            args,
+            &Config::default(),
+            &EnvFile::default(),
+        ))
+    }
+
     /// The setting in force, by the flag's long name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Setting> {

@@ -12,6 +12,9 @@ use crate::certs;
 /// Where k3s keeps the server token (mode 0600); `node-token` is a link to it.
 pub const SERVER_TOKEN_FILE: &str = "/var/lib/rancher/k3s/server/token";
 
+/// Where the database keeps what a server needs to start, one key for each token.
+pub const BOOTSTRAP_KEYS: &str = "/bootstrap/";
+
 /// A cluster join token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Kind);
@@ -98,6 +101,15 @@ impl Token {
             secrets.push(password.as_bytes().to_vec());
         }
         secrets
+    }
+
+    /// The key below which the database keeps what a server needs to start, encrypted with this token (k3s
+    /// `pkg/cluster/encrypt.go`, `storageKey`). Handle it as secret: it tells a guess from the password.
+    #[must_use]
+    pub fn bootstrap_key(&self) -> String {
+        let digest = hex(&Sha256::digest(self.password()));
+        let hash = digest.get(..12).unwrap_or_default();
+        format!("{BOOTSTRAP_KEYS}{hash}")
     }
 
     /// The short form of the same secret: what a first server was given before its CA existed.
@@ -234,6 +246,17 @@ mod tests {
         assert_eq!(token.password(), "0123456789abcdef0123456789abcdef");
         assert_eq!(token.expose(), text.trim());
         assert_eq!(token.secrets().len(), 2);
+    }
+
+    #[test]
+    fn the_database_is_keyed_by_the_password_alone() {
+        let long: Token = format!("K10{}::server:abc", "a".repeat(64))
+            .parse()
+            .unwrap();
+        let short: Token = "abc".parse().unwrap();
+        // `printf abc | sha256sum`
+        assert_eq!(long.bootstrap_key(), "/bootstrap/ba7816bf8f01");
+        assert_eq!(short.bootstrap_key(), long.bootstrap_key());
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub struct Files<'a> {
     pub env_path: &'a str,
     /// Its text; empty if there is none.
     pub env: &'a str,
-    /// Drop-ins of the unit, path and text.
-    pub drop_ins: Vec<(&'a str, &'a str)>,
+    /// Unit file and drop-ins as systemd reads them, one behind the other.
+    pub in_force: &'a str,
+    /// Every environment file that there is, path and text; the one above among them.
+    pub environments: Vec<(&'a str, &'a str)>,
     /// config.yaml and its drop-ins, path and text.
     pub configs: Vec<(&'a str, &'a str)>,
 }
@@ -61,6 +63,12 @@ pub enum PlaceError {
     /// The token is read from a file that the flag names.
     #[error("k3s reads its token from a file of its own (token-file)")]
     TokenFile,
+    /// k3s reads another configuration file than the one that is rewritten.
+    #[error("k3s reads its configuration elsewhere ({0})")]
+    OtherConfig(&'static str),
+    /// The unit does not read the environment file.
+    #[error("the unit does not read the environment file {0}")]
+    NotRead(String),
     /// Other places would win, or are not rewritten.
     #[error("the token stands in {0}, which is not rewritten here")]
     Place(String),
@@ -75,23 +83,32 @@ pub fn retold(files: &Files<'_>, token: &str) -> Result<Retold, PlaceError> {
     let unit = UnitFile::parse(files.unit)?;
     let command = unit.command()?;
     let named = |name: &str| command.flags().iter().any(|flag| flag.name == name);
-    let env = EnvFile::parse(files.env);
+    let told = environment(files);
+    let in_environment = |flag: &str| {
+        let variable = flags::lookup(flag).and_then(|flag| flag.env);
+        let set = |name: &str| Some(name) == variable;
+        told.values.iter().any(|(name, _)| set(name))
+            || told
+                .files
+                .iter()
+                .filter_map(|path| files.environment(path))
+                .any(|env| env.iter().any(|(name, _)| set(name)))
+    };
+    if named("config") {
+        return Err(PlaceError::OtherConfig("--config"));
+    }
+    if in_environment("config") {
+        return Err(PlaceError::OtherConfig("K3S_CONFIG_FILE"));
+    }
     let by_file = "token-file";
-    let of_file = flags::lookup(by_file).and_then(|flag| flag.env);
-    if named(by_file)
-        || config.get(by_file).is_some()
-        || of_file.is_some_and(|variable| env.get(variable).is_some())
-    {
+    if named(by_file) || config.get(by_file).is_some() || in_environment(by_file) {
         return Err(PlaceError::TokenFile);
     }
-    for (path, text) in &files.drop_ins {
-        if UnitFile::parse(text)?.command().is_ok() {
-            return Err(PlaceError::Place(format!("{path} (ExecStart)")));
-        }
-        let told = UnitEnvironment::parse(text, "k3s.service");
-        if told.values.iter().any(|(name, _)| name == VARIABLE) {
-            return Err(PlaceError::Place((*path).to_owned()));
-        }
+    if UnitFile::parse(files.in_force)?.command()? != command {
+        return Err(PlaceError::Place("a drop-in (ExecStart)".to_owned()));
+    }
+    if told.values.iter().any(|(name, _)| name == VARIABLE) {
+        return Err(PlaceError::Place("the unit (Environment)".to_owned()));
     }
     let mut written = Vec::new();
     // config.yaml wins over the environment; the command line wins over both.
@@ -116,6 +133,7 @@ pub fn retold(files: &Files<'_>, token: &str) -> Result<Retold, PlaceError> {
             "the unit file and config.yaml both".to_owned(),
         ));
     }
+    counts(files, &told)?;
     let moved = move_secrets(&unit, files.env_path, files.env)?;
     let before = moved.as_ref().map_or(files.env, |moved| &moved.env);
     written.push((files.env_path.to_owned(), in_env(before, token)?));
@@ -123,6 +141,35 @@ pub fn retold(files: &Files<'_>, token: &str) -> Result<Retold, PlaceError> {
         written.push((files.unit_path.to_owned(), moved.unit.text().to_owned()));
     }
     Ok(Retold { files: written })
+}
+
+impl Files<'_> {
+    fn environment(&self, path: &str) -> Option<EnvFile> {
+        let found = self.environments.iter().find(|(at, _)| *at == path);
+        found.map(|(_, text)| EnvFile::parse(text))
+    }
+}
+
+/// What the unit with its drop-ins says of the environment.
+fn environment(files: &Files<'_>) -> UnitEnvironment {
+    let name = files.unit_path.rsplit('/').next().unwrap_or_default();
+    UnitEnvironment::parse(files.in_force, name)
+}
+
+/// A token in the environment file is the one that k3s gets: the unit reads the file, and nothing that counts
+/// more sets another one. A later file wins over an earlier one.
+fn counts(files: &Files<'_>, told: &UnitEnvironment) -> Result<(), PlaceError> {
+    let Some(at) = told.files.iter().rposition(|path| path == files.env_path) else {
+        return Err(PlaceError::NotRead(files.env_path.to_owned()));
+    };
+    let later = told.files[at + 1..].iter().find(|path| {
+        let env = files.environment(path);
+        env.is_some_and(|env| env.get(VARIABLE).is_some())
+    });
+    match later {
+        Some(path) => Err(PlaceError::Place(path.clone())),
+        None => Ok(()),
+    }
 }
 
 /// The environment file without its lines of the variable, and with one of the new value. What is not a plain
@@ -196,7 +243,8 @@ mod tests {
             unit,
             env_path: ENV,
             env,
-            drop_ins: Vec::new(),
+            in_force: unit,
+            environments: vec![(ENV, env)],
             configs: if config.is_empty() {
                 Vec::new()
             } else {
@@ -238,6 +286,66 @@ mod tests {
         assert_eq!(
             with(&plain, "K3S_TOKEN=x\n", config),
             Ok(vec![wrote(CONFIG, now)])
+        );
+    }
+
+    /// What wins over the environment file, or keeps k3s from reading it.
+    #[test]
+    fn a_token_that_would_not_count_is_refused() {
+        const MORE: &str = "/etc/k3s.more";
+        let refused = |unit: &str, drop_in: &str, more: &str| {
+            let in_force = format!("{unit}\n{drop_in}");
+            let files = Files {
+                unit_path: UNIT,
+                unit,
+                env_path: ENV,
+                env: "",
+                in_force: &in_force,
+                environments: vec![(ENV, ""), (MORE, more)],
+                configs: Vec::new(),
+            };
+            retold(&files, "K10ab::server:new").err()
+        };
+        let plain = unit("");
+        let later = format!("[Service]\nEnvironmentFile={MORE}\n");
+        assert_eq!(refused(&plain, &later, "HTTP_PROXY=x\n"), None);
+        assert_eq!(
+            refused(&plain, &later, "K3S_TOKEN=hunter2\n"),
+            Some(PlaceError::Place(MORE.to_owned()))
+        );
+        assert_eq!(
+            refused(&plain, &later, "K3S_TOKEN_FILE=/x\n"),
+            Some(PlaceError::TokenFile)
+        );
+        // A file that comes first loses against ours.
+        let first = plain.replace("[Service]\n", &later);
+        assert_eq!(refused(&first, "", "K3S_TOKEN=old\n"), None);
+        let beside = "[Service]\nEnvironment=K3S_TOKEN=old\n";
+        let beside = refused(&plain, beside, "").map(|e| e.to_string());
+        assert!(beside.is_some_and(|e| e.contains("(Environment)")));
+        let command = "[Service]\nExecStart=\nExecStart=/usr/local/bin/k3s server --debug\n";
+        let command = refused(&plain, command, "").map(|e| e.to_string());
+        assert!(command.is_some_and(|e| e.contains("(ExecStart)")));
+
+        let unread = Some(PlaceError::NotRead(ENV.to_owned()));
+        let emptied = "[Service]\nEnvironmentFile=\n";
+        assert_eq!(refused(&plain, emptied, ""), unread);
+        let without = plain.replace(&format!("EnvironmentFile=-{ENV}\n"), "");
+        assert_eq!(refused(&without, "", ""), unread);
+
+        let elsewhere = unit("\t'--config=/srv/k3s.yaml' \\\n");
+        assert_eq!(
+            refused(&elsewhere, "", ""),
+            Some(PlaceError::OtherConfig("--config"))
+        );
+        let by_variable = "[Service]\nEnvironment=K3S_CONFIG_FILE=/srv/k3s.yaml\n";
+        assert_eq!(
+            refused(&plain, by_variable, ""),
+            Some(PlaceError::OtherConfig("K3S_CONFIG_FILE"))
+        );
+        assert_eq!(
+            refused(&plain, &later, "K3S_CONFIG_FILE=/srv/k3s.yaml\n"),
+            Some(PlaceError::OtherConfig("K3S_CONFIG_FILE"))
         );
     }
 

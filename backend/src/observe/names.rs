@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coxswain_k3s::certs::AltName;
-use coxswain_k3s::config_yaml::Config;
-use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::san_origin::{Origin, Origins, Told};
 use coxswain_k3s::settings::Settings;
 use coxswain_wire::{EndpointLive, NameOrigin};
@@ -20,7 +18,7 @@ pub(super) fn origins(
     let servers: Vec<(&KubeNode, Settings)> = nodes
         .iter()
         .filter(|node| node.etcd_member_name.is_some())
-        .filter_map(|node| Some((node, settings(node.node_args.as_deref()?)?)))
+        .filter_map(|node| Some((node, Settings::recorded(node.node_args.as_deref()?)?)))
         .collect();
     if servers.is_empty() {
         return BTreeMap::new();
@@ -46,17 +44,6 @@ pub(super) fn origins(
             (name.clone(), shown(origin))
         })
         .collect()
-}
-
-/// The annotation holds the command line with config.yaml worked in, the subcommand first.
-fn settings(node_args: &str) -> Option<Settings> {
-    let words: Vec<String> = serde_json::from_str(node_args).ok()?;
-    let args = words.get(1..).unwrap_or_default();
-    Some(Settings::effective(
-        args,
-        &Config::default(),
-        &EnvFile::default(),
-    ))
 }
 
 fn shown(origin: Origin) -> NameOrigin {

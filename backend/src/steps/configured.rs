@@ -22,6 +22,8 @@ pub(crate) struct Configured {
     pub(crate) look: UnitLook,
     /// The words after the subcommand; none if the unit does not start k3s.
     pub(crate) args: Vec<String>,
+    /// The environment files of the unit that are there, path and text, in its order.
+    pub(crate) env_files: Vec<(String, String)>,
     /// The environment that systemd gives it, a later variable of the same name wins.
     pub(crate) environment: EnvFile,
     /// The settings in force.
@@ -52,41 +54,50 @@ impl Configured {
                 "k3s does not start with this file: correct it.",
             )
         })?;
-        let environment = environment(world, host, &look, unit).await?;
+        let told = UnitEnvironment::parse(&look.files, unit);
+        let env_files = env_files(world, host, &told).await?;
+        let environment = environment(&told, &env_files);
         let words = look.words().unwrap_or_default();
         let args = words.get(1..).unwrap_or_default().to_vec();
         Ok(Self {
             settings: Settings::effective(&args, &config, &environment),
             look,
             args,
+            env_files,
             environment,
             facts,
         })
     }
 }
 
-async fn environment(
+async fn env_files(
     world: &dyn World,
     host: HostId,
-    look: &UnitLook,
-    unit: &str,
-) -> Result<EnvFile, StepFailure> {
-    let told = UnitEnvironment::parse(&look.files, unit);
-    let pairs = told
-        .values
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    // What systemd would not take either is left out as a whole: files come after it anyhow.
-    let mut text = render(pairs).unwrap_or_default();
+    told: &UnitEnvironment,
+) -> Result<Vec<(String, String)>, StepFailure> {
+    let mut found = Vec::new();
     for path in &told.files {
         let file = world
             .read_file(host, path, ENV_FILE_MAX)
             .await
             .map_err(failure::world)?;
         if let Some(bytes) = file {
-            text.push('\n');
-            text.push_str(&String::from_utf8_lossy(&bytes));
+            found.push((path.clone(), String::from_utf8_lossy(&bytes).into_owned()));
         }
     }
-    Ok(EnvFile::parse(&text))
+    Ok(found)
+}
+
+fn environment(told: &UnitEnvironment, files: &[(String, String)]) -> EnvFile {
+    let pairs = told
+        .values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    // What systemd would not take either is left out as a whole: files come after it anyhow.
+    let mut text = render(pairs).unwrap_or_default();
+    for (_, file) in files {
+        text.push('\n');
+        text.push_str(file);
+    }
+    EnvFile::parse(&text)
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
-use coxswain_k3s::etcd::{MemberList, Status, parse_health};
+use coxswain_k3s::etcd::{MemberList, Status, parse_health, parse_keys};
 use coxswain_wire::HostId;
 
 use super::failure;
 use super::sections::sections;
 use crate::world::{RemoteCommand, Script, World};
 
-/// Members, health and leader. k3s serves the gateway on 2379, newer versions on a port of its own, 2382.
+/// Members, health and leader; with `$1` `bootstrap` the keys of the data that servers start with, instead. k3s
+/// serves the gateway on 2379, newer versions on a port of its own, 2382.
 pub(crate) const LOOK: Script = Script {
     name: "look-at-etcd",
     text: r#"cd /var/lib/rancher/k3s/server/tls/etcd 2>/dev/null || exit 0
@@ -27,6 +28,11 @@ either() {
         case $answer in '{'*) printf '%s\n' "$answer"; return ;; esac
     done
 }
+if [ "${1-}" = bootstrap ]; then
+    echo '--- bootstrap'
+    either /v3/kv/range '{"key":"L2Jvb3RzdHJhcC8=","range_end":"L2Jvb3RzdHJhcDA=","keys_only":true}'
+    exit 0
+fi
 echo '--- members'
 either /v3/cluster/member/list '{}'
 echo '--- health'
@@ -137,6 +143,26 @@ impl EtcdLook {
             .map(|m| m.id)
             .collect()
     }
+}
+
+/// The keys of the data that servers start with: one for each token that opens them (see
+/// [`coxswain_k3s::token::Token::bootstrap_key`]). Secret. `Err` inside: etcd gave no answer, in words.
+pub(crate) async fn bootstrap_keys(
+    world: &dyn World,
+    host: HostId,
+) -> Result<Result<Vec<String>, String>, StepFailure> {
+    let command = RemoteCommand::script(LOOK).arg("bootstrap").sudo();
+    let answer = world
+        .run(host, command)
+        .await
+        .and_then(|o| o.ok(LOOK.name))
+        .map_err(failure::world)?;
+    let text = answer.text();
+    let found = sections(&text);
+    Ok(match found.get("bootstrap").map(|body| body.trim()) {
+        None | Some("") => Err("etcd does not answer".to_owned()),
+        Some(body) => parse_keys(body).map_err(|e| e.to_string()),
+    })
 }
 
 /// Removes a member.

@@ -11,12 +11,11 @@ use coxswain_k3s::certs::AltName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::jobs::{self, Job};
+use super::jobs;
 use super::kube::ApiHost;
 use super::restart::{self, Target};
 use super::unit::UnitLook;
 use super::{Services, check, serving};
-use crate::world::JobStatus;
 
 /// Stored name.
 pub const KIND: &str = "keep_serving";
@@ -122,15 +121,11 @@ impl StepKind for KeepServing {
         let target: Params = context.params()?;
         let memo: Memo = super::memo(context)?;
         let world = &*self.0.world;
-        let job = Job::of_undo(world, context)?;
-        let as_undo = jobs::as_undo(context);
-        // After a crash the job may be at work: its mark is the proof of it.
-        if job.status().await? != JobStatus::Running {
-            restart::wait_for_others(world, &target, context.deadline).await?;
-            serving::drop_unwanted(world, &all(&target), &memo.names).await?;
-            restart::begin_undo(world, context, &target).await?;
-        }
-        job.run_again(&serving::renew(&as_undo, &target)).await
+        let spec = serving::renew(&jobs::as_undo(context), &target);
+        restart::undo(world, context, &target, &spec, async || {
+            serving::drop_unwanted(world, &all(&target), &memo.names).await
+        })
+        .await
     }
 }
 

@@ -9,11 +9,10 @@ use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::jobs::{self, Job};
+use super::jobs;
 use super::restart::{self, Target};
 use super::unit::UnitLook;
 use super::{Services, check};
-use crate::world::JobStatus;
 
 /// Stored name.
 pub const KIND: &str = "keep_start";
@@ -98,13 +97,7 @@ impl StepKind for KeepStart {
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
         let target: Params = context.params()?;
         let world = &*self.0.world;
-        let job = Job::of_undo(world, context)?;
-        // After a crash the job may be at work: its mark is the proof of it.
-        if job.status().await? != JobStatus::Running {
-            restart::wait_for_others(world, &target, context.deadline).await?;
-            restart::begin_undo(world, context, &target).await?;
-        }
-        let restart = restart::spec(&jobs::as_undo(context), &target);
-        job.run_again(&restart).await
+        let spec = restart::spec(&jobs::as_undo(context), &target);
+        restart::undo(world, context, &target, &spec, async || Ok(())).await
     }
 }

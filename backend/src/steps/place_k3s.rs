@@ -167,7 +167,12 @@ impl StepKind for PlaceK3s {
         }
         let noted: Memo = memo(context)?;
         let before = files_of(&self.0, noted.files).await?;
-        let now = NodeFiles::take(world, on, params.role).await?;
+        let now = match NodeFiles::take(world, on, params.role).await {
+            Ok(now) => now,
+            // A crash while the installer wrote the unit: trying again puts it back.
+            Err(StepFailure::Fatal(error)) => return Ok(Probe::NotDone { why: error.message }),
+            Err(unreachable @ StepFailure::Unreachable(_)) => return Err(unreachable),
+        };
         if let Some(other) = before.differences(&now) {
             let why = format!("not as before: {other}");
             return Ok(Probe::NotDone { why });
@@ -251,13 +256,15 @@ impl StepKind for PlaceK3s {
         let (world, on) = (&*self.0.world, host(context)?);
         let look = UnitLook::take(world, on, params.role.unit(), None).await?;
         let found = binary(world, on, PROGRAM).await?;
-        if look.active() && look.invocation != noted.invocation && found != noted.version {
+        // Whether or not it came up: with its start it may have begun to convert data.
+        let started = !look.invocation.is_empty() && look.invocation != noted.invocation;
+        if started && found != noted.version {
             return Err(failure::fatal(
                 format!(
-                    "k3s on {} has been started with the new version meanwhile",
+                    "k3s on {} has been started since the new version lies there",
                     context.target
                 ),
-                "k3s does not go back to an older version. Retry the run instead.",
+                "k3s does not go back to an older version: its data may be in a newer form. Correct what keeps it from coming up (journalctl on the host), then retry the run instead.",
             ));
         }
         let spec = JobSpec::new(PUT_BACK, Duration::from_secs(120))

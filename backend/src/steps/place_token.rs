@@ -113,10 +113,6 @@ impl StepKind for PlaceToken {
             .with(params.role, &wanted)
             .map_err(|why| failure::fatal(why, ADVICE))?;
         for (path, text) in &retold.files {
-            if told.files.has(path) && told.files.mode(path).is_none() {
-                let why = format!("{path} is a symbolic link");
-                return Err(failure::fatal(why, ADVICE));
-            }
             let mode = match told.files.mode(path) {
                 Some(mode) if *path == unit_path(params.role) => mode,
                 Some(_) | None => OWNER_ONLY,

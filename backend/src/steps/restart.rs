@@ -99,7 +99,7 @@ pub(crate) async fn guard(world: &dyn World, target: &Target) -> Result<(), Step
 ///
 /// # Errors
 /// As [`guard`], at the end of the patience.
-pub(crate) async fn wait_for_others(
+async fn wait_for_others(
     world: &dyn World,
     target: &Target,
     deadline: Instant,
@@ -127,20 +127,42 @@ pub(crate) async fn undo_began(
     Ok(found.map_err(failure::world)?.is_some())
 }
 
-/// Forgets an earlier try of the undo, before it is made again.
+/// Starts k3s anew as the undo of a step, once: what a try before a crash has started is waited for, unless it
+/// cannot come up. `first` is done right before it is stopped.
 ///
 /// # Errors
-/// The host cannot be asked.
-pub(crate) async fn begin_undo(
+/// The others are no majority, or the job failed.
+pub(crate) async fn undo(
     world: &dyn World,
     context: &StepContext,
     target: &Target,
+    spec: &JobSpec,
+    first: impl AsyncFnOnce() -> Result<(), StepFailure>,
 ) -> Result<(), StepFailure> {
-    let forget = RemoteCommand::script(FORGET)
-        .arg(mark(&jobs::as_undo(context)))
-        .sudo();
-    let ran = world.run(target.node.host, forget).await;
-    ran.map(drop).map_err(failure::world)
+    let job = Job::of_undo(world, context)?;
+    // After a crash the job may be at work: its mark is the proof of it.
+    if job.status().await? != JobStatus::Running {
+        if undo_began(world, context, target).await? {
+            let mark = mark(&jobs::as_undo(context));
+            let unit = target.role.unit();
+            let look = UnitLook::take(world, target.node.host, unit, Some(&mark)).await?;
+            if !look.stopped() && look.fatal().is_none() {
+                return Ok(());
+            }
+        }
+        wait_for_others(world, target, context.deadline).await?;
+        first().await?;
+        forget_mark(world, target.node.host, &mark(&jobs::as_undo(context))).await?;
+    }
+    job.run_again(spec).await
+}
+
+async fn forget_mark(world: &dyn World, host: HostId, mark: &str) -> Result<(), StepFailure> {
+    let forget = RemoteCommand::script(FORGET).arg(mark).sudo();
+    let ran = world.run(host, forget).await;
+    ran.and_then(|o| o.ok(FORGET.name))
+        .map(drop)
+        .map_err(failure::world)
 }
 
 /// The InvocationID of k3s now: the start that a step causes has another one.
@@ -257,9 +279,7 @@ pub(crate) async fn as_wanted(
 
 /// Removes what an attempt left: the journal's cursor and the job.
 pub(crate) async fn forget(world: &dyn World, context: &StepContext) -> Result<(), StepFailure> {
-    let on: HostId = host(context)?;
-    let command = RemoteCommand::script(FORGET).arg(mark(context)).sudo();
-    world.run(on, command).await.map_err(failure::world)?;
+    forget_mark(world, host(context)?, &mark(context)).await?;
     Job::of(world, context)?.remove().await
 }
 

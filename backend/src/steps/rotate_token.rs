@@ -1,5 +1,8 @@
 //! Step kind `rotate_token`: k3s makes a new server token, which is read into the vault. Made by k3s and read
 //! from its file, it never stands in an argument. Cannot be undone: servers need the new one from now on.
+//!
+//! k3s writes its file first, and only then encrypts anew what servers start with (k3s `pkg/server/token.go`).
+//! So the file proves nothing: the database must have that data under the new token, and no more under the old.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +17,7 @@ use serde_json::Value;
 use super::jobs::{self, Job};
 use super::kube::ApiHost;
 use super::services::SecretKind;
-use super::{Services, check, failure, memo};
+use super::{Services, check, etcd, failure, memo};
 use crate::world::{JobSpec, JobStatus, Script, Secret};
 
 /// Stored name.
@@ -60,6 +63,51 @@ struct Memo {
 /// The step kind.
 pub struct RotateToken(pub Services);
 
+/// What the database belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Database {
+    /// The old token alone.
+    Old,
+    /// The new token alone.
+    New,
+    /// k3s has not taken the old data out, which it mentions in its journal only.
+    Both,
+    /// Neither of the two.
+    Other,
+}
+
+impl Database {
+    fn of(keys: &[String], old: &Token, new: &Token) -> Self {
+        let has = |token: &Token| keys.contains(&token.bootstrap_key());
+        match (has(old), has(new)) {
+            (true, false) => Database::Old,
+            (false, true) => Database::New,
+            (true, true) => Database::Both,
+            (false, false) => Database::Other,
+        }
+    }
+}
+
+/// The token's file is new, the database is not. k3s cannot rotate again from there: it would look for the data of
+/// the token in its file.
+fn half_done(server: &str, database: Database) -> Option<StepFailure> {
+    match database {
+        Database::New => None,
+        Database::Old | Database::Other => Some(failure::fatal(
+            format!(
+                "{server} has a new token in its file, but the database does not belong to it: the rotation is half done"
+            ),
+            format!(
+                "Do not restart the other servers; they run with the old token, which still stands in their {SERVER_TOKEN_FILE}. On {server}, put that token into /etc/systemd/system/k3s.service.env (K3S_TOKEN=\u{2026}, mode 0600) and restart k3s there: it writes the old token into its file again. Then retry."
+            ),
+        )),
+        Database::Both => Some(failure::fatal(
+            "the database has the servers' data under the new token and under the old one",
+            "Delete the older of the two keys below /bootstrap/ in etcd, which k3s has failed to delete. Then retry.",
+        )),
+    }
+}
+
 impl RotateToken {
     async fn on_server(&self, server: &ApiHost) -> Result<Token, StepFailure> {
         let file = self
@@ -76,6 +124,18 @@ impl RotateToken {
 
     async fn secret(&self, id: SecretId) -> Result<Secret, StepFailure> {
         self.0.secrets.get(id).await.map_err(failure::service)
+    }
+
+    /// `Err` inside: etcd gave no answer, in words.
+    async fn keys(&self, server: &ApiHost) -> Result<Result<Vec<String>, String>, StepFailure> {
+        etcd::bootstrap_keys(&*self.0.world, server.host).await
+    }
+
+    /// A token in the vault.
+    async fn token(&self, id: SecretId) -> Result<Token, StepFailure> {
+        String::from_utf8_lossy(self.secret(id).await?.expose())
+            .parse()
+            .map_err(|_| StepFailure::fatal("the token in the vault is none"))
     }
 
     async fn stored(&self, cluster: ClusterId) -> Result<SecretId, StepFailure> {
@@ -105,28 +165,42 @@ impl StepKind for RotateToken {
             return not_yet("the cluster has its old token");
         }
         let noted: Memo = memo(context)?;
-        if context.applied {
-            let status = Job::of(&*self.0.world, context)?.status().await?;
-            if let Some(failed) = jobs::failed(&status, "k3s token rotate") {
-                return Err(failed);
-            }
-            if status == JobStatus::Running {
-                return not_yet("k3s is still at it");
-            }
+        let status = if context.applied {
+            Job::of(&*self.0.world, context)?.status().await?
+        } else {
+            JobStatus::Absent
+        };
+        if status == JobStatus::Running {
+            return not_yet("k3s is still at it");
         }
         let here = self.on_server(&params.server).await?;
-        let here = here.expose();
-        let old = self.secret(noted.old).await?;
-        if old.expose() == here.as_bytes() {
-            return not_yet("the server has its old token");
+        let old = self.token(noted.old).await?;
+        if old == here {
+            return match jobs::failed(&status, "k3s token rotate") {
+                Some(failed) => Err(failed),
+                None => not_yet("the server has its old token"),
+            };
         }
+        let database = match self.keys(&params.server).await? {
+            Ok(keys) => Database::of(&keys, &old, &here),
+            Err(why) => return not_yet(&why),
+        };
+        match (half_done(&params.server.name, database), &status) {
+            (None, _) => {}
+            (Some(failed), JobStatus::Exited { .. }) => return Err(failed),
+            // Without its client k3s goes on by itself.
+            (Some(_), JobStatus::Absent | JobStatus::Died { .. } | JobStatus::Running) => {
+                return not_yet("the database does not belong to the new token yet");
+            }
+        }
+        let here = here.expose();
         let stored = self.stored(params.cluster).await?;
         if self.secret(stored).await?.expose() != here.as_bytes() {
             return not_yet("the vault has not got the new token");
         }
         Ok(Probe::Done {
             observed: format!(
-                "{} has a new token; it is in the vault, and the old one stays there for the snapshots of its time",
+                "{} has a new token, and the database belongs to it; it is in the vault, and the old one stays there for the snapshots of its time",
                 params.server.name
             ),
             outputs: BTreeMap::from([
@@ -146,17 +220,29 @@ impl StepKind for RotateToken {
                 "Nothing was changed. Start again: the token is read into the vault first.",
             ));
         }
+        let keys = self.keys(&params.server).await?;
+        let keys = keys.map_err(StepFailure::fatal)?;
+        if !keys.contains(&here.bootstrap_key()) {
+            return Err(failure::fatal(
+                format!(
+                    "the database does not belong to the token of {}: an earlier rotation is half done",
+                    params.server.name
+                ),
+                format!(
+                    "Nothing was changed. Find the server whose {SERVER_TOKEN_FILE} has another token than the rest. Put the token of the rest into its unit's environment file (K3S_TOKEN, mode 0600) and restart k3s there; then start again."
+                ),
+            ));
+        }
         serde_json::to_value(Memo { old }).map_err(|e| StepFailure::fatal(e.to_string()))
     }
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let noted: Memo = memo(context)?;
-        let old = self.secret(noted.old).await?;
-        let has_old = |token: &Token| old.expose() == token.expose().as_bytes();
+        let old = self.token(noted.old).await?;
         let mut here = self.on_server(&params.server).await?;
         // An attempt before a crash may have done it.
-        if has_old(&here) {
+        if old == here {
             Job::of(&*self.0.world, context)?
                 .run(
                     &JobSpec::new(ROTATE, Duration::from_secs(90)),
@@ -165,8 +251,13 @@ impl StepKind for RotateToken {
                 .await?;
             here = self.on_server(&params.server).await?;
         }
-        if has_old(&here) {
+        if old == here {
             return Ok(());
+        }
+        let keys = self.keys(&params.server).await?;
+        let database = Database::of(&keys.map_err(StepFailure::fatal)?, &old, &here);
+        if let Some(failed) = half_done(&params.server.name, database) {
+            return Err(failed);
         }
         let token = Secret::new(here.expose());
         let kept = self.0.secrets.put(SecretKind::ServerToken, token);

@@ -15,6 +15,10 @@ pub(crate) struct ToldToken {
     pub(crate) files: NodeFiles,
     /// The token that the next start takes; none if k3s keeps it by itself (servers only). Secret.
     pub(crate) token: Option<String>,
+    /// Unit file and drop-ins, one behind the other. Secret.
+    in_force: String,
+    /// The unit's environment files that are there, path and text.
+    env_files: Vec<(String, String)>,
     /// Agents join with a token of their own.
     pub(crate) of_agents: bool,
 }
@@ -34,6 +38,8 @@ impl ToldToken {
         Ok(Self {
             files: NodeFiles::take(world, host, role).await?,
             token: set("token"),
+            in_force: found.look.files.clone(),
+            env_files: found.env_files.clone(),
             of_agents: set("agent-token").is_some() || set("agent-token-file").is_some(),
         })
     }
@@ -43,15 +49,25 @@ impl ToldToken {
         let (unit, env) = (unit_path(role), env_path(role));
         let text = |path: &str| self.files.text(path);
         let unit_text = text(&unit).ok_or_else(|| format!("there is no {unit}"))?;
-        let drop_ins = format!("{unit}.d/");
         let files = Files {
             unit_path: &unit,
             unit: unit_text,
             env_path: &env,
             env: text(&env).unwrap_or_default(),
-            drop_ins: self.files.below(&drop_ins).collect(),
+            in_force: &self.in_force,
+            environments: self
+                .env_files
+                .iter()
+                .map(|(path, text)| (path.as_str(), text.as_str()))
+                .collect(),
             configs: self.files.below("/etc/rancher/k3s/config.yaml").collect(),
         };
-        retold(&files, token).map_err(|e| e.to_string())
+        let retold = retold(&files, token).map_err(|e| e.to_string())?;
+        // Written over, a link would leave the file that it points to with the old token.
+        let mut written = retold.files.iter().map(|(path, _)| path);
+        match written.find(|path| self.files.has(path) && self.files.mode(path).is_none()) {
+            Some(path) => Err(format!("{path} is a symbolic link")),
+            None => Ok(retold),
+        }
     }
 }

@@ -8,7 +8,7 @@ use coxswain_k3s::names::{Address, ClusterName, K3sVersion, NodeName, San, Serve
 use coxswain_wire::{Cluster, ClusterId, ClusterPhase, Enrolment, Host, HostId, MemberRole};
 
 use super::Inventory;
-use super::facts::living::Living;
+use super::facts::living::{Living, Strangers};
 use super::form::Form;
 use crate::steps::ApiHost;
 use crate::steps::restart::{NodeRole, Target};
@@ -172,6 +172,7 @@ impl Nodes {
             servers: self.servers.iter().map(Node::api).collect(),
             agents: self.agents.iter().map(Node::api).collect(),
             leaving: None,
+            strangers: Strangers::default(),
         }
     }
 

@@ -81,7 +81,7 @@ fn plan(workflow: &str, inputs: &Inputs, nodes: &Nodes) -> Plan {
         title,
         confirm: None,
         preflight: json(&Checks {
-            living: nodes.living(),
+            living: nodes.living().of_all_nodes(),
             targets: targets.iter().map(|(_, target)| target.clone()).collect(),
             cluster: nodes.cluster.id,
         }),

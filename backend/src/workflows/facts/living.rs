@@ -31,22 +31,52 @@ pub(in crate::workflows) struct Living {
     pub(in crate::workflows) agents: Vec<ApiHost>,
     /// A node that the run takes out: nothing is asked of it here, and its member may be down.
     pub(in crate::workflows) leaving: Option<ApiHost>,
+    /// Nodes of the cluster that are not in the inventory.
+    #[serde(default, skip_serializing_if = "Strangers::is_default")]
+    pub(in crate::workflows) strangers: Strangers,
+}
+
+/// What nodes that are not in the inventory mean for a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::workflows) enum Strangers {
+    /// The run has nothing to do with them.
+    #[default]
+    Untouched,
+    /// They would be left behind by what the run does to all the others.
+    LeftBehind,
+}
+
+impl Strangers {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands a reference over"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Living {
-    /// The same without a node whose restart (a step of this kind) the run has begun and not seen to its end: it
+    /// For a run that does something to every node of the cluster.
+    pub(in crate::workflows) fn of_all_nodes(mut self) -> Self {
+        self.strangers = Strangers::LeftBehind;
+        self
+    }
+
+    /// The same without a node on which the run has begun a step of one of these kinds and not seen it to its end: it
     /// may be down, and trying again is what brings it back.
     pub(in crate::workflows) fn without_begun(
         mut self,
         plan: &Plan,
         state: &RunState,
-        kind: &str,
+        kinds: &[&str],
     ) -> Self {
         let begun = |host: &&ApiHost| {
             plan.steps().any(|(index, _, step)| {
                 let at = &state.steps[index as usize];
                 step.target == host.name
-                    && step.kind == kind
+                    && kinds.contains(&step.kind.as_str())
                     && at.attempt > 0
                     && at.status != StepStatus::Succeeded
             })
@@ -266,12 +296,21 @@ fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
         .filter(|name| !known().any(|host| host.name == *name) && !living.leaves(name))
         .collect();
     if !strangers.is_empty() {
-        facts.push(warn(
-            cluster,
-            "Nodes",
-            format!("not in the inventory: {}", strangers.join(", ")),
-            "This run does not touch them. Enroll them if they should belong to the cluster.",
-        ));
+        let value = format!("not in the inventory: {}", strangers.join(", "));
+        facts.push(match living.strangers {
+            Strangers::Untouched => warn(
+                cluster,
+                "Nodes",
+                value,
+                "This run does not touch them. Enroll them if they should belong to the cluster.",
+            ),
+            Strangers::LeftBehind => fail(
+                cluster,
+                "Nodes",
+                value,
+                "They would be left behind with what they have now. Enroll them as hosts of this cluster, or remove their nodes from it; then start again.",
+            ),
+        });
     }
     let versions: BTreeSet<&str> = nodes.iter().map(|n| n.version.as_str()).collect();
     let listed = versions.iter().copied().collect::<Vec<_>>().join(", ");

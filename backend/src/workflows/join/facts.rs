@@ -21,7 +21,7 @@ use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_server;
 use crate::steps::unit::UnitLook;
-use crate::world::{Kube, RemoteCommand, TlsTarget};
+use crate::world::{Kube, KubeNode, RemoteCommand, TlsTarget};
 
 /// Port on which etcd members talk to each other.
 const PEERS: u16 = 2380;
@@ -104,6 +104,77 @@ async fn of_cluster(
         Role::Agent { .. } => {}
     }
     facts
+}
+
+/// Flags that say which node it is and where it joins, or that are told by a fact of their own.
+const NOT_INHERITED: [&str; 10] = [
+    "agent-token",
+    "cluster-init",
+    "node-external-ip",
+    "node-ip",
+    "node-name",
+    "server",
+    "tls-san",
+    "token",
+    "token-file",
+    "advertise-address",
+];
+
+/// What the node that leaves was started with and its replacement will not be, as the cluster remembers it: the
+/// machine may be gone.
+async fn inheritance(
+    context: &PreflightContext,
+    join: &JoinChecks,
+    nodes: &[KubeNode],
+) -> Option<Fact> {
+    const NAME: &str = "Its arguments";
+    let old = join.leaving.as_ref()?;
+    let name = old.name.as_str();
+    let args = nodes.iter().find(|node| node.name == old.name);
+    let Some(before) = args.and_then(|node| Settings::recorded(node.node_args.as_deref()?)) else {
+        return Some(warn(
+            name,
+            NAME,
+            "not recorded in the cluster",
+            "Its replacement gets the arguments of this form, and no others.",
+        ));
+    };
+    let world = &*context.services.world;
+    // Without the machine's own files only what the form gives counts.
+    let found = inspect(world, join.node.host).await.ok();
+    let words = join.install.k3s_args().ok()?;
+    let after = match &found {
+        Some(found) => settings(&words, found).ok()?,
+        None => Settings::effective(
+            words.get(1..).unwrap_or_default(),
+            &Config::default(),
+            &EnvFile::default(),
+        ),
+    };
+    let lost: Vec<String> = before
+        .iter()
+        .filter(|(flag, setting)| {
+            !NOT_INHERITED.contains(flag) && after.values(flag) != setting.values
+        })
+        .map(|(flag, setting)| {
+            let values: Vec<String> = setting
+                .values
+                .iter()
+                .map(|v| format!("--{flag}={v}"))
+                .collect();
+            values.join(" ")
+        })
+        .collect();
+    Some(if lost.is_empty() {
+        pass(name, NAME, "its replacement gets the same")
+    } else {
+        warn(
+            name,
+            NAME,
+            format!("not given to its replacement: {}", lost.join(" ")),
+            "The new node does not inherit them. Give those that it needs in the form, in a new run; a role, label or taint that is missing moves pods.",
+        )
+    })
 }
 
 /// Members and their health, seen from each server.
@@ -248,7 +319,9 @@ async fn api(
         }
     };
     let mut facts = Vec::new();
-    let mut versions: Vec<&str> = nodes.iter().map(|n| n.version.as_str()).collect();
+    let leaves = |name: &str| join.leaving.as_ref().is_some_and(|old| old.name == name);
+    let staying = nodes.iter().filter(|node| !leaves(&node.name));
+    let mut versions: Vec<&str> = staying.map(|n| n.version.as_str()).collect();
     versions.sort_unstable();
     versions.dedup();
     let running = versions.join(", ");
@@ -267,10 +340,10 @@ async fn api(
             "See the facts of the host.",
         ),
     });
+    facts.extend(inheritance(context, join, &nodes).await);
     let name = &join.node.name;
     let password = format!("{name}.node-password.k3s");
-    let inherited = join.leaving.as_ref().is_some_and(|old| old.name == *name);
-    facts.push(if inherited {
+    facts.push(if leaves(name) {
         pass(name, "Node name", "is that of the node that leaves; the password kept for it goes, too")
     } else if nodes.iter().any(|n| n.name == *name) {
         fail(name, "Node name", "the cluster has a node of this name", "Delete that node first, or give the host another name.")

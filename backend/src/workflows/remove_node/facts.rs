@@ -6,7 +6,7 @@ use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::living::{self, Living};
+use super::super::facts::living::{self, Living, Strangers};
 use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, warn};
 use super::super::nodes::Node;
 use super::Leaving;
@@ -43,6 +43,7 @@ impl Checks {
                     .map(Node::api)
                     .collect(),
                 leaving: Some(request.node.api()),
+                strangers: Strangers::default(),
             },
             node: request.node.api(),
             server: match request.target.role {

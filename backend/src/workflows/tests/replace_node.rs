@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole, Timestamp, Unclean};
+use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole, Timestamp, Unclean, Verdict};
 use tokio::time::sleep;
 
 use super::super::find;
@@ -72,12 +72,41 @@ async fn a_replacement_is_compared_with_those_that_stay() {
     let found = failing(&facts(&lab, "replace_node", &newer, &running).await);
     assert_eq!(found, ["prod: Same version"]);
 
+    // The one that leaves does not count, the ones that stay do.
+    lab.world.run_version(HostId(3), "v1.32.1+k3s1");
+    let found = facts(&lab, "replace_node", &given(3, "reachable", 5), &running).await;
+    assert_eq!(failing(&found), [""; 0]);
+    lab.world.run_version(HostId(2), "v1.32.1+k3s1");
+    let found = facts(&lab, "replace_node", &given(3, "reachable", 5), &running).await;
+    assert_eq!(failing(&found), ["prod: Same version"]);
+    lab.world.run_version(HostId(2), "v1.33.5+k3s1");
+
     let path = "/var/lib/rancher/k3s/server/db/etcd/member/snap/db".to_owned();
     lab.world.change(HostId(5), |host| {
         drop(host.files.insert(path, String::new()))
     });
     let found = failing(&facts(&lab, "replace_node", &given(3, "reachable", 5), &running).await);
     assert!(found.contains(&"node5: Datastore".to_owned()), "{found:?}");
+}
+
+/// A label or taint of the old node does not go over by itself: that is said, also of a machine that is gone.
+#[tokio::test(start_paused = true)]
+async fn what_the_new_one_does_not_inherit_is_told() {
+    let running = lab::running_inventory();
+    let lab = lab::running_lab();
+    lab.world
+        .restart_servers(" --tls-san 10.0.0.9 --node-label zone=a", None);
+    lab.world.power_off(HostId(3));
+    let told = async |inputs: &Inputs| {
+        let found = facts(&lab, "replace_node", inputs, &running).await;
+        let fact = found.into_iter().find(|f| f.name == "Its arguments");
+        fact.map(|f| (f.verdict, f.value)).unwrap()
+    };
+    let mut given = given(3, "lost", 5);
+    let lost = "not given to its replacement: --node-label=zone=a".to_owned();
+    assert_eq!(told(&given).await, (Verdict::Warn, lost));
+    given.insert("args".to_owned(), list(&["--node-label=zone=a"]));
+    assert_eq!(told(&given).await.0, Verdict::Pass);
 }
 
 #[tokio::test(start_paused = true)]

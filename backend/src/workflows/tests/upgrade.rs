@@ -137,6 +137,16 @@ async fn agents_stay_within_the_skew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stranger_stands_in_the_way() {
+    let lab = versions([FROM; 4]);
+    let agent = "agent --server https://10.0.0.1:6443 --node-name node5";
+    lab.world.set_up(HostId(5), "k3s-agent.service", agent);
+    lab.world.run_version(HostId(5), FROM);
+    let found = with(&to(&lab, "v1.33.5+k3s1").await, Verdict::Fail);
+    assert_eq!(found, ["prod: Nodes"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_server_it_is_refused() {
     let lab = versions([FROM; 4]);
     lab.world.stop_k3s(HostId(3));

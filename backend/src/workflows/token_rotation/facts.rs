@@ -42,7 +42,9 @@ pub(super) async fn collect(
         Err(facts) => return facts,
     };
     let cluster = plan.cluster_name.as_str();
-    let living = checks.living.without_begun(plan, state, restart_k3s::KIND);
+    let living = checks
+        .living
+        .without_begun(plan, state, &[restart_k3s::KIND]);
     let mut facts = living::facts(context, cluster, &living).await;
     let each = checks.targets.iter().map(|target| of_node(context, target));
     facts.extend(at_once(each.collect()).await.into_iter().flatten());
@@ -89,7 +91,7 @@ async fn can(context: &PreflightContext, target: &Target) -> Fact {
             name,
             NAME,
             "this k3s has no token rotate",
-            "Upgrade the cluster first: v1.28 is the first minor version that always has it.",
+            "Upgrade the cluster first: v1.25.15, v1.26.10, v1.27.7 and v1.28.3 were the first to have it.",
         ),
     }
 }

@@ -6,6 +6,7 @@ mod workloads;
 
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
+use coxswain_engine::step::Output;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::upgrade::{Way, agent_fits, tolerated_lag, way};
@@ -19,7 +20,7 @@ use super::super::install_form::is_supported;
 use crate::steps::kube::of_first;
 use crate::steps::resolve_release::{self, resolve};
 use crate::steps::restart::{NodeRole, Target};
-use crate::steps::restart_into;
+use crate::steps::{place_k3s, restart_into};
 use crate::world::KubeNode;
 
 /// What the gate looks at; stored in the plan.
@@ -46,9 +47,16 @@ pub(super) async fn collect(
         Err(facts) => return facts,
     };
     let cluster = plan.cluster_name.as_str();
-    checks.living = checks.living.without_begun(plan, state, restart_into::KIND);
+    checks.living =
+        checks
+            .living
+            .without_begun(plan, state, &[place_k3s::KIND, restart_into::KIND]);
     let mut facts = living::facts(context, cluster, &checks.living).await;
-    let wanted = match resolve(&*context.services.world, &checks.release).await {
+    let wanted = match resolved(plan, state) {
+        Some(version) => Ok(Ok(version)),
+        None => resolve(&*context.services.world, &checks.release).await,
+    };
+    let wanted = match wanted {
         Ok(Ok(version)) => version,
         Ok(Err(why)) => {
             facts.push(not_found(cluster, why));
@@ -86,12 +94,29 @@ pub(super) async fn collect(
         .collect();
     facts.extend(ways.into_iter().map(|(_, _, fact)| fact));
     let source = &checks.release.source;
+    // Where the installer was cut short, its own step knows what stood there before.
+    let begun = checks.living.leaving.as_ref().map(|node| node.host);
     let each = moving
         .iter()
+        .filter(|target| Some(target.node.host) != begun)
         .map(|target| node::facts(context, target, source));
     facts.extend(at_once(each.collect()).await.into_iter().flatten());
     facts.extend(workloads::facts(cluster, &*kube, &moving).await);
     facts
+}
+
+/// What the run has found the channel to mean, or the files to be: that is installed, whatever the channel means by
+/// now.
+fn resolved(plan: &Plan, state: &RunState) -> Option<K3sVersion> {
+    let mut steps = plan.steps();
+    let (index, _, _) = steps.find(|(_, _, step)| step.kind == resolve_release::KIND)?;
+    match state.steps[index as usize]
+        .made
+        .get(resolve_release::VERSION)?
+    {
+        Output::Value { value } => serde_json::from_value(value.clone()).ok(),
+        Output::Secret { .. } | Output::Report { .. } => None,
+    }
 }
 
 fn not_found(cluster: &str, why: String) -> Fact {

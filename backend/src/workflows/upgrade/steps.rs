@@ -81,7 +81,7 @@ pub(super) fn place(
     planned.host = Some(node.host);
     planned.deadline_s = place_k3s::DEADLINE_S;
     planned.undo =
-        Some("put the old binary back, unless k3s has started with the new one".to_owned());
+        Some("put the old binary back, unless k3s was started with the new one, whether or not it came up".to_owned());
     let unit = target.role.unit();
     let told = format!(
         "INSTALL_K3S_SKIP_START=true INSTALL_K3S_EXEC=\u{2039}arguments in {unit}\u{203a} \u{2039}variables in {unit}.env\u{203a}"

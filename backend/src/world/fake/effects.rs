@@ -300,13 +300,20 @@ impl State {
             "f"
         }
         .repeat(32);
-        cluster.password.clone_from(&new);
-        let token = format!("K10{}::server:{new}\n", sha256(&cluster.ca));
         let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+        let own = format!("K10{}::server:{}", sha256(&cluster.ca), cluster.password);
+        let file = host.files.get(TOKEN_FILE).map(|text| text.trim());
+        let half_done = file != Some(own.as_str());
+        let token = format!("K10{}::server:{new}\n", sha256(&cluster.ca));
         host.files.insert(TOKEN_FILE.to_owned(), token);
         if let Some(k3s) = host.k3s.as_mut() {
-            k3s.accepts = new;
+            k3s.accepts.clone_from(&new);
         }
+        // The file comes first; then k3s looks for the data of the token that stood in it.
+        if half_done || host.rotates_halfway {
+            return Err("level=fatal msg=\"bootstrap data already found and encrypted with different token\"".to_owned());
+        }
+        cluster.password = new;
         Ok(())
     }
 

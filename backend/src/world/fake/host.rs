@@ -46,6 +46,8 @@ pub struct FakeHost {
     pub hostname: String,
     /// The firewall tool that works: `nft`, `iptables` or `none`.
     pub firewall_tool: String,
+    /// A rotation of the token stops between k3s's own files and the database.
+    pub rotates_halfway: bool,
     /// A process that holds TCP 6443.
     pub port_taken_by: Option<String>,
     /// Unit files differ from what systemd has read.
@@ -91,6 +93,7 @@ impl FakeHost {
             init: "systemd".to_owned(),
             hostname: name.to_owned(),
             firewall_tool: "nft".to_owned(),
+            rotates_halfway: false,
             port_taken_by: None,
             stale_units: false,
             boots: 1,

@@ -1,7 +1,9 @@
 //! Short scripts in memory, by name.
 
 use coxswain_k3s::names::K3sVersion;
+use coxswain_k3s::token::Token;
 use coxswain_wire::HostId;
+use data_encoding::BASE64;
 use tokio::time::Instant;
 
 use super::host::below;
@@ -25,10 +27,12 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
         "can-rotate-token" => {
             let k3s = state.host(id)?.k3s.as_ref();
             let version = k3s.and_then(|k3s| k3s.version.parse::<K3sVersion>().ok());
-            said(match version.is_some_and(|version| version.minor() >= 28) {
-                true => "yes\n",
-                false => "no\n",
-            })
+            said(
+                match version.is_some_and(|version| rotates_tokens(&version)) {
+                    true => "yes\n",
+                    false => "no\n",
+                },
+            )
         }
         "try-token" => said(try_token(state, id, command)),
         "look-at-certificates" => said(certificates::listed(state.host(id)?)),
@@ -37,6 +41,7 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             state.host(id)?.remove_below(&args);
             said("")
         }
+        "look-at-etcd" if arg(0) == "bootstrap" => said(bootstrap_keys(state, id)),
         "look-at-etcd" => said(etcd(state, id)),
         "systemd-run" => said("systemd 252 (252.39-1)\n"),
         "drill-stop" => {
@@ -236,6 +241,19 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
     })
 }
 
+/// The releases of October 2023 brought it.
+fn rotates_tokens(version: &K3sVersion) -> bool {
+    let first = match version.minor() {
+        ..=24 => return false,
+        25 => "v1.25.15+k3s1",
+        26 => "v1.26.10+k3s1",
+        27 => "v1.27.7+k3s1",
+        28 => "v1.28.3+k3s1",
+        29.. => return true,
+    };
+    first.parse().is_ok_and(|first| *version >= first)
+}
+
 fn said(text: impl Into<String>) -> Output {
     Output {
         status: 0,
@@ -369,6 +387,19 @@ fn server_files(state: &State, id: HostId, unit: &str) -> String {
         list("/etc/rancher/k3s/config.yaml", "600"),
         list(&environment, "600"),
     )
+}
+
+/// The key of the one token that the database belongs to.
+fn bootstrap_keys(state: &State, id: HostId) -> String {
+    let cluster = state
+        .api_on(id)
+        .and_then(|number| state.clusters.get(&number));
+    let key = cluster.and_then(|cluster| cluster.password.parse::<Token>().ok());
+    let answer = key.map(|token| {
+        let key = BASE64.encode(token.bootstrap_key().as_bytes());
+        format!(r#"{{"header":{{}},"kvs":[{{"key":"{key}"}}],"count":"1"}}"#)
+    });
+    format!("--- bootstrap\n{}\n", answer.unwrap_or_default())
 }
 
 fn etcd(state: &State, id: HostId) -> String {
