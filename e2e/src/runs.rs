@@ -255,9 +255,11 @@ fn words(view: &RunView) -> String {
     let errors = steps(view).zip(&view.steps).filter_map(|(planned, step)| {
         Some(format!("{}: {:?}", planned.title, step.error.as_ref()?))
     });
+    let changes = view.stages.iter().flat_map(|stage| &stage.changes);
     notice
         .into_iter()
         .chain(errors)
+        .chain(changes.map(|change| format!("changed since the approval: {change}")))
         .collect::<Vec<_>>()
         .join("\n")
 }
