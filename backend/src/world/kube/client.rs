@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use ::kube::api::{
-    DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
-};
+use ::kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use ::kube::config::AuthInfo;
 use ::kube::{Api, Client, Config, Error};
 use async_trait::async_trait;
@@ -14,7 +12,8 @@ use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Secret as ApiSecret};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::policy::v1::{self as policy, PodDisruptionBudget};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -191,6 +190,25 @@ fn only(pod: &PodId, params: DeleteParams) -> DeleteParams {
         uid: Some(pod.uid.clone()),
         resource_version: None,
     })
+}
+
+/// The same for an eviction. The crate's own call names the options as no API server reads them, so that another
+/// pod of this name would be evicted, too.
+fn eviction(pod: &PodId) -> policy::Eviction {
+    policy::Eviction {
+        delete_options: Some(meta::DeleteOptions {
+            preconditions: Some(meta::Preconditions {
+                uid: Some(pod.uid.clone()),
+                resource_version: None,
+            }),
+            ..meta::DeleteOptions::default()
+        }),
+        metadata: meta::ObjectMeta {
+            name: Some(pod.name.clone()),
+            namespace: Some(pod.namespace.clone()),
+            ..meta::ObjectMeta::default()
+        },
+    }
 }
 
 /// True if it was there.
@@ -430,12 +448,13 @@ impl Kube for KubeClient {
 
     async fn evict(&self, pod: &PodId) -> Result<Eviction> {
         self.first(|client| async move {
-            let params = EvictParams {
-                delete_options: Some(only(pod, DeleteParams::default())),
-                ..EvictParams::default()
-            };
             let asked = Api::<Pod>::namespaced(client, &pod.namespace)
-                .evict(&pod.name, &params)
+                .create_subresource::<_, serde_json::Value>(
+                    "eviction",
+                    &pod.name,
+                    &PostParams::default(),
+                    &eviction(pod),
+                )
                 .await;
             match asked {
                 Ok(_) => Ok(Eviction::Accepted),

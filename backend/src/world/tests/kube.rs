@@ -202,6 +202,18 @@ async fn pods_are_read_evicted_and_taken_off() {
             .iter()
             .any(|(_, _, path)| path.ends_with("/web/eviction"))
     );
+    let sent = server.sent.lock().unwrap();
+    let (_, eviction) = sent
+        .iter()
+        .find(|(path, _)| path.ends_with("/web/eviction"))
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(eviction).unwrap(),
+        json!({"apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": "web", "namespace": "default"},
+            "deleteOptions": {"preconditions": {"uid": "uid-web"}}}),
+        "only this very pod"
+    );
 }
 
 #[tokio::test]

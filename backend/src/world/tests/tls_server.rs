@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -51,9 +51,13 @@ impl Ca {
 /// What requests said: SNI, Host, path.
 pub(super) type Seen = Arc<Mutex<Vec<(Option<String>, String, String)>>>;
 
+/// Paths and bodies of the requests that had one.
+pub(super) type Sent = Arc<Mutex<Vec<(String, String)>>>;
+
 pub(super) struct TlsServer {
     pub(super) address: SocketAddr,
     pub(super) seen: Seen,
+    pub(super) sent: Sent,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -79,10 +83,16 @@ impl TlsServer {
         let address = listener.local_addr().unwrap();
         let seen = Seen::default();
         let log = Arc::clone(&seen);
+        let sent = Sent::default();
+        let bodies = Arc::clone(&sent);
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acceptor, answer, log) =
-                    (acceptor.clone(), Arc::clone(&answer), Arc::clone(&log));
+                let (acceptor, answer, log, bodies) = (
+                    acceptor.clone(),
+                    Arc::clone(&answer),
+                    Arc::clone(&log),
+                    Arc::clone(&bodies),
+                );
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(tcp).await else {
                         return;
@@ -94,14 +104,25 @@ impl TlsServer {
                             .get("host")
                             .map(|h| h.to_str().unwrap().to_owned());
                         let path = request.uri().path().to_owned();
-                        log.lock()
-                            .unwrap()
-                            .push((sni.clone(), host.unwrap_or_default(), path));
+                        log.lock().unwrap().push((
+                            sni.clone(),
+                            host.unwrap_or_default(),
+                            path.clone(),
+                        ));
                         let (status, body) = answer(&request);
                         let response = Response::builder()
                             .status(status)
                             .body(Full::new(Bytes::from(body)));
-                        async move { response }
+                        let bodies = Arc::clone(&bodies);
+                        async move {
+                            if let Ok(body) = request.into_body().collect().await
+                                && let Ok(body) = String::from_utf8(body.to_bytes().to_vec())
+                                && !body.is_empty()
+                            {
+                                bodies.lock().unwrap().push((path, body));
+                            }
+                            response
+                        }
                     });
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), serve)
@@ -112,6 +133,7 @@ impl TlsServer {
         Self {
             address,
             seen,
+            sent,
             task,
         }
     }
