@@ -1,5 +1,7 @@
 //! etcd's answers through its JSON gateway (facts A, etcd), and what they mean for quorum.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -48,10 +50,31 @@ impl Member {
         }
     }
 
+    /// Whether it runs on the node of this name, or at this node address. Old clusters named members after host names
+    /// cut at the first dot, and until a member has started it has no name: its peer address tells whose it is.
+    #[must_use]
+    pub fn is_of(&self, node: &str, address: &str) -> bool {
+        self.node_name() == node || self.peer_urls.iter().any(|url| is_at(url, address))
+    }
+
     /// Takes part in votes.
     #[must_use]
     pub fn votes(&self) -> bool {
         !self.is_learner
+    }
+}
+
+/// `https://10.0.0.1:2380` is at `10.0.0.1`.
+fn is_at(url: &str, address: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match (host.parse::<IpAddr>(), address.parse::<IpAddr>()) {
+        (Ok(host), Ok(address)) => host == address,
+        (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+        (Err(_), Err(_)) => host == address,
     }
 }
 
@@ -298,6 +321,26 @@ mod tests {
         };
         assert_eq!(member("my-node-a1-02278170").node_name(), "my-node-a1");
         assert_eq!(member("node-a1").node_name(), "node-a1");
+    }
+
+    #[test]
+    fn members_are_told_by_their_address_too() {
+        let list = MemberList::parse(LIST).unwrap();
+        let of = |node: &str, address: &str| -> Vec<usize> {
+            let found = list.members.iter().enumerate();
+            found
+                .filter(|(_, m)| m.is_of(node, address))
+                .map(|(at, _)| at)
+                .collect()
+        };
+        // The host name was cut at its first dot.
+        assert_eq!(of("node10.example.org", "172.30.55.10"), [0]);
+        // It has moved since.
+        assert_eq!(of("node12", "172.30.55.99"), [1]);
+        assert_eq!(of("node13", "172.30.55.13"), [2]);
+        assert_eq!(of("node1", "172.30.55.1"), [0; 0]);
+        assert!(is_at("https://[fd00::1]:2380", "fd00:0::1"));
+        assert!(!is_at("https://[fd00::1]:2380", "fd00::11"));
     }
 
     #[test]

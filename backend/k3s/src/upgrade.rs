@@ -45,6 +45,38 @@ pub fn agent_fits(agent: &K3sVersion, servers: &K3sVersion) -> bool {
         && servers.minor() - agent.minor() <= tolerated_lag(agent)
 }
 
+/// The first release with etcd 3.6; every v1.34 has it.
+const WITH_ETCD_3_6: &str = "v1.33.13-rc1+k3s1";
+/// The first etcd 3.5 that brings the list of its members into a form that 3.6 may start with: after an older one,
+/// members that were removed long ago come back (etcd, "zombie members").
+const READY_FOR_ETCD_3_6: (u32, u32, u32) = (3, 5, 26);
+/// Where to go first: releases with such an etcd.
+pub const FIRST_READY_FOR_ETCD_3_6: &str = "v1.33.7+k3s3 or a later v1.33, up to v1.33.12";
+
+/// Whether this version of k3s brings etcd 3.6.
+#[must_use]
+pub fn brings_etcd_3_6(version: &K3sVersion) -> bool {
+    WITH_ETCD_3_6
+        .parse::<K3sVersion>()
+        .is_ok_and(|first| *version >= first)
+}
+
+/// Whether etcd 3.6 may follow on this version of etcd, as the member tells it; no if it is none.
+#[must_use]
+pub fn ready_for_etcd_3_6(etcd: &str) -> bool {
+    let digits = |part: &str| {
+        let end = part.find(|c: char| !c.is_ascii_digit());
+        part[..end.unwrap_or(part.len())].parse::<u32>().ok()
+    };
+    let mut parts = etcd.trim_start_matches('v').splitn(3, '.').map(digits);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(Some(major)), Some(Some(minor)), Some(Some(patch))) => {
+            (major, minor, patch) >= READY_FOR_ETCD_3_6
+        }
+        _ => false,
+    }
+}
+
 /// The version that a channel server named: at the end of the address it led to, as the official one does,
 /// or in the text it answered.
 #[must_use]
@@ -58,6 +90,19 @@ pub fn named_release(address: &str, text: &str) -> Option<K3sVersion> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn etcd_3_6_follows_on_a_late_3_5_only() {
+        let brings = |v: &str| super::brings_etcd_3_6(&v.parse().unwrap());
+        assert!(brings("v1.34.1+k3s1") && brings("v1.35.0+k3s1") && brings("v1.33.13+k3s1"));
+        assert!(!brings("v1.33.12+k3s1") && !brings("v1.32.13+k3s1"));
+        for ready in ["3.5.26", "3.5.32", "3.6.4", "v3.5.26-k3s1"] {
+            assert!(super::ready_for_etcd_3_6(ready), "{ready}");
+        }
+        for early in ["3.5.21", "3.4.13", "3.5", "", "new"] {
+            assert!(!super::ready_for_etcd_3_6(early), "{early}");
+        }
+    }
+
     use super::*;
 
     fn v(text: &str) -> K3sVersion {

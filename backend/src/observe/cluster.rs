@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::etcd::{Member, quorum};
 use coxswain_k3s::kubeconfig::Kubeconfig;
 use coxswain_wire::{
     Cluster, ClusterLive, EndpointLive, EtcdLive, EtcdMember, Host, MemberRole, NodeLive,
@@ -177,16 +177,16 @@ async fn etcd(world: &dyn World, endpoints: &[Endpoint<'_>]) -> Option<EtcdLive>
     let looks = join_all(servers.map(|server| async move {
         let look = tokio::time::timeout(ASK_TIMEOUT, EtcdLook::take(world, server.host.id)).await;
         (
-            server.host.name.as_str(),
+            server.host,
             look.ok().and_then(Result::ok).and_then(Result::ok),
         )
     }))
     .await;
     let listed = looks.iter().find_map(|(_, look)| look.as_ref())?;
-    let health = |node: &str| {
-        looks
-            .iter()
-            .any(|(name, look)| *name == node && look.as_ref().is_some_and(|l| l.healthy))
+    let health = |member: &Member| {
+        looks.iter().any(|(host, look)| {
+            member.is_of(&host.name, &host.node_address) && look.as_ref().is_some_and(|l| l.healthy)
+        })
     };
     let leader = looks
         .iter()
@@ -197,7 +197,7 @@ async fn etcd(world: &dyn World, endpoints: &[Endpoint<'_>]) -> Option<EtcdLive>
         .iter()
         .map(|member| EtcdMember {
             name: member.name.clone(),
-            healthy: health(member.node_name()),
+            healthy: health(member),
             learner: !member.votes(),
             leader: leader == Some(member.id),
         })

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
-use coxswain_k3s::etcd::{MemberList, Status, parse_health, parse_keys};
+use coxswain_k3s::etcd::{Member, MemberList, Status, parse_health, parse_keys};
 use coxswain_wire::HostId;
 
 use super::failure;
+use super::kube::ApiHost;
 use super::sections::sections;
 use crate::world::{RemoteCommand, Script, World};
 
@@ -70,6 +71,8 @@ pub(crate) struct EtcdLook {
     pub(crate) healthy: bool,
     /// Number of the member that leads, if this server knows one.
     pub(crate) leader: Option<u64>,
+    /// Its version of etcd, if it tells.
+    pub(crate) version: Option<String>,
 }
 
 impl EtcdLook {
@@ -109,40 +112,49 @@ impl EtcdLook {
         }
         let members = MemberList::parse(body("members")).map_err(|e| e.to_string())?;
         let healthy = parse_health(body("health")).unwrap_or(false);
-        let leader = Status::parse(body("status"))
-            .ok()
-            .map(|s| s.leader)
-            .filter(|id| *id != 0);
+        let status = Status::parse(body("status")).ok();
         Ok(Self {
             members,
             healthy,
-            leader,
+            leader: status.as_ref().map(|s| s.leader).filter(|id| *id != 0),
+            version: status.map(|s| s.version),
         })
     }
 
-    /// True if a node's member is listed and votes.
-    pub(crate) fn votes(&self, node: &str) -> bool {
-        self.members
-            .members
-            .iter()
-            .any(|m| m.node_name() == node && m.votes())
+    /// True if a host's member is listed and votes.
+    pub(crate) fn votes(&self, host: &ApiHost) -> bool {
+        let mut members = self.members.members.iter();
+        members.any(|m| is_of(m, host) && m.votes())
     }
 
-    /// Members that belong to a host: by node name, or, while they have none, by peer address.
-    pub(crate) fn of_host(&self, node: &str, address: &str) -> Vec<u64> {
-        let peer = |url: &String| {
-            url.contains(&format!("//{address}:")) || url.contains(&format!("//[{address}]:"))
-        };
-        let ours = |m: &&coxswain_k3s::etcd::Member| {
-            m.node_name() == node || (m.name.is_empty() && m.peer_urls.iter().any(peer))
-        };
-        self.members
-            .members
-            .iter()
-            .filter(ours)
-            .map(|m| m.id)
-            .collect()
+    /// Members that belong to a host.
+    pub(crate) fn of_host(&self, host: &ApiHost) -> Vec<u64> {
+        let members = self.members.members.iter();
+        members.filter(|m| is_of(m, host)).map(|m| m.id).collect()
     }
+
+    /// The members by the names of the hosts they belong to; by their own if they belong to none of these.
+    pub(crate) fn names<'a>(
+        &'a self,
+        hosts: impl Iterator<Item = &'a ApiHost> + Clone,
+    ) -> Vec<&'a str> {
+        let members = self.members.members.iter();
+        members.map(|m| name_of(m, hosts.clone())).collect()
+    }
+}
+
+/// Whether a member belongs to a host.
+pub(crate) fn is_of(member: &Member, host: &ApiHost) -> bool {
+    member.is_of(&host.name, &host.address)
+}
+
+/// The name of the host that a member belongs to; its own if it belongs to none of these.
+pub(crate) fn name_of<'a>(
+    member: &'a Member,
+    mut hosts: impl Iterator<Item = &'a ApiHost>,
+) -> &'a str {
+    let host = hosts.find(|host| is_of(member, host));
+    host.map_or(member.node_name(), |host| &host.name)
 }
 
 /// The keys of the data that servers start with: one for each token that opens them (see
@@ -190,9 +202,20 @@ mod tests {
             "--- members\n{\"members\":[{\"ID\":\"7\",\"name\":\"node1-0123abcd\",\"peerURLs\":[\"https://10.0.0.1:2380\"]},{\"ID\":\"8\",\"peerURLs\":[\"https://10.0.0.2:2380\"],\"isLearner\":true}]}\n--- health\n{\"health\":\"true\"}\n",
         )
         .unwrap();
-        assert!(look.healthy && look.votes("node1") && !look.votes("node2"));
-        assert_eq!(look.of_host("node2", "10.0.0.2"), [8]);
-        assert_eq!(look.of_host("node1", "10.0.0.9"), [7]);
+        let host = |n: i64, name: &str, address: &str| ApiHost {
+            host: HostId(n),
+            name: name.to_owned(),
+            address: address.to_owned(),
+        };
+        let hosts = [
+            host(1, "node1.example.org", "10.0.0.1"),
+            host(2, "node2", "10.0.0.2"),
+        ];
+        assert!(look.healthy && look.votes(&hosts[0]) && !look.votes(&hosts[1]));
+        assert_eq!(look.of_host(&hosts[1]), [8]);
+        assert_eq!(look.of_host(&host(1, "node1", "10.0.0.9")), [7]);
+        assert_eq!(look.names(hosts.iter()), ["node1.example.org", "node2"]);
+        assert_eq!(look.names(hosts[1..].iter()), ["node1", "node2"]);
         assert_eq!(EtcdLook::parse(""), Err("etcd does not answer".to_owned()));
     }
 }

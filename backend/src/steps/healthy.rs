@@ -65,13 +65,13 @@ pub(crate) async fn healthy(
                 Err(e) => return Ok(Err(e.to_string())),
             }
             let own = EtcdLook::take(world, wanted.node.host).await?;
-            if let Err(why) = member(own, &wanted.node.name, true) {
+            if let Err(why) = member(own, wanted.node, true) {
                 return Ok(Err(why));
             }
             // The same cluster, seen from the other side: a server of another one would satisfy the rest.
             if let Some(via) = via {
                 let seen = EtcdLook::take(world, via.host).await?;
-                if let Err(why) = member(seen, &wanted.node.name, false) {
+                if let Err(why) = member(seen, wanted.node, false) {
                     return Ok(Err(format!("seen from {}: {why}", via.name)));
                 }
             }
@@ -84,7 +84,7 @@ pub(crate) async fn healthy(
     }
 }
 
-fn member(look: Result<EtcdLook, String>, node: &str, itself: bool) -> Result<(), String> {
+fn member(look: Result<EtcdLook, String>, node: &ApiHost, itself: bool) -> Result<(), String> {
     let etcd = look?;
     if itself && !etcd.healthy {
         return Err("etcd is not healthy".to_owned());
@@ -92,19 +92,30 @@ fn member(look: Result<EtcdLook, String>, node: &str, itself: bool) -> Result<()
     if etcd.votes(node) {
         Ok(())
     } else {
-        Err(format!("{node} is not a voting etcd member"))
+        Err(format!("{} is not a voting etcd member", node.name))
     }
 }
 
-async fn node(kube: &dyn Kube, wanted: Wanted<'_>) -> Result<Healthy, String> {
+async fn node(
+    world: &dyn World,
+    kube: &dyn Kube,
+    wanted: Wanted<'_>,
+) -> Result<Result<Healthy, String>, StepFailure> {
     let name = &wanted.node.name;
-    let nodes = kube.nodes().await.map_err(|e| e.to_string())?;
-    let node = nodes
-        .into_iter()
-        .find(|n| n.name == *name)
-        .ok_or_else(|| format!("{name} is not registered"))?;
-    if !node.ready {
-        return Err(format!("{name} is not Ready"));
+    let node = match kube.nodes().await {
+        Err(e) => return Ok(Err(e.to_string())),
+        Ok(nodes) => nodes.into_iter().find(|n| n.name == *name),
+    };
+    let Some(node) = node else {
+        return Ok(Err(format!("{name} is not registered")));
+    };
+    let server = match wanted.part {
+        Part::Server { .. } => wanted.node,
+        Part::Agent { via } => via,
+    };
+    let waits = !node.ready && node.lacks_network && !brings_network(world, server.host).await?;
+    if !node.ready && !waits {
+        return Ok(Err(format!("{name} is not Ready")));
     }
     if let Some(version) = wanted.version
         && node.version != version

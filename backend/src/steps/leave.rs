@@ -38,7 +38,7 @@ pub(crate) async fn standing(
     }
     Ok(match EtcdLook::take(world, via.host).await? {
         Err(why) => Some(format!("{}: {why}", via.name)),
-        Ok(etcd) if etcd.of_host(&node.name, &node.address).is_empty() => None,
+        Ok(etcd) if etcd.of_host(node).is_empty() => None,
         Ok(_) => Some(format!("{} is still an etcd member", node.name)),
     })
 }
@@ -62,7 +62,7 @@ pub(crate) async fn leave(
                 "The member must be removed while etcd has quorum: bring the other servers back, then retry.",
             )
         })?;
-        let left = etcd.of_host(&node.name, &node.address);
+        let left = etcd.of_host(node);
         if left.is_empty() {
             return Ok(());
         }

@@ -1,9 +1,9 @@
 //! The guard of every step that stops a server: the healthy voting members besides it must be a majority.
 
 use coxswain_engine::step::StepFailure;
-use coxswain_k3s::etcd::{Quorum, quorum};
+use coxswain_k3s::etcd::{Member, Quorum, quorum};
 
-use super::etcd::EtcdLook;
+use super::etcd::{EtcdLook, is_of, name_of};
 use super::failure;
 use super::kube::ApiHost;
 use crate::world::World;
@@ -55,9 +55,9 @@ pub(crate) async fn without(
             why.join("; ")
         });
     };
-    let healthy = |node: &str| {
+    let healthy = |member: &Member| {
         looks.iter().any(|(server, look)| {
-            server.name == node
+            is_of(member, server)
                 && match look {
                     Ok(Ok(etcd)) => etcd.healthy,
                     Ok(Err(_)) | Err(_) => false,
@@ -65,17 +65,13 @@ pub(crate) async fn without(
         })
     };
     let voters = || listed.members.iter().filter(|m| m.votes());
-    let missing: Vec<String> = voters()
-        .map(coxswain_k3s::etcd::Member::node_name)
-        .filter(|node| *node != target.name && !healthy(node))
-        .map(str::to_owned)
-        .collect();
-    let up = voters()
-        .filter(|m| m.node_name() != target.name && healthy(m.node_name()))
-        .count();
+    let (up, down): (Vec<&Member>, Vec<&Member>) = voters()
+        .filter(|m| !is_of(m, target))
+        .partition(|m| healthy(m));
+    let missing = down.iter().map(|m| name_of(m, others.iter()).to_owned());
     Ok(Without {
-        quorum: quorum(voters().count(), up),
-        missing,
+        quorum: quorum(voters().count(), up.len()),
+        missing: missing.collect(),
     })
 }
 

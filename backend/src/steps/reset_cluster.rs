@@ -105,13 +105,13 @@ impl ResetCluster {
         };
         let members = &etcd.members.members;
         if members.len() != 1 {
-            let names: Vec<&str> = members.iter().map(|m| m.node_name()).collect();
+            let names = etcd.names(std::iter::once(server));
             return Err(failure::fatal(
                 format!("etcd still has the members {}", names.join(", ")),
                 "The reset did not take effect. Retry: it is done anew, from the same snapshot.",
             ));
         }
-        if !etcd.healthy || !etcd.votes(&server.name) {
+        if !etcd.healthy || !etcd.votes(server) {
             return Ok(Err("the one etcd member is not healthy yet".to_owned()));
         }
         let Some(kube) = of_server(world, server).await? else {

@@ -100,8 +100,7 @@ impl VerifyCluster {
                     server.name
                 )));
             }
-            let members: BTreeSet<&str> =
-                etcd.members.members.iter().map(|m| m.node_name()).collect();
+            let members: BTreeSet<&str> = etcd.names(params.servers.iter()).into_iter().collect();
             let all_vote = etcd.members.voters() == etcd.members.members.len();
             if members != servers || etcd.members.members.len() != servers.len() || !all_vote {
                 let listed: Vec<&str> = members.into_iter().collect();

@@ -90,9 +90,9 @@ impl VerifyRestore {
         if !etcd.healthy {
             return Ok(Err("its etcd member is not healthy".to_owned()));
         }
-        let all_vote = params.servers.iter().all(|s| etcd.votes(&s.name));
+        let all_vote = params.servers.iter().all(|s| etcd.votes(s));
         if !all_vote || etcd.members.members.len() != params.servers.len() {
-            let names: Vec<&str> = etcd.members.members.iter().map(|m| m.node_name()).collect();
+            let names = etcd.names(params.servers.iter());
             return Ok(Err(format!("etcd has the members {}", names.join(", "))));
         }
         let Some(kube) = of_server(world, server).await? else {

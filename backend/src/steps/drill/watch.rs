@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::super::dead::{self, Machine};
-use super::super::etcd::EtcdLook;
+use super::super::etcd::{EtcdLook, name_of};
 use super::super::kube::ApiHost;
 use super::super::{Services, failure};
 use super::fault::Fault;
@@ -337,7 +337,8 @@ impl<'a> Watch<'a> {
             let members = &etcd.members.members;
             record.listed = members.iter().map(|m| m.name.clone()).collect();
             let leads = members.iter().find(|m| Some(m.id) == etcd.leader);
-            leader = leader.or_else(|| leads.map(|m| m.node_name().to_owned()));
+            let name = |m| name_of(m, self.watched.all()).to_owned();
+            leader = leader.or_else(|| leads.map(name));
         }
         if let Some(leader) = leader {
             record.leader.see(asked, leader);

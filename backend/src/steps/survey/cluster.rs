@@ -112,18 +112,14 @@ async fn members(world: &dyn World, cluster: &str, expected: &Expected) -> Vec<F
                 continue;
             }
         };
-        facts.push(if look.healthy && look.votes(name) {
+        facts.push(if look.healthy && look.votes(server) {
             pass(name, "etcd", "a healthy member that votes")
         } else {
             let advice = "A cluster with a member in trouble can be taken over; heal it before anything else.";
             warn(name, "etcd", "no healthy member that votes", advice)
         });
-        let names = look
-            .members
-            .members
-            .iter()
-            .map(|m| m.node_name().to_owned());
-        listed.get_or_insert_with(|| names.collect());
+        let names = look.names(expected.servers.iter()).into_iter();
+        listed.get_or_insert_with(|| names.map(str::to_owned).collect());
     }
     let Some(listed) = listed else {
         let advice = "Quorum may be lost: bring the cluster up first.";

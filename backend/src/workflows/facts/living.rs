@@ -10,9 +10,9 @@ use coxswain_wire::{Fact, StepStatus};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::{at_once, connection, fail, jobs, pass, warn};
+use super::{at_once, connection, fail, jobs, pass, served, warn};
 use crate::steps::ApiHost;
-use crate::steps::etcd::EtcdLook;
+use crate::steps::etcd::{EtcdLook, is_of, name_of};
 use crate::steps::kube::of_server;
 use crate::steps::restart::NodeRole;
 use crate::steps::unit::UnitLook;
@@ -149,7 +149,7 @@ async fn of_server_host<'a>(context: &PreflightContext, node: &'a ApiHost) -> Se
     if let Some(look) = &etcd {
         facts.push(if !look.healthy {
             fail(&node.name, "etcd", "the member is not healthy", MEMBERS)
-        } else if look.votes(&node.name) {
+        } else if look.votes(node) {
             pass(&node.name, "etcd", "the member is healthy and votes")
         } else {
             fail(
@@ -196,13 +196,14 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
         return vec![fail(cluster, NAME, "no server gives a member list", advice)];
     };
     let wanted: BTreeSet<&str> = living.servers.iter().map(|s| s.name.as_str()).collect();
-    let counts = |m: &&coxswain_k3s::etcd::Member| !living.leaves(m.node_name());
+    let leaving = living.leaving.as_ref();
+    let counts = |m: &&Member| !leaving.is_some_and(|host| is_of(m, host));
     let members: BTreeSet<&str> = listed
         .members
         .members
         .iter()
         .filter(counts)
-        .map(|m| m.node_name())
+        .map(|m| name_of(m, living.servers.iter()))
         .collect();
     let names = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
     let mut facts = vec![if wanted == members {
@@ -224,7 +225,7 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
         .filter(|s| {
             s.etcd
                 .as_ref()
-                .is_some_and(|e| e.healthy && e.votes(&s.node.name))
+                .is_some_and(|e| e.healthy && e.votes(s.node))
         })
         .count();
     let voters = listed.members.members.iter().filter(counts);

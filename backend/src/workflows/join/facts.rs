@@ -7,7 +7,7 @@ use coxswain_k3s::critical::differences;
 use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::etcd::{Member, quorum};
 use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
-use coxswain_k3s::names::{Address, K3sVersion};
+use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::token::Token;
@@ -15,16 +15,17 @@ use coxswain_wire::{ClusterId, Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{self, Checks, FILES, checks_of, fail, pass, shown, unknown, warn};
+use super::super::facts::balancer::Foreign;
+use super::super::facts::{
+    self, Checks, FILES, checks_of, fail, no_network, pass, served, shown, unknown, warn,
+};
 use crate::steps::ApiHost;
-use crate::steps::etcd::EtcdLook;
+use crate::steps::configured::brings_network;
+use crate::steps::etcd::{EtcdLook, is_of};
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_server;
 use crate::steps::unit::UnitLook;
 use crate::world::{Kube, KubeNode, RemoteCommand, TlsTarget};
-
-/// Port on which etcd members talk to each other.
-const PEERS: u16 = 2380;
 
 /// What the gate looks at; stored in the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -235,13 +236,6 @@ async fn etcd(
         )
     });
     facts
-}
-
-/// Whether a member is a host's; before its first start it has no name yet.
-fn is_of(member: &Member, host: &ApiHost) -> bool {
-    let address = host.address.parse::<Address>();
-    let peer = address.map(|address| format!("https://{}", address.with_port(PEERS)));
-    member.node_name() == host.name || peer.is_ok_and(|peer| member.peer_urls.contains(&peer))
 }
 
 /// The stored token against the CA that the cluster shows.

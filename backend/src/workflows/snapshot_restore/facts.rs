@@ -366,7 +366,7 @@ async fn of_quorum(context: &PreflightContext, cluster: &str, checks: &Checks) -
         .collect();
     let healthy = answers
         .iter()
-        .filter(|(server, look)| look.healthy && look.votes(&server.name))
+        .filter(|(server, look)| look.healthy && look.votes(server))
         .count();
     let members = answers.first().map(|(_, look)| look.members.voters());
     let held = members

@@ -141,6 +141,15 @@ impl FakeWorld {
         self.now().run_version(host, version);
     }
 
+    /// Names a host's etcd member otherwise: old versions of k3s cut host names at the first dot.
+    pub fn name_member(&self, host: HostId, name: &str) {
+        let mut state = self.now();
+        let members = state.clusters.values_mut().flat_map(|c| &mut c.members);
+        for member in members.filter(|member| member.host == host) {
+            name.clone_into(&mut member.name);
+        }
+    }
+
     /// A machine comes back with nothing on it: installed anew, or another one at the same address.
     ///
     /// # Panics

@@ -419,12 +419,29 @@ fn etcd(state: &State, id: HostId) -> String {
             format!(r#"{{"ID":"{}","name":"{}","peerURLs":["https://{address}:2380"],"clientURLs":["https://{address}:2379"]}}"#, m.id, m.name)
         })
         .collect();
+    let k3s = state.hosts[&id].k3s.as_ref();
     format!(
-        "--- members\n{{\"members\":[{}]}}\n--- health\n{{\"health\":\"{}\"}}\n--- status\n{{\"header\":{{}},\"version\":\"3.5.21\",\"leader\":\"{}\"}}\n",
+        "--- members\n{{\"members\":[{}]}}\n--- health\n{{\"health\":\"{}\"}}\n--- status\n{{\"header\":{{}},\"version\":\"{}\",\"leader\":\"{}\"}}\n",
         members.join(","),
         state.quorum(number),
+        k3s.map_or("", |k3s| etcd_in(&k3s.version)),
         cluster.leader.unwrap_or_default(),
     )
+}
+
+/// The etcd in a release of k3s.
+fn etcd_in(version: &str) -> &'static str {
+    let at_least = |first: &str| {
+        let (version, first) = (version.parse::<K3sVersion>(), first.parse());
+        version.is_ok_and(|version| first.is_ok_and(|first| version >= first))
+    };
+    if at_least("v1.33.13+k3s1") {
+        "3.6.12"
+    } else if at_least("v1.33.7+k3s3") {
+        "3.5.26"
+    } else {
+        "3.5.21"
+    }
 }
 
 /// What `lab-power` does on the lab's load balancer.
