@@ -104,6 +104,34 @@ async fn one_minor_version_up_passes() {
     assert!(value(&facts, "node4", "Arguments").contains("k3s-agent.service"));
 }
 
+/// Members that were removed long ago come back when etcd 3.6 follows on an early 3.5.
+#[tokio::test(start_paused = true)]
+async fn etcd_3_6_does_not_follow_on_an_early_one() {
+    let early = [
+        "v1.33.5+k3s1",
+        "v1.33.7+k3s3",
+        "v1.33.5+k3s1",
+        "v1.33.5+k3s1",
+    ];
+    for wanted in ["v1.34.1+k3s1", "v1.33.13+k3s1"] {
+        let facts = to(&versions(early), wanted).await;
+        let failing = with(&facts, Verdict::Fail);
+        assert_eq!(failing, ["node1: etcd 3.6", "node3: etcd 3.6"], "{wanted}");
+        let advice = facts.iter().find(|f| f.name == "etcd 3.6").unwrap();
+        assert!(advice.advice.as_ref().unwrap().contains("v1.33.7+k3s3"));
+    }
+    let facts = to(&versions(["v1.33.9+k3s1"; 4]), "v1.34.1+k3s1").await;
+    assert_eq!(with(&facts, Verdict::Fail), [""; 0]);
+    assert_eq!(
+        value(&facts, "node2", "etcd 3.6"),
+        "may follow on etcd 3.5.26"
+    );
+    // Nothing changes for a version that brings no 3.6.
+    let facts = to(&versions(early), "v1.33.9+k3s1").await;
+    assert_eq!(with(&facts, Verdict::Fail), [""; 0]);
+    assert_eq!(value(&facts, "node1", "etcd 3.6"), "");
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_minor_is_skipped_and_nothing_goes_back() {
     let lab = versions([FROM; 4]);

@@ -9,7 +9,10 @@ use coxswain_engine::state::RunState;
 use coxswain_engine::step::Output;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::K3sVersion;
-use coxswain_k3s::upgrade::{Way, agent_fits, tolerated_lag, way};
+use coxswain_k3s::upgrade::{
+    FIRST_READY_FOR_ETCD_3_6, Way, agent_fits, brings_etcd_3_6, ready_for_etcd_3_6, tolerated_lag,
+    way,
+};
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +20,12 @@ use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
 use super::super::facts::{at_once, checks_of, fail, pass, warn};
 use super::super::install_form::is_supported;
+use crate::steps::etcd::EtcdLook;
 use crate::steps::kube::of_first;
 use crate::steps::resolve_release::{self, resolve};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::{place_k3s, restart_into};
-use crate::world::KubeNode;
+use crate::world::{KubeNode, World};
 
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -92,7 +96,13 @@ pub(super) async fn collect(
         .filter(|(_, way, _)| *way != Some(Way::There))
         .map(|(target, _, _)| *target)
         .collect();
+    let goes_up = ways
+        .iter()
+        .filter(|(target, way, _)| *way == Some(Way::Up) && target.role == NodeRole::Server);
+    let of_etcd = goes_up.map(|(target, _, _)| etcd(world, target, &wanted));
+    let of_etcd = at_once(of_etcd.collect()).await;
     facts.extend(ways.into_iter().map(|(_, _, fact)| fact));
+    facts.extend(of_etcd.into_iter().flatten());
     let source = &checks.release.source;
     // Where the installer was cut short, its own step knows what stood there before.
     let begun = checks.living.leaving.as_ref().map(|node| node.host);
@@ -143,6 +153,32 @@ fn target(cluster: &str, source: &Source, wanted: &K3sVersion) -> Fact {
             "This version is too old for the steps of this procedure.",
         )
     }
+}
+
+/// Whether the etcd of the wanted version may follow on the one that a server runs; none if that makes no difference,
+/// or etcd does not answer, which has a fact of its own.
+async fn etcd(world: &dyn World, target: &Target, wanted: &K3sVersion) -> Option<Fact> {
+    const NAME: &str = "etcd 3.6";
+    if !brings_etcd_3_6(wanted) {
+        return None;
+    }
+    let look = EtcdLook::take(world, target.node.host).await.ok()?.ok()?;
+    let name = target.node.name.as_str();
+    let version = look
+        .version
+        .unwrap_or_else(|| "an unknown version".to_owned());
+    Some(if ready_for_etcd_3_6(&version) {
+        pass(name, NAME, format!("may follow on etcd {version}"))
+    } else {
+        fail(
+            name,
+            NAME,
+            format!("{wanted} brings it, and this server runs etcd {version}"),
+            format!(
+                "Members that were removed long ago could come back. Upgrade to {FIRST_READY_FOR_ETCD_3_6} first: it brings etcd 3.5.26 or later, which prevents that."
+            ),
+        )
+    })
 }
 
 /// What every node reports.
