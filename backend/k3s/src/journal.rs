@@ -42,6 +42,16 @@ pub enum JoinFailure {
     DuplicateNodeName,
     /// The data on this host was written with another token.
     OtherTokenData,
+    /// The certificate of the server to join is not good for the name or address it was asked at.
+    OtherNames,
+    /// The certificate of the server to join does not verify for another reason: time, or another CA.
+    Untrusted,
+    /// Certificates or keys on this host differ from those in the database, and are younger.
+    NewerOnDisk,
+    /// This version of k3s does not know an argument it is given.
+    UnknownFlag,
+    /// k3s broke down without saying why.
+    Crash,
     /// Any other fatal line.
     Other,
 }
@@ -78,6 +88,26 @@ impl JoinFailure {
                  needs the token of its time, and the database holds the restored data, so keep it. On a \
                  host that joins: it is a leftover of another cluster; clean the host up, then retry."
             }
+            JoinFailure::OtherNames => {
+                "k3s joins at a name or address that the cluster's certificate does not have. Add it with \
+                 \u{201c}Change the API's names\u{201d}, then retry."
+            }
+            JoinFailure::Untrusted => {
+                "The certificate that the server to join shows is not accepted. Compare the clocks of the two \
+                 hosts, and check that the address leads to this cluster and not to another one."
+            }
+            JoinFailure::NewerOnDisk => {
+                "k3s does not overwrite younger files. Stop k3s on this host and move the files that it names out \
+                 of /var/lib/rancher/k3s/server (keep them); it makes them anew from the database when it starts."
+            }
+            JoinFailure::UnknownFlag => {
+                "This version of k3s does not know the argument. Take it out of the arguments and of config.yaml \
+                 (another version may name it differently), then retry."
+            }
+            JoinFailure::Crash => {
+                "Read the last lines of its journal. A binary for another machine, a full disk or too little memory \
+                 look like this."
+            }
             JoinFailure::Other => {
                 "Read the lines before this one in the journal of k3s on this host."
             }
@@ -112,9 +142,20 @@ const WAITS_FOR_MEMBERS: [&str; 3] = [
     "unhealthy cluster",
 ];
 
+/// What k3s says around a failure to talk to the server it joins.
+const JOINING: [&str; 4] = [
+    "preparing server: ",
+    "CA cert validation failed",
+    "alidate connection to cluster",
+    "/cacerts",
+];
+
 /// The fatal sign in a line, if it is one.
 #[must_use]
 pub fn fatal_sign(line: &str) -> Option<FatalSign> {
+    if let Some(sign) = raw_sign(line) {
+        return Some(sign);
+    }
     // Only k3s's own lines tell why it does not come up: what Kubernetes and etcd log inside it is of others too.
     let (LogLine { level, message }, known) = match logrus(line) {
         Some(line) => {
@@ -137,7 +178,8 @@ pub fn fatal_sign(line: &str) -> Option<FatalSign> {
                 kind @ (JoinFailure::WrongToken
                 | JoinFailure::CaHashMismatch
                 | JoinFailure::CriticalFlags
-                | JoinFailure::OtherTokenData),
+                | JoinFailure::OtherTokenData
+                | JoinFailure::OtherNames),
             ),
             Level::Error,
         ) => kind,
@@ -146,6 +188,25 @@ pub fn fatal_sign(line: &str) -> Option<FatalSign> {
         (_, Level::Error | Level::Warning | Level::Info | Level::Debug) => return None,
     };
     Some(FatalSign { kind, message })
+}
+
+/// What Go and the parser of the command line say, in no format.
+fn raw_sign(line: &str) -> Option<FatalSign> {
+    const UNKNOWN_FLAG: &str = "flag provided but not defined";
+    let (kind, message) = if ["panic: ", "fatal error: "]
+        .iter()
+        .any(|start| line.starts_with(start))
+    {
+        (JoinFailure::Crash, line)
+    } else if logrus(line).is_none() {
+        (JoinFailure::UnknownFlag, &line[line.find(UNKNOWN_FLAG)?..])
+    } else {
+        return None;
+    };
+    Some(FatalSign {
+        kind,
+        message: message.trim().to_owned(),
+    })
 }
 
 /// The last fatal sign of a piece of journal: with a restarting unit the latest start counts.
@@ -167,12 +228,22 @@ fn known_failure(message: &str) -> Option<JoinFailure> {
         Some(JoinFailure::DuplicateNodeName)
     } else if has("encrypted with different token") {
         Some(JoinFailure::OtherTokenData)
+    } else if has("newer than datastore and could cause a cluster outage") {
+        Some(JoinFailure::NewerOnDisk)
+    } else if has("flag provided but not defined") {
+        Some(JoinFailure::UnknownFlag)
     } else if (has("/v1-k3s/") || has("/cacerts")) && has("401 Unauthorized")
         || has("token is not valid")
         || has("failed to validate token") && has("401")
-        || has("not authorized")
+        || JOINING.iter().any(|text| has(text)) && message.ends_with("not authorized")
     {
         Some(JoinFailure::WrongToken)
+    } else if JOINING.iter().any(|text| has(text))
+        && (has("x509: certificate is valid for") || has("doesn't contain any IP SANs"))
+    {
+        Some(JoinFailure::OtherNames)
+    } else if has("CA cert validation failed") {
+        Some(JoinFailure::Untrusted)
     } else if has("failed to get CA certs") || has("failed to validate connection to cluster") {
         Some(JoinFailure::Unreachable)
     } else {
@@ -385,6 +456,70 @@ mod tests {
             sign(r#"{"level":"fatal","msg":"discovery failed","error":"x"}"#),
             Some(JoinFailure::Other)
         );
+    }
+
+    #[test]
+    fn signs_of_a_certificate_that_is_not_for_the_name() {
+        let sign = |line: &str| fatal_sign(line).map(|s| s.kind);
+        let names = r#"CA cert validation failed: Get \"https://10.0.0.9:6443/cacerts\": tls: failed to verify certificate: x509: certificate is valid for 10.43.0.1, 127.0.0.1, not 10.0.0.9"#;
+        assert_eq!(
+            sign(&format!(
+                r#"time="x" level=fatal msg="starting kubernetes: preparing server: {names}""#
+            )),
+            Some(JoinFailure::OtherNames)
+        );
+        assert_eq!(
+            sign(&format!(
+                r#"time="x" level=error msg="Failed to validate connection to cluster at https://10.0.0.9:6443: {names}""#
+            )),
+            Some(JoinFailure::OtherNames)
+        );
+        // A server asks itself, too, before its certificate is there: only k3s giving up counts.
+        assert_eq!(
+            sign(
+                r#"time="x" level=fatal msg="CA cert validation failed: Get \"https://10.0.0.9:6443/cacerts\": x509: certificate has expired or is not yet valid""#
+            ),
+            Some(JoinFailure::Untrusted)
+        );
+        // A tunnel of a server that runs.
+        assert_eq!(
+            sign(
+                r#"time="x" level=error msg="Remotedialer proxy error; reconnecting: x509: certificate is valid for 10.0.0.1, not 10.0.0.2""#
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn signs_of_files_flags_and_crashes() {
+        let sign = |line: &str| fatal_sign(line).map(|s| s.kind);
+        assert_eq!(
+            sign(
+                r#"time="x" level=fatal msg="/var/lib/rancher/k3s/server/cred/passwd newer than datastore and could cause a cluster outage. Remove the file(s) from disk and restart to be recreated from datastore.""#
+            ),
+            Some(JoinFailure::NewerOnDisk)
+        );
+        assert_eq!(
+            fatal_sign("Incorrect Usage: flag provided but not defined: -nosuch"),
+            Some(FatalSign {
+                kind: JoinFailure::UnknownFlag,
+                message: "flag provided but not defined: -nosuch".to_owned()
+            })
+        );
+        assert_eq!(
+            sign(r#"time="x" level=fatal msg="flag provided but not defined: -nosuch""#),
+            Some(JoinFailure::UnknownFlag)
+        );
+        assert_eq!(
+            sign("panic: runtime error: invalid memory address or nil pointer dereference"),
+            Some(JoinFailure::Crash)
+        );
+        let joining = r#"level=fatal msg="Error: preparing server: failed to bootstrap cluster data: not authorized""#;
+        assert_eq!(sign(joining), Some(JoinFailure::WrongToken));
+        // What a server says of a request that it refuses.
+        let refusing =
+            r#"time="x" level=error msg="Unable to authenticate the request: not authorized""#;
+        assert_eq!(sign(refusing), None);
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::inspect::{inspect, paths, remains};
 use super::jobs::{self, Job, host};
 use super::kube::ApiHost;
-use super::unit::{self, UnitLook};
+use super::unit::UnitLook;
 use super::{Services, check, failure, leave, remove_k3s, restart};
 use crate::world::JobStatus;
 
@@ -78,9 +78,9 @@ impl InstallK3s {
         if let Some(failed) = jobs::failed(&status, "the installer") {
             return Err(failed);
         }
-        match look.fatal() {
+        match look.failure() {
             // Before the installer's end the signs would be those of an earlier attempt.
-            Some(sign) if status == (JobStatus::Exited { code: 0 }) => Err(unit::fatal(&sign)),
+            Some(failed) if status == (JobStatus::Exited { code: 0 }) => Err(failed),
             Some(_) | None => Ok(status),
         }
     }

@@ -21,7 +21,7 @@ use super::copy_snapshot::DIRECTORY;
 use super::etcd::EtcdLook;
 use super::jobs::{self, Job};
 use super::kube::{ApiHost, last_line, of_server};
-use super::unit::{self, UnitLook};
+use super::unit::UnitLook;
 use super::{Services, check, failure, memo, restart};
 use crate::world::{JobSpec, JobStatus, Script, Secret};
 
@@ -164,11 +164,11 @@ impl StepKind for ResetCluster {
         if context.applied {
             let status = Job::of(world, context)?.status().await?;
             if let Some(failed) = jobs::failed(&status, "the reset") {
-                return Err(failed);
+                return Err(Job::of(world, context)?.explained(failed).await?);
             }
             started = status == (JobStatus::Exited { code: 0 });
-            if started && let Some(sign) = look.fatal() {
-                return Err(unit::fatal(&sign));
+            if started && let Some(failed) = look.failure() {
+                return Err(failed);
             }
         }
         let took = world

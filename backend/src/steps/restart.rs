@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::healthy::{Healthy, Part, Wanted, healthy};
 use super::jobs::{self, Job, host};
 use super::kube::ApiHost;
-use super::unit::{self, UnitLook};
+use super::unit::UnitLook;
 use super::{failure, quorum};
 use crate::world::{JobSpec, JobStatus, RemoteCommand, Script, World};
 
@@ -207,8 +207,8 @@ pub(crate) async fn restarted(
         }
         // Before the job's end the signs would be those of an earlier attempt.
         started = status == (JobStatus::Exited { code: 0 });
-        if started && let Some(sign) = look.fatal() {
-            return Err(unit::fatal(&sign));
+        if started && let Some(failed) = look.failure() {
+            return Err(failed);
         }
     }
     let seen = if !look.active() {

@@ -1,7 +1,7 @@
 //! A look at k3s's systemd unit on a host, and at its journal since a job of ours started it.
 
 use coxswain_engine::step::StepFailure;
-use coxswain_k3s::journal::{FatalSign, JoinFailure, fatal_sign};
+use coxswain_k3s::journal::{FatalSign, JoinFailure, Level, fatal_sign, parse_line};
 use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::{HostId, StepError};
 
@@ -10,12 +10,13 @@ use super::sections::{sections, value};
 use crate::world::{RemoteCommand, Script, World};
 
 /// `$1` the unit, `$2` a file with a journal cursor, or nothing. `k3s` writes much: only lines that may
-/// be fatal come back. Without the file (the host has booted since) this boot's journal counts.
+/// be fatal come back, and all of the last ones of a unit that systemd has started again and again. Without the
+/// file (the host has booted since) this boot's journal counts.
 pub(crate) const LOOK: Script = Script {
     name: "look-at-unit",
     text: r#"unit=$1 mark=${2-}
 echo '--- unit'
-systemctl show "$unit" -p LoadState -p UnitFileState -p ActiveState -p SubState -p InvocationID -p NRestarts
+systemctl show "$unit" -p LoadState -p UnitFileState -p ActiveState -p SubState -p InvocationID -p NRestarts -p Result -p ExecMainStatus
 echo '--- files'
 systemctl cat "$unit" 2>/dev/null
 [ -n "$mark" ] || exit 0
@@ -28,8 +29,11 @@ else
     set -- -b
 fi
 journalctl -q --no-pager -o cat -u "$unit" "$@" |
-    grep -aE 'level=(fatal|error|panic)|"level":"(fatal|error|panic)"|ode password|duplicate hostname|^[EF][0-9]{4} ' |
+    grep -aE 'level=(fatal|error|panic)|"level":"(fatal|error|panic)"|ode password|duplicate hostname|flag provided but not defined|^panic: |^fatal error: |^[EF][0-9]{4} ' |
     tail -n 200
+[ "$(systemctl show "$unit" -p NRestarts | tr -dc 0-9)" -ge 3 ] 2>/dev/null || exit 0
+echo '--- last'
+journalctl -q --no-pager -o cat -u "$unit" "$@" -n 20
 exit 0
 "#,
 };
@@ -49,7 +53,16 @@ pub(crate) struct UnitLook {
     pub(crate) files: String,
     /// Lines that may be fatal, oldest first.
     pub(crate) journal: Vec<String>,
+    /// How often systemd has started it again by itself.
+    pub(crate) restarts: u32,
+    /// How it ended last, in systemd's words.
+    pub(crate) ended: String,
+    /// The last lines of its journal, if it was started again often.
+    pub(crate) last: Vec<String>,
 }
+
+/// So many restarts in a row, without a word why, are no accident.
+const CRASH_LOOP: u32 = 3;
 
 impl UnitLook {
     /// Looks. `mark` names the file with the cursor from where to read the journal.
@@ -79,6 +92,9 @@ impl UnitLook {
             invocation: show("InvocationID"),
             files: body("files").to_owned(),
             journal: body("journal").lines().map(str::to_owned).collect(),
+            restarts: show("NRestarts").parse().unwrap_or_default(),
+            ended: format!("{}, status {}", show("Result"), show("ExecMainStatus")),
+            last: body("last").lines().map(str::to_owned).collect(),
         }
     }
 
@@ -115,22 +131,60 @@ impl UnitLook {
             | JoinFailure::CaHashMismatch
             | JoinFailure::CriticalFlags
             | JoinFailure::DuplicateNodeName
-            | JoinFailure::OtherTokenData => true,
-            JoinFailure::Unreachable | JoinFailure::Other => false,
+            | JoinFailure::OtherTokenData
+            | JoinFailure::NewerOnDisk
+            | JoinFailure::UnknownFlag => true,
+            // Some versions add a name to the certificate when they are asked for it.
+            JoinFailure::OtherNames
+            | JoinFailure::Untrusted
+            | JoinFailure::Unreachable
+            | JoinFailure::Crash
+            | JoinFailure::Other => false,
         });
         certain
             .or_else(|| signs.get(1..).and_then(<[FatalSign]>::last))
             .cloned()
+            .or_else(|| self.crash_loop())
     }
-}
 
-/// The failure of a step whose k3s does not come up.
-pub(crate) fn fatal(sign: &FatalSign) -> StepFailure {
-    StepFailure::Fatal(StepError {
-        message: format!("k3s: {}", sign.message),
-        causes: Vec::new(),
-        advice: Some(sign.kind.advice().to_owned()),
-    })
+    /// systemd starts it again and again, and it never says why it ends.
+    fn crash_loop(&self) -> Option<FatalSign> {
+        let says_why = self
+            .journal
+            .iter()
+            .any(|line| parse_line(line).is_some_and(|line| line.level == Level::Fatal));
+        (self.restarts >= CRASH_LOOP && !self.active() && !says_why).then(|| FatalSign {
+            kind: JoinFailure::Crash,
+            message: format!(
+                "it has ended {} times in a row ({}) without saying why",
+                self.restarts, self.ended
+            ),
+        })
+    }
+
+    /// The failure of a step whose k3s will not come up; none if it may.
+    pub(crate) fn failure(&self) -> Option<StepFailure> {
+        let sign = self.fatal()?;
+        let causes = match sign.kind {
+            JoinFailure::Crash => self.last.clone(),
+            JoinFailure::WrongToken
+            | JoinFailure::CaHashMismatch
+            | JoinFailure::Unreachable
+            | JoinFailure::CriticalFlags
+            | JoinFailure::DuplicateNodeName
+            | JoinFailure::OtherTokenData
+            | JoinFailure::OtherNames
+            | JoinFailure::Untrusted
+            | JoinFailure::NewerOnDisk
+            | JoinFailure::UnknownFlag
+            | JoinFailure::Other => Vec::new(),
+        };
+        Some(StepFailure::Fatal(StepError {
+            message: format!("k3s: {}", sign.message),
+            causes,
+            advice: Some(sign.kind.advice().to_owned()),
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +202,25 @@ mod tests {
             look.words(),
             Some(vec!["server".to_owned(), "--debug".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_k3s_that_ends_again_and_again_without_a_word_is_a_sign() {
+        let look = |restarts: u32, journal: &str| {
+            UnitLook::parse(&format!(
+                "--- unit\nLoadState=loaded\nActiveState=activating\nNRestarts={restarts}\nResult=core-dump\nExecMainStatus=11\n--- files\n--- journal\n{journal}--- last\nSegmentation fault\n"
+            ))
+        };
+        assert!(look(2, "").failure().is_none(), "it may still come up");
+        let failure = look(3, "").failure().map(StepFailure::into_error).unwrap();
+        assert!(
+            failure.message.contains("core-dump, status 11"),
+            "{failure:?}"
+        );
+        assert_eq!(failure.causes, ["Segmentation fault"]);
+        // It says why: another member is joining, and it is the next one's turn.
+        let waits = "time=\"x\" level=fatal msg=\"Waiting for other members to finish joining etcd cluster: etcdserver: too many learner members in cluster\"\n";
+        assert!(look(7, waits).failure().is_none());
     }
 
     #[test]

@@ -147,6 +147,22 @@ async fn failed_joins_say_what_k3s_said() {
     );
 }
 
+/// A binary that crashes says nothing; systemd does.
+#[tokio::test(start_paused = true)]
+async fn a_k3s_that_crashes_again_and_again_is_not_waited_for() {
+    let lab = lab::running_lab();
+    lab.world.change(HostId(5), |host| host.k3s_crashes = true);
+    let (error, after) = failure(&lab, &joining(&lab, &token(&lab), |_| {}).await).await;
+    assert!(
+        error
+            .message
+            .contains("3 times in a row (core-dump, status 11)"),
+        "{error:?}"
+    );
+    assert!(error.causes[0].contains("SEGV") && error.advice.is_some());
+    assert!(after < Duration::from_secs(30), "{after:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_second_attempt_is_not_blamed_for_the_first() {
     let lab = lab::running_lab();

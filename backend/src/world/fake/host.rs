@@ -48,6 +48,8 @@ pub struct FakeHost {
     pub firewall_tool: String,
     /// A rotation of the token stops between k3s's own files and the database.
     pub rotates_halfway: bool,
+    /// Its k3s ends at once when it is started, without a word.
+    pub k3s_crashes: bool,
     /// A process that holds TCP 6443.
     pub port_taken_by: Option<String>,
     /// Unit files differ from what systemd has read.
@@ -94,6 +96,7 @@ impl FakeHost {
             hostname: name.to_owned(),
             firewall_tool: "nft".to_owned(),
             rotates_halfway: false,
+            k3s_crashes: false,
             port_taken_by: None,
             stale_units: false,
             boots: 1,
@@ -132,6 +135,11 @@ impl FakeHost {
         let text = section
             .apply(HAPROXY_CFG)
             .expect("Debian's configuration takes the section");
+        self.run_haproxy(text);
+    }
+
+    /// Lets HAProxy run with a configuration that somebody wrote.
+    pub fn run_haproxy(&mut self, text: String) {
         self.files.insert(CONFIG.to_owned(), text.clone());
         self.haproxy = Some(Haproxy {
             active: true,

@@ -81,7 +81,7 @@ pub(super) enum Fate {
     Starts { up_at: Instant },
     /// Up.
     Up { since: Instant },
-    /// systemd starts it again and again.
+    /// systemd starts it again and again. It ends without a word if there is no message.
     Fails { since: Instant, message: String },
     /// Stopped.
     Stopped,
@@ -108,18 +108,28 @@ impl K3s {
 
     /// Fatal lines since the start.
     pub(super) fn journal(&self) -> Vec<String> {
-        let Fate::Fails { since, message } = &self.fate else {
+        let Fate::Fails { message, .. } = &self.fate else {
             return Vec::new();
         };
+        let line = format!(
+            "time=\"2026-11-22T05:46:18Z\" level=fatal msg=\"starting kubernetes: {message}\""
+        );
+        let ends = if message.is_empty() { 0 } else { self.ended() };
+        vec![line; ends]
+    }
+
+    /// How often it has ended since the start.
+    pub(super) fn ended(&self) -> usize {
+        let Fate::Fails { since, .. } = &self.fate else {
+            return 0;
+        };
         let mut at = *since + FAILS_AFTER;
-        let mut lines = Vec::new();
-        while at <= Instant::now() && lines.len() < 200 {
-            lines.push(format!(
-                "time=\"2026-11-22T05:46:18Z\" level=fatal msg=\"starting kubernetes: {message}\""
-            ));
+        let mut ends = 0;
+        while at <= Instant::now() && ends < 200 {
+            ends += 1;
             at += RESTARTS_AFTER;
         }
-        lines
+        ends
     }
 }
 
@@ -138,6 +148,7 @@ impl State {
         };
         let told = self.told(id, k3s);
         let outcome = match told.flag("--server") {
+            _ if self.hosts[&id].k3s_crashes => Err(String::new()),
             Some(url) if !has_data => self.may_join(id, &told, url).map(Some),
             Some(_) | None if has_data && !told.agent && !self.is_member(id, k3s.cluster) => {
                 Err("etcd: request sent was ignored due to cluster ID mismatch".to_owned())

@@ -307,8 +307,14 @@ fn unit(state: &State, id: HostId, name: &str, mark: Option<&str>) -> String {
     } else {
         String::new()
     };
+    let restarts = k3s.ended();
+    let last = if mark.is_some() && restarts >= 3 {
+        "--- last\nk3s.service: Main process exited, code=dumped, status=11/SEGV\n"
+    } else {
+        ""
+    };
     format!(
-        "--- unit\nLoadState=loaded\nUnitFileState={}\nActiveState={}\nSubState=x\nInvocationID={:032x}\nNRestarts=0\n--- files\n{file}\n--- journal\n{journal}\n",
+        "--- unit\nLoadState=loaded\nUnitFileState={}\nActiveState={}\nSubState=x\nInvocationID={:032x}\nNRestarts={restarts}\nResult=core-dump\nExecMainStatus=11\n--- files\n{file}\n--- journal\n{journal}\n{last}",
         if k3s.enabled { "enabled" } else { "disabled" },
         k3s.state(),
         k3s.invocation
