@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coxswain_engine::step::{Attached, StepContext, StepFailure};
 use coxswain_engine::store::StepOutput;
+use coxswain_k3s::journal::last_fatal_sign;
 use coxswain_wire::{HostId, StepError};
 
 use super::failure;
@@ -147,6 +148,21 @@ impl<'a> Job<'a> {
             }
             offset += read.bytes.len() as u64;
         }
+    }
+
+    /// Its failure in k3s's own words, if the end of its output has some.
+    pub(crate) async fn explained(&self, failed: StepFailure) -> Result<StepFailure, StepFailure> {
+        let StepFailure::Fatal(error) = failed else {
+            return Ok(failed);
+        };
+        Ok(match last_fatal_sign(&self.tail().await?.join("\n")) {
+            None => StepFailure::Fatal(error),
+            Some(sign) => StepFailure::Fatal(StepError {
+                message: format!("k3s: {}", sign.message),
+                causes: vec![error.message],
+                advice: Some(sign.kind.advice().to_owned()),
+            }),
+        })
     }
 
     /// The last lines of its output.

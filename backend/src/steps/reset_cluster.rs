@@ -1,8 +1,8 @@
 //! Step kind `reset_cluster`: a server's database is replaced by a snapshot, and it comes back as a cluster of
 //! one. Cannot be undone; k3s keeps the old database beside it.
 //!
-//! The reset's own exit status means nothing (facts A 14). It is over when k3s, started normally, lists one
-//! member: itself.
+//! The reset's own exit status means nothing (facts A 14), and its flag file is there before it is over: k3s may still
+//! give up after that, which it says. It is over when k3s, started normally, lists one member: itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,7 +42,8 @@ const NOT_OURS: [&str; 6] = ["HOME", "IFS", "LC_ALL", "PATH", "ENV", "PS4"];
 
 /// `$1` the unit, `$2` the file for the journal's cursor, `$3` the file that says the reset took effect, `$4`
 /// seconds for it, then k3s's words. An older `reset-flag` would block the reset; it is kept aside. k3s writes
-/// a new one when it has restored the snapshot and takes it away at the next normal start.
+/// a new one when it has restored the snapshot, goes on with the keys in it, and takes the flag away at the next normal
+/// start. Some versions say in a fatal line that all went well.
 pub(crate) const RESET: Script = Script {
     name: "cluster-reset",
     text: r#"unit=$1 mark=$2 done=$3 limit=$4
@@ -54,8 +55,19 @@ echo "coxswain: stopping $unit"
 systemctl stop "$unit" || exit 1
 if [ -e "$flag" ]; then mv -f "$flag" "$done.flag-before" || exit 1; fi
 echo "coxswain: resetting the cluster"
-timeout -k 20 "$limit" /usr/local/bin/k3s "$@"
-echo "coxswain: k3s ended with status $?, which means nothing"
+said=$mark.said
+(umask 077 && : >"$said") || exit 1
+{
+    timeout -k 20 "$limit" /usr/local/bin/k3s "$@"
+    echo "coxswain: k3s ended with status $?, which means nothing"
+} 2>&1 | tee "$said"
+gave_up=$(grep -a 'level=fatal' "$said" | grep -av 'restart without --cluster-reset' | tail -n 1)
+rm -f "$said"
+if [ -n "$gave_up" ]; then
+    echo "coxswain: the cluster was not reset: k3s gave up" >&2
+    printf '%s\n' "$gave_up" >&2
+    exit 1
+fi
 if [ ! -e "$flag" ]; then
     echo "coxswain: the cluster was not reset: k3s has not written $flag" >&2
     exit 1
@@ -250,9 +262,11 @@ impl StepKind for ResetCluster {
                 spec = spec.secret_env(name, Secret::new(value));
             }
         }
-        Job::of(world, context)?
-            .run(&spec, context.output.as_ref())
-            .await
+        let job = Job::of(world, context)?;
+        match job.run(&spec, context.output.as_ref()).await {
+            Ok(()) => Ok(()),
+            Err(failed) => Err(job.explained(failed).await?),
+        }
     }
 
     async fn reattach(&self, context: &StepContext) -> Result<Attached, StepFailure> {
@@ -265,5 +279,62 @@ impl StepKind for ResetCluster {
 
     async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
         restart::forget(&*self.0.world, context).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
+
+    use super::RESET;
+
+    /// Runs the script with a k3s that is `k3s`; gives its status, what it said, and whether the reset counts.
+    fn reset(k3s: &str) -> (Option<i32>, String, bool) {
+        let work = tempfile::tempdir().unwrap();
+        let path = |name: &str| work.path().join(name).to_str().unwrap().to_owned();
+        for (name, text) in [("k3s", k3s), ("systemctl", ""), ("journalctl", "")] {
+            let text = format!("#!/bin/sh\nflag={}\n{text}\n", path("flag"));
+            fs::write(path(name), text).unwrap();
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let text = RESET
+            .text
+            .replace("/usr/local/bin/k3s", &path("k3s"))
+            .replace("/var/lib/rancher/k3s/server/db/reset-flag", &path("flag"));
+        let output = Command::new("sh")
+            .args(["-c", &text, "job", "k3s.service"])
+            .args([path("mark"), path("done"), "20".to_owned()])
+            .args(["server", "--cluster-reset"])
+            .env("PATH", format!("{}:/usr/bin:/bin", work.path().display()))
+            .output()
+            .unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let counts = fs::exists(path("done")).unwrap();
+        assert!(!fs::exists(path("mark.said")).unwrap(), "left behind");
+        (output.status.code(), said, counts)
+    }
+
+    #[test]
+    fn a_reset_counts_only_if_k3s_did_not_give_up_after_its_flag() {
+        // As recorded: it panics at its end, and all is well.
+        let (status, said, counts) = reset("touch $flag; echo panic: at the end >&2; exit 2");
+        assert_eq!((status, counts), (Some(0), true), "{said}");
+        let (status, said, counts) = reset(
+            "touch $flag; echo 'level=fatal msg=\"Etcd is running, restart without --cluster-reset flag now\"'; exit 1",
+        );
+        assert_eq!((status, counts), (Some(0), true), "{said}");
+        let fatal =
+            "level=fatal msg=\"bootstrap data already found and encrypted with different token\"";
+        let (status, said, counts) = reset(&format!("touch $flag; echo '{fatal}'; exit 1"));
+        assert_eq!((status, counts), (Some(1), false), "{said}");
+        assert_eq!(said.lines().last(), Some(fatal));
+        let (status, said, counts) = reset("exit 0");
+        assert_eq!((status, counts), (Some(1), false), "{said}");
     }
 }
