@@ -212,6 +212,7 @@ mod tests {
             super::stop_servers::HALT,
             super::stop_servers::RELEASE,
             super::reset_cluster::RESET,
+            super::rejoin_server::KEYS,
             super::rejoin_server::REJOIN,
             super::rejoin_server::SETTLE,
             super::delete_snapshots::DELETE,

@@ -1,5 +1,6 @@
 //! Step kind `rejoin_server`: a server whose database is of the time before a restore joins the restored cluster.
-//! The old database is moved aside, never deleted. Cannot be undone.
+//! The old database is moved aside, never deleted, and so are certificates and keys that are not those of the restored
+//! server: k3s would not overwrite younger ones. Cannot be undone.
 //!
 //! Whatever the unit says about where to join (nothing, on the first server; a server that may be gone, on
 //! others): for this one start a drop-in under `/run` names the restored server. With a database on its disk k3s
@@ -40,17 +41,25 @@ const ENV_FILE: &str = "/run/coxswain/rejoin.env";
 const TOKEN_FILE_MAX: usize = 4096;
 
 /// `$1` the unit, `$2` the file for the journal's cursor, `$3` where the old database goes, `$4` the drop-in, `$5`
-/// its environment file; the content of both in the environment. A database that is there although the old one
+/// its environment file, `$6` `renew` to move certificates and keys aside, too; the content of both in the
+/// environment. A database that is there although the old one
 /// was moved already is of an earlier attempt to join: it may be a member by now, so it stays.
 pub(crate) const REJOIN: Script = Script {
     name: "rejoin-k3s",
-    text: r#"unit=$1 mark=$2 aside=$3 dropin=$4 file=$5
+    text: r#"unit=$1 mark=$2 aside=$3 dropin=$4 file=$5 keys=${6-}
 db=/var/lib/rancher/k3s/server/db
 echo "coxswain: stopping $unit"
 systemctl stop "$unit" || exit 1
 if [ -d "$db" ] && [ ! -e "$aside" ]; then
     echo "coxswain: moving $db to $aside"
     mv "$db" "$aside" || exit 1
+fi
+if [ "$keys" = renew ]; then
+    for part in tls cred; do
+        [ -d "${db%/*}/$part" ] && [ ! -e "$aside-$part" ] || continue
+        echo "coxswain: moving ${db%/*}/$part to $aside-$part"
+        mv "${db%/*}/$part" "$aside-$part" || exit 1
+    done
 fi
 if [ -d "$aside/snapshots" ] && [ ! -e "$db/snapshots" ]; then
     (umask 077 && mkdir -p "$db") || exit 1
@@ -67,6 +76,16 @@ journalctl --sync >/dev/null 2>&1
 systemctl reset-failed "$unit" 2>/dev/null
 echo "coxswain: starting $unit"
 systemctl start --no-block "$unit"
+"#,
+};
+
+/// What k3s keeps in the database and on each server's disk (its bootstrap data). Younger files on the disk that differ
+/// keep it from starting.
+pub(crate) const KEYS: Script = Script {
+    name: "look-at-keys",
+    text: r#"cd /var/lib/rancher/k3s/server || exit 0
+sha256sum tls/server-ca.crt tls/server-ca.key tls/client-ca.crt tls/client-ca.key tls/request-header-ca.crt tls/request-header-ca.key tls/service.key tls/etcd/server-ca.crt tls/etcd/server-ca.key tls/etcd/peer-ca.crt tls/etcd/peer-ca.key cred/passwd cred/ipsec.psk cred/encryption-config.json cred/encryption-state.json 2>/dev/null
+exit 0
 "#,
 };
 
@@ -131,6 +150,14 @@ impl RejoinServer {
         Ok(drop_in.is_none() && look.enabled)
     }
 
+    /// What identifies a server's keys.
+    async fn keys(&self, server: &ApiHost) -> Result<String, StepFailure> {
+        let look = RemoteCommand::script(KEYS).sudo();
+        let ran = self.0.world.run(server.host, look).await;
+        let answer = ran.and_then(|o| o.ok(KEYS.name)).map_err(failure::world)?;
+        Ok(answer.text())
+    }
+
     async fn job(&self, context: &StepContext, params: &Params) -> Result<JobSpec, StepFailure> {
         let world = &*self.0.world;
         let told = Configured::take(world, params.node.host, UNIT).await?;
@@ -147,7 +174,8 @@ impl RejoinServer {
         let token = String::from_utf8_lossy(&token).trim().to_owned();
         let environment =
             render([(K3S_TOKEN, token.as_str())]).map_err(|e| StepFailure::fatal(e.to_string()))?;
-        Ok(JobSpec::new(REJOIN, RUNTIME)
+        let renew = self.keys(&params.node).await? != self.keys(&params.via).await?;
+        let mut spec = JobSpec::new(REJOIN, RUNTIME)
             .arg(UNIT)
             .arg(restart::mark(context))
             .arg(aside(context))
@@ -157,7 +185,11 @@ impl RejoinServer {
             .secret_env(
                 "COXSWAIN_DROP_IN",
                 Secret::new(drop_in(&told, &params.via)?),
-            ))
+            );
+        if renew {
+            spec = spec.arg("renew");
+        }
+        Ok(spec)
     }
 }
 

@@ -82,7 +82,7 @@ impl Workflow for SnapshotRestore {
                 "First: what has happened? One server is lost and the others work: nothing is lost, replace that server; a restore would make it worse. More than half of the servers are lost: nothing can be written any more, and a restore brings the cluster back. All servers work but the data is wrong, because somebody deleted or damaged it: a restore brings the old data back.",
                 "What it does: it copies the snapshot to a second machine, stops k3s on all servers, lets one of them replace its database by the snapshot, and starts it as a cluster of one. Then the others join it one by one with an empty database, agents are restarted, and the whole is looked at. Workloads go on running where their machines are up, but nothing can be changed or rescheduled meanwhile.",
                 "What it risks: everything that was written since the snapshot is gone: workloads, Secrets, changes. The gate shows its age. Volumes are not part of it: databases that run on the cluster keep their data, which may be newer than what the cluster remembers.",
-                "The old databases are kept: k3s keeps the one of the chosen server beside the new one (etcd-old-…), the panel moves those of the others to db.coxswain-<run>. Nothing is deleted. Until the reset all can be undone: k3s is started and enabled again as it was. The reset itself cannot.",
+                "The old databases are kept: k3s keeps the one of the chosen server beside the new one (etcd-old-…), the panel moves those of the others to db.coxswain-<run>, with their certificates and keys if these have changed since the snapshot. Nothing is deleted. Until the reset all can be undone: k3s is started and enabled again as it was. The reset itself cannot.",
                 "It takes five to ten minutes with three servers. If a step fails, read its output, correct the cause and retry: each step looks first what is so already.",
                 "Servers that are lost for good must not come back by themselves with their old database: take them off the network, and join them later as new ones.",
             ]
@@ -498,6 +498,7 @@ fn rejoin(node: &Node, chosen: &Node, members: usize) -> Step {
     planned.deadline_s = rejoin_server::DEADLINE_S;
     planned.commands = vec![
         "mv /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/db.coxswain-\u{2039}run\u{203a}, snapshots kept".to_owned(),
+        "mv \u{2026}/server/tls \u{2026}/server/cred beside it, if their keys are not those of the restored server".to_owned(),
         format!("systemctl start --no-block k3s, for this once with --server {}", chosen.url()),
         "systemctl enable k3s, when it is healthy".to_owned(),
     ];

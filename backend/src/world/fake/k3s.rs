@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, Member, Node};
+use super::restore::PASSWORDS;
 use super::serving::Serving;
 use super::{FakeHost, State, net};
 
@@ -279,6 +280,12 @@ impl State {
         if password != cluster.password {
             return Err(format!(
                 "preparing server: {url}/v1-k3s/config: 401 Unauthorized"
+            ));
+        }
+        let keys = |host: HostId| self.hosts.get(&host)?.files.get(PASSWORDS);
+        if !told.agent && keys(id).is_some() && keys(id) != keys(server) {
+            return Err(format!(
+                "{PASSWORDS} newer than datastore and could cause a cluster outage. Remove the file(s) from disk and restart to be recreated from datastore."
             ));
         }
         let other = self

@@ -13,6 +13,8 @@ use crate::world::JobSpec;
 
 const SERVER: &str = "/var/lib/rancher/k3s/server";
 const DATABASE: &str = "/var/lib/rancher/k3s/server/db/etcd";
+/// Of what k3s keeps in the database and on the disk.
+pub(super) const PASSWORDS: &str = "/var/lib/rancher/k3s/server/cred/passwd";
 const FLAG: &str = "/var/lib/rancher/k3s/server/db/reset-flag";
 /// What k3s keeps, named after the second of the reset.
 const OLD_DATABASE: &str = "/var/lib/rancher/k3s/server/db/etcd-old-1795327029";
@@ -68,6 +70,16 @@ impl State {
         }
         let file = self.reset_of(id, words, spec)?;
         let number = self.hosts[&id].k3s.as_ref().ok_or("no k3s")?.cluster;
+        let told = spec.secret_env.iter().find(|(name, _)| name == "K3S_TOKEN");
+        let told = told.map(|(_, token)| String::from_utf8_lossy(token.expose()).into_owned());
+        let password = self.clusters.get(&number).map(|c| c.password.clone());
+        if let (Some(told), Some(password)) = (told, password)
+            && !told.ends_with(&password)
+        {
+            let host = self.hosts.get_mut(&id).ok_or("no such host")?;
+            host.files.insert(FLAG.to_owned(), String::new());
+            return Err("level=fatal msg=\"bootstrap data already found and encrypted with different token\"".to_owned());
+        }
         self.go_back(id, number, &file)?;
         let invocation = self.unique();
         let host = self.hosts.get_mut(&id).ok_or("no such host")?;
@@ -167,12 +179,21 @@ impl State {
     pub(super) fn rejoin(&mut self, id: HostId, spec: &JobSpec, at: Instant) -> Result<(), String> {
         let invocation = self.unique();
         let host = self.hosts.get_mut(&id).ok_or("no such host")?;
-        let [_unit, mark, aside, drop_in, env_file] =
-            <[String; 5]>::try_from(spec.args.clone()).map_err(|_| "arguments")?;
+        let [_unit, mark, aside, drop_in, env_file, keys @ ..] = spec.args.as_slice() else {
+            return Err("arguments".to_owned());
+        };
+        let (mark, drop_in, env_file) = (mark.clone(), drop_in.clone(), env_file.clone());
+        let mut parts = vec![(format!("{SERVER}/db"), aside.clone())];
+        if keys == ["renew"] {
+            let part = |name: &str| (format!("{SERVER}/{name}"), format!("{aside}-{name}"));
+            parts.extend(["tls", "cred"].map(part));
+        }
         host.stop_k3s();
-        let folder = format!("{SERVER}/db");
-        let kept = format!("{folder}/snapshots");
-        if !host.files.keys().any(|path| below(path, &aside)) {
+        let kept = format!("{SERVER}/db/snapshots");
+        for (folder, aside) in parts {
+            if host.files.keys().any(|path| below(path, &aside)) {
+                continue;
+            }
             let moved: Vec<String> = host
                 .files
                 .keys()

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::host::below;
 use super::k3s::{VERSION, sha256};
-use super::{FakeHost, State, certificates, net, probe};
+use super::{FakeHost, State, certificates, net, probe, restore};
 use crate::world::{Output, RemoteCommand, Result, WorldError};
 
 /// What a script prints on a host.
@@ -131,6 +131,12 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             }
             host.enable_k3s(true);
             said("")
+        }
+        "look-at-keys" => {
+            let keys = state.host(id)?.files.get(restore::PASSWORDS);
+            said(keys.map_or(String::new(), |text| {
+                format!("{}  cred/passwd\n", sha256(text))
+            }))
         }
         "append-to-copy" => {
             let from: usize = arg(1).parse().unwrap_or_default();

@@ -86,3 +86,25 @@ async fn a_restored_cluster_is_that_of_the_snapshot() {
         );
     }
 }
+
+/// Keys have changed since the snapshot: k3s would not overwrite the younger ones on the disks of the others.
+#[tokio::test(start_paused = true)]
+async fn younger_keys_are_moved_aside() {
+    let lab = || {
+        let lab = lab::lab_with_snapshots();
+        for (n, keys) in [(1, "of the snapshot"), (2, "younger"), (3, "younger")] {
+            let path = "/var/lib/rancher/k3s/server/cred/passwd".to_owned();
+            lab.world.change(HostId(n), |host| {
+                host.files.insert(path, keys.to_owned());
+            });
+        }
+        lab
+    };
+    let ((world, _), _) = completes(&Example { lab, ..restore() }).await.unwrap();
+    for name in ["node2", "node3"] {
+        let kept = world.hosts[name].files.iter().find(|(path, _)| {
+            path.contains("/server/db.coxswain-") && path.ends_with("-cred/passwd")
+        });
+        assert_eq!(kept.map(|(_, keys)| keys.trim()), Some("younger"), "{name}");
+    }
+}
