@@ -37,6 +37,22 @@ pub struct Section {
     pub servers: Vec<Backend>,
 }
 
+/// A line that somebody else wrote into a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its number, from 1.
+    pub number: usize,
+    /// It, without the space around it.
+    pub text: String,
+}
+
+impl std::fmt::Display for Line {
+    /// `line 12: bind :6443`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.number, self.text)
+    }
+}
+
 /// Why a configuration could not be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HaproxyError {
@@ -168,6 +184,44 @@ backend {backend}
             None => appended(config, &self.render()),
         })
     }
+}
+
+impl Section {
+    /// The line that binds the port where somebody else balances this cluster's API, and this panel has no section
+    /// of its own.
+    #[must_use]
+    pub fn kept_by_hand(&self, config: &str) -> Option<Line> {
+        match (find(config, &self.cluster), self.apply(config)) {
+            (Ok(None), Err(HaproxyError::PortTaken { line, text, .. })) => {
+                Some(Line { number: line, text })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The `server` lines of a configuration that send traffic to an address.
+#[must_use]
+pub fn server_lines(config: &str, address: &Address) -> Vec<Line> {
+    let goes_there = |to: &str| {
+        let to = to.rsplit_once('@').map_or(to, |(_, to)| to);
+        let host = to.rsplit_once(':').map_or(to, |(host, _)| host);
+        [to, host].iter().any(|host| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.parse::<Address>().is_ok_and(|host| host == *address)
+        })
+    };
+    let lines = (1..).zip(config.lines());
+    lines
+        .filter(|(_, line)| {
+            let mut words = line.split_whitespace();
+            words.next() == Some("server") && words.nth(1).is_some_and(goes_there)
+        })
+        .map(|(number, line)| Line {
+            number,
+            text: line.trim().to_owned(),
+        })
+        .collect()
 }
 
 /// `config` without the cluster's section, and without the empty line [`Section::apply`] put before it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
-use coxswain_k3s::haproxy::{CONFIG_FILE, Section, remove, stats_socket};
+use coxswain_k3s::haproxy::{CONFIG_FILE, Line, Section, remove, stats_socket};
 use coxswain_k3s::names::NodeName;
 use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,30 @@ pub struct Params {
     pub load_balancer: ApiHost,
     /// Servers that must be up when the step is done; the others have no k3s yet.
     pub up: Vec<NodeName>,
+    /// What becomes of a file in which somebody else balances the API.
+    #[serde(default, skip_serializing_if = "ByHand::is_default")]
+    pub by_hand: ByHand,
+}
+
+/// What becomes of a configuration in which somebody else balances the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByHand {
+    /// The step fails: the load balancer is to be this panel's.
+    #[default]
+    Refused,
+    /// It stays as it is: whoever wrote it keeps it up to date.
+    Kept,
+}
+
+impl ByHand {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands a reference over"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +69,26 @@ pub struct ConfigureHaproxy(pub Services);
 impl ConfigureHaproxy {
     fn haproxy(&self, params: &Params) -> Haproxy<'_> {
         Haproxy::on(&self.0, params.load_balancer.host)
+    }
+
+    /// The line that makes the file somebody else's, where such a file stays as it is.
+    fn kept(params: &Params, now: &str) -> Option<Line> {
+        match params.by_hand {
+            ByHand::Refused => None,
+            ByHand::Kept => params.section.kept_by_hand(now),
+        }
+    }
+
+    /// Whether k3s answers through the load balancer; `Err` inside: not, in words.
+    async fn answers(&self, params: &Params) -> Result<String, String> {
+        let target = TlsTarget::new(&params.load_balancer.address, params.section.port);
+        match self.0.world.http_get(&target, "/ping").await {
+            Ok(answer) if answer.status == 200 => {
+                Ok(format!("k3s answers through {}", target.endpoint()))
+            }
+            Ok(answer) => Err(format!("{} answers {}", target.endpoint(), answer.status)),
+            Err(e) => Err(e.to_string()),
+        }
     }
 
     /// The wanted file, from the file as it is.
@@ -64,6 +108,9 @@ impl ConfigureHaproxy {
         memo: &Memo,
         now: &str,
     ) -> Result<Option<String>, StepFailure> {
+        if Self::kept(params, now).is_some() {
+            return Ok(Some(now.to_owned()));
+        }
         let before = match memo.before {
             None => None,
             Some(id) => Some(self.haproxy(params).kept(id).await?),
@@ -95,6 +142,17 @@ impl StepKind for ConfigureHaproxy {
         let Some(now) = self.haproxy(&params).read().await? else {
             return not_done(format!("there is no {CONFIG_FILE}"));
         };
+        if let Some(line) = Self::kept(&params, &now) {
+            return match self.answers(&params).await {
+                Ok(answers) => Ok(Probe::Done {
+                    observed: format!(
+                        "haproxy.cfg is somebody else\u{2019}s and stays as it is ({line}); {answers}"
+                    ),
+                    outputs: BTreeMap::new(),
+                }),
+                Err(why) => not_done(why),
+            };
+        }
         if Self::rendered(&params, &now)? != now {
             return not_done("the cluster's section is not in haproxy.cfg".to_owned());
         }
@@ -125,14 +183,12 @@ impl StepKind for ConfigureHaproxy {
                 names(&params.up)
             );
         }
-        let target = TlsTarget::new(&lb.address, params.section.port);
-        match self.0.world.http_get(&target, "/ping").await {
-            Ok(answer) if answer.status == 200 => Ok(Probe::Done {
-                observed: format!("{seen}; k3s answers through {}", target.endpoint()),
+        match self.answers(&params).await {
+            Ok(answers) => Ok(Probe::Done {
+                observed: format!("{seen}; {answers}"),
                 outputs: BTreeMap::new(),
             }),
-            Ok(answer) => not_done(format!("{} answers {}", target.endpoint(), answer.status)),
-            Err(e) => not_done(e.to_string()),
+            Err(why) => not_done(why),
         }
     }
 
@@ -153,6 +209,9 @@ impl StepKind for ConfigureHaproxy {
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let now = self.haproxy(&params).read().await?.unwrap_or_default();
+        if Self::kept(&params, &now).is_some() {
+            return Ok(());
+        }
         self.haproxy(&params)
             .take_over(&Self::rendered(&params, &now)?, true)
             .await

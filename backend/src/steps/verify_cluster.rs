@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use coxswain_engine::plan::Param;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
-use coxswain_k3s::haproxy::{CONFIG_FILE, stats_socket};
+use coxswain_k3s::haproxy::{section_in, stats_socket};
 use coxswain_k3s::kubeconfig::Kubeconfig;
-use coxswain_k3s::names::{ClusterName, San};
+use coxswain_k3s::names::{Address, ClusterName, San};
 use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::configured::brings_network;
 use super::etcd::EtcdLook;
+use super::haproxy::Haproxy;
 use super::kube::{ApiHost, client, last_line};
 use super::{Services, check, failure, stats};
 use crate::world::KubeNode;
@@ -116,14 +118,15 @@ impl VerifyCluster {
 
     async fn balancing_wrong(&self, params: &Params) -> Result<Option<String>, StepFailure> {
         for lb in &params.load_balancers {
-            let file = self
-                .0
-                .world
-                .read_file(lb.host, CONFIG_FILE, 1024 * 1024)
-                .await
-                .map_err(failure::world)?;
-            let text = String::from_utf8_lossy(&file.unwrap_or_default()).into_owned();
-            // Without a socket, the answers through it (above) must do.
+            let text = Haproxy::on(&self.0, lb.host).read().await?;
+            let text = text.unwrap_or_default();
+            match section_in(&text, &params.cluster) {
+                Ok(Some(_)) => {}
+                // Somebody else's configuration does the balancing: the answers through it (above) must do.
+                Ok(None) => continue,
+                Err(damaged) => return Ok(Some(format!("{}: {damaged}", lb.name))),
+            }
+            // So must they without a socket.
             let Some(socket) = stats_socket(&text) else {
                 continue;
             };

@@ -34,6 +34,7 @@ use super::PreflightContext;
 use crate::steps::ApiHost;
 use crate::steps::inspect::inspect;
 use crate::world::WorldError;
+use balancer::Foreign;
 
 /// Hosts that are asked at a time.
 const AT_ONCE: usize = 8;
@@ -101,7 +102,7 @@ pub(super) async fn collect(
     stage: StageIndex,
 ) -> Vec<Fact> {
     match checks_of::<Checks>(plan, stage) {
-        Ok(checks) => of_checks(context, &plan.cluster_name, &checks).await,
+        Ok(checks) => of_checks(context, &plan.cluster_name, &checks, Foreign::Refused).await,
         Err(facts) => facts,
     }
 }
@@ -111,6 +112,7 @@ pub(super) async fn of_checks(
     context: &PreflightContext,
     cluster: &str,
     checks: &Checks,
+    foreign: Foreign<'_>,
 ) -> Vec<Fact> {
     let world = &*context.services.world;
     let nodes = checks
@@ -131,7 +133,7 @@ pub(super) async fn of_checks(
     }
     let of_source = source::facts(world, cluster, &answering, &checks.source).await;
     let (of_balancers, balancers) =
-        balancer::facts(world, &checks.load_balancers, &checks.section).await;
+        balancer::facts(world, &checks.load_balancers, &checks.section, foreign).await;
     let of_ways = reach::facts(world, cluster, &answering, &balancers, checks).await;
     facts.extend(of_source.into_iter().chain(of_balancers).chain(of_ways));
     facts

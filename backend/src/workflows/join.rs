@@ -286,13 +286,12 @@ pub(super) fn arrive(draft: &mut Draft, joining: &Joining) {
     };
     draft.stage("Join", None, vec![step_list::install(&install, forecast)]);
     if *server {
-        let up: Vec<_> = servers.iter().map(|s| s.name.clone()).collect();
         let balancers = nodes.load_balancers.iter();
         draft.stage(
             "Load balancer",
             None,
             balancers
-                .map(|lb| step_list::configure_haproxy(nodes, lb, &servers, &up))
+                .map(|lb| step_list::follow_haproxy(nodes, lb, &servers))
                 .collect(),
         );
     }

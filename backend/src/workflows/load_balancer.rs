@@ -8,8 +8,9 @@ use coxswain_wire::{Fact, Inputs, StageIndex, WorkflowInfo};
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, json};
+use super::facts::balancer::{self, Foreign};
+use super::facts::checks_of;
 use super::facts::living::{self, Living};
-use super::facts::{balancer, checks_of};
 use super::form::Form;
 use super::nodes::{Node, Nodes, listed};
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
@@ -71,8 +72,13 @@ impl Workflow for LoadBalancer {
         };
         let mut facts = living::facts(context, &plan.cluster_name, &checks.living).await;
         let world = &*context.services.world;
-        let (of_balancers, _) =
-            balancer::facts(world, &checks.load_balancers, &checks.section).await;
+        let (of_balancers, _) = balancer::facts(
+            world,
+            &checks.load_balancers,
+            &checks.section,
+            Foreign::Refused,
+        )
+        .await;
         facts.extend(of_balancers);
         facts
     }

@@ -133,6 +133,12 @@ impl Leaving {
         }
     }
 
+    /// Load balancers that send traffic to it.
+    fn balancers(&self) -> impl Iterator<Item = &Node> {
+        let balancers = self.nodes.load_balancers.iter();
+        balancers.filter(|_| self.server())
+    }
+
     /// Servers that stay.
     pub(super) fn staying(&self) -> Vec<Node> {
         let servers = self.nodes.servers.iter();
@@ -183,13 +189,12 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
         draft.stage("Drain", None, vec![step_list::drain(nodes, node, via)]);
     }
     if leaving.server() {
-        let up: Vec<_> = servers.iter().map(|s| s.name.clone()).collect();
-        let balancers = nodes.load_balancers.iter();
         draft.stage(
             "Load balancer",
             None,
-            balancers
-                .map(|lb| step_list::configure_haproxy(nodes, lb, &servers, &up))
+            leaving
+                .balancers()
+                .map(|lb| step_list::follow_haproxy(nodes, lb, &servers))
                 .collect(),
         );
     }

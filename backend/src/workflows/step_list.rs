@@ -11,6 +11,7 @@ use coxswain_wire::SecretId;
 
 use super::draft::step;
 use super::nodes::{Node, Nodes};
+use crate::steps::configure_haproxy::ByHand;
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{
@@ -163,12 +164,23 @@ pub(super) fn read_token(nodes: &Nodes, server: &Node) -> Step {
     planned
 }
 
+/// The load balancer is to be this panel's.
 pub(super) fn configure_haproxy(
     nodes: &Nodes,
     lb: &Node,
     servers: &[Node],
     up: &[NodeName],
 ) -> Step {
+    haproxy(nodes, lb, servers, up, ByHand::Refused)
+}
+
+/// A load balancer follows a change of the servers, each of which must be up, unless somebody else keeps it.
+pub(super) fn follow_haproxy(nodes: &Nodes, lb: &Node, servers: &[Node]) -> Step {
+    let up: Vec<NodeName> = servers.iter().map(|s| s.name.clone()).collect();
+    haproxy(nodes, lb, servers, &up, ByHand::Kept)
+}
+
+fn haproxy(nodes: &Nodes, lb: &Node, servers: &[Node], up: &[NodeName], by_hand: ByHand) -> Step {
     let section = nodes.section(servers);
     let mut commands = vec![format!("in {CONFIG_FILE}, everything else kept:")];
     commands.extend(section.render().lines().map(str::to_owned));
@@ -180,6 +192,7 @@ pub(super) fn configure_haproxy(
         section,
         load_balancer: lb.api(),
         up: up.to_vec(),
+        by_hand,
     };
     let title = format!("Configure HAProxy on {}", lb.name);
     let mut planned = step(configure_haproxy::KIND, title, lb.name.as_str(), &params);

@@ -105,6 +105,29 @@ fn sees_who_has_the_port() {
 }
 
 #[test]
+fn knows_what_somebody_else_wrote() {
+    let foreign = format!(
+        "{DEBIAN}listen kube\n\tbind :6443\n\tserver a 172.30.55.11:6443 check\n\tserver b ipv4@172.30.55.12:16443\n\tserver c [fd00::1]:6443\n\tserver d fd00::2\n"
+    );
+    let line = section().kept_by_hand(&foreign).unwrap();
+    assert_eq!(line.to_string(), "line 9: bind :6443");
+    let found = |address: &str| -> Vec<usize> {
+        let lines = server_lines(&foreign, &address.parse().unwrap());
+        lines.into_iter().map(|line| line.number).collect()
+    };
+    assert_eq!(found("172.30.55.11"), [10]);
+    assert_eq!(found("172.30.55.12"), [11]);
+    assert_eq!(found("fd00::1"), [12]);
+    assert_eq!(found("fd00::2"), [13]);
+    assert_eq!(found("172.30.55.1"), [0; 0]);
+    // Beside a section of ours it is a clash, and not somebody else's to keep.
+    let mine = section().apply(DEBIAN).unwrap();
+    let both = format!("{mine}frontend x\n\tbind :6443\n");
+    assert_eq!(section().kept_by_hand(&both), None);
+    assert_eq!(section().kept_by_hand(&mine), None);
+}
+
+#[test]
 fn damaged_markers_are_refused() {
     for config in [
         "# BEGIN coxswain lab\n",

@@ -1,6 +1,6 @@
 //! Load balancers: HAProxy is there, its port is free, its configuration can take the section.
 
-use coxswain_k3s::haproxy::{CONFIG_FILE, Section, passwords, stats_socket};
+use coxswain_k3s::haproxy::{CONFIG_FILE, Section, passwords, server_lines, stats_socket};
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::redact::Redactor;
 use coxswain_wire::Fact;
@@ -9,6 +9,7 @@ use super::diff::diff;
 use super::{connection, fail, host, pass, warn};
 use crate::steps::ApiHost;
 use crate::steps::inspect::inspect;
+use crate::steps::kube::API_PORT;
 use crate::world::{RemoteCommand, Script, World, WorldError};
 
 /// HAProxy's version, or nothing.
@@ -17,15 +18,28 @@ pub(crate) const VERSION: Script = Script {
     text: "PATH=$PATH:/usr/sbin:/usr/local/sbin\nhaproxy -v 2>/dev/null | head -n 1\nexit 0\n",
 };
 
+/// What a configuration means in which somebody else balances the API.
+#[derive(Clone, Copy)]
+pub(in crate::workflows) enum Foreign<'a> {
+    /// It is in the way: the load balancer is to be this panel's.
+    Refused,
+    /// It stays, and has to be changed by hand as the servers change.
+    Kept {
+        /// The server that leaves, if one does.
+        leaving: Option<&'a ApiHost>,
+    },
+}
+
 /// Facts of every load balancer, and the load balancers that answer.
 pub(in crate::workflows) async fn facts<'a>(
     world: &dyn World,
     load_balancers: &'a [ApiHost],
     section: &Section,
+    foreign: Foreign<'_>,
 ) -> (Vec<Fact>, Vec<&'a ApiHost>) {
     let (mut facts, mut answering) = (Vec::new(), Vec::new());
     for lb in load_balancers {
-        match of_one(world, section, lb).await {
+        match of_one(world, section, lb, foreign).await {
             Ok(found) => {
                 facts.extend(found);
                 answering.push(lb);
@@ -40,6 +54,7 @@ async fn of_one(
     world: &dyn World,
     section: &Section,
     lb: &ApiHost,
+    foreign: Foreign<'_>,
 ) -> Result<Vec<Fact>, WorldError> {
     let name = lb.name.as_str();
     let found = inspect(world, lb.host).await?;
@@ -67,7 +82,7 @@ async fn of_one(
     });
     facts.push(port(name, &found, section.port));
     let file = world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await?;
-    facts.extend(configuration(name, section, file.as_deref()));
+    facts.extend(configuration(name, section, file.as_deref(), foreign));
     Ok(facts)
 }
 
@@ -87,7 +102,12 @@ fn port(name: &str, found: &HostFacts, port: u16) -> Fact {
     }
 }
 
-fn configuration(name: &str, section: &Section, file: Option<&[u8]>) -> Vec<Fact> {
+fn configuration(
+    name: &str,
+    section: &Section,
+    file: Option<&[u8]>,
+    foreign: Foreign<'_>,
+) -> Vec<Fact> {
     let Some(file) = file else {
         return vec![fail(
             name,
@@ -104,6 +124,16 @@ fn configuration(name: &str, section: &Section, file: Option<&[u8]>) -> Vec<Fact
             "Correct the file.",
         )];
     };
+    if let Foreign::Kept { leaving } = foreign
+        && let Some(line) = section.kept_by_hand(text)
+    {
+        return vec![warn(
+            name,
+            "haproxy.cfg",
+            format!("somebody else balances the API here, {line}"),
+            by_hand(section, text, leaving),
+        )];
+    }
     let mut facts = vec![match section.apply(text) {
         Ok(new) if new == text => pass(name, "haproxy.cfg", "has the cluster's section already"),
         Ok(new) => changed(name, text, &new),
@@ -123,6 +153,35 @@ fn configuration(name: &str, section: &Section, file: Option<&[u8]>) -> Vec<Fact
         ));
     }
     facts
+}
+
+/// What a person has to change in a file that is not this panel's.
+fn by_hand(section: &Section, text: &str, leaving: Option<&ApiHost>) -> String {
+    let missing = section
+        .servers
+        .iter()
+        .filter(|server| server_lines(text, &server.address).is_empty());
+    let added = missing.map(|server| {
+        format!(
+            "add \u{201c}server {} {} check\u{201d} beside the other servers",
+            server.name,
+            server.address.with_port(API_PORT)
+        )
+    });
+    let gone = leaving.and_then(|node| node.address.parse().ok());
+    let gone = gone.map(|address| server_lines(text, &address));
+    let deleted = gone
+        .into_iter()
+        .flatten()
+        .map(|line| format!("delete {line}"));
+    let todo: Vec<String> = added.chain(deleted).collect();
+    if todo.is_empty() {
+        return "This run leaves the file as it is; nothing has to be changed in it.".to_owned();
+    }
+    format!(
+        "This run leaves the file as it is. By hand, right after this run: {}; then reload HAProxy.",
+        todo.join("; ")
+    )
 }
 
 fn changed(name: &str, text: &str, new: &str) -> Fact {

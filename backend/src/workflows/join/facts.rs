@@ -66,7 +66,10 @@ pub(in crate::workflows) async fn of_checks(
     stage: StageIndex,
     state: &RunState,
 ) -> Vec<Fact> {
-    let mut facts = facts::of_checks(context, cluster, &join.checks).await;
+    let foreign = Foreign::Kept {
+        leaving: join.leaving.as_ref(),
+    };
+    let mut facts = facts::of_checks(context, cluster, &join.checks, foreign).await;
     // k3s tries again for ever: once its cause is gone, a join that failed succeeds without us.
     let newcomer = (!state.untouched(&join.node.name, stage)).then_some(&join.node);
     facts.extend(of_cluster(context, cluster, join, newcomer).await);

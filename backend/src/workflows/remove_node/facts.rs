@@ -1,11 +1,13 @@
 //! The evidence for a removal: those that stay must be whole, and the one that goes must be what the form says.
 
 use coxswain_engine::plan::Plan;
+use coxswain_k3s::haproxy::Section;
 use coxswain_k3s::preflight::{DatastoreKind, HostFacts};
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
+use super::super::facts::balancer::{self, Foreign};
 use super::super::facts::living::{self, Living, Strangers};
 use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, warn};
 use super::super::nodes::Node;
@@ -27,6 +29,12 @@ pub(in crate::workflows) struct Checks {
     lost: bool,
     /// Its machine joins in its place: a lost one answers, with nothing on it.
     pub(in crate::workflows) same_machine: bool,
+    /// Load balancers that lose a server.
+    #[serde(default)]
+    pub(in crate::workflows) load_balancers: Vec<ApiHost>,
+    /// What they have afterwards.
+    #[serde(default)]
+    section: Option<Section>,
 }
 
 impl Checks {
@@ -52,6 +60,8 @@ impl Checks {
             },
             lost: request.lost,
             same_machine: false,
+            load_balancers: request.balancers().map(Node::api).collect(),
+            section: Some(request.nodes.section(&request.staying())),
         }
     }
 }
@@ -78,6 +88,15 @@ pub(in crate::workflows) async fn of_checks(
     let mut facts = living::facts(context, cluster, &checks.staying).await;
     if checks.server {
         facts.push(without(context, cluster, checks).await);
+    }
+    if let Some(section) = &checks.section {
+        let foreign = Foreign::Kept {
+            leaving: Some(&checks.node),
+        };
+        let world = &*context.services.world;
+        let (of_balancers, _) =
+            balancer::facts(world, &checks.load_balancers, section, foreign).await;
+        facts.extend(of_balancers);
     }
     if checks.lost {
         facts.extend(lost(context, checks).await);

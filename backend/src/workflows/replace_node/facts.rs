@@ -27,6 +27,8 @@ impl Checks {
         let Request { leaving, joining } = request;
         let mut departure = remove_node::Checks::new(leaving);
         departure.same_machine = request.same_machine();
+        // The arrival tells what they have in the end.
+        departure.load_balancers.clear();
         let mut arrival = joining.checks(first);
         // The removal before the join takes whatever is on a machine that answers.
         arrival.checks.cleaning = request.same_machine() && !leaving.lost;

@@ -287,6 +287,13 @@ impl Lab {
         self.world.balance(LB, "prod", &servers);
     }
 
+    /// The load balancer has the three servers, by a configuration that a person wrote.
+    pub(super) fn balance_by_hand(&self) {
+        let text = "global\n\tstats socket /run/haproxy/admin.sock mode 660 level admin\n\nfrontend kube\n\tbind :6443\n\tmode tcp\n\tdefault_backend kube\n\nbackend kube\n\tmode tcp\n\tserver one 10.0.0.1:6443 check\n\tserver two 10.0.0.2:6443 check\n\tserver three 10.0.0.3:6443 check\n";
+        self.world
+            .change(LB, |host| host.run_haproxy(text.to_owned()));
+    }
+
     /// The servers run as if they had always been told these names on their command lines.
     pub(super) fn tell(&self, sans: &[&str]) {
         let flags: String = sans.iter().map(|san| format!(" --tls-san {san}")).collect();

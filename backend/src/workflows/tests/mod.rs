@@ -5,6 +5,7 @@ mod conformance;
 mod drain;
 mod drill;
 mod evidence;
+mod foreign_balancer;
 mod forms;
 mod lab;
 mod replace_node;

@@ -24,3 +24,8 @@ survives_death! {
     join_of_a_server_survives_death_at_each_point: join("server"),
     join_of_an_agent_survives_death_at_each_point: join("agent"),
 }
+
+#[tokio::test(start_paused = true)]
+async fn join_of_a_server_behind_somebody_elses_haproxy() {
+    leaves_a_foreign_balancer_alone(join("server")).await;
+}

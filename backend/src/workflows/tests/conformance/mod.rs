@@ -80,6 +80,13 @@ fn balanced_lab() -> Lab {
     balanced(lab::running_lab())
 }
 
+/// It has them by a configuration that a person wrote.
+fn lab_balanced_by_hand() -> Lab {
+    let lab = lab::running_lab();
+    lab.balance_by_hand();
+    lab
+}
+
 fn balanced(lab: Lab) -> Lab {
     lab.balance();
     lab
@@ -124,6 +131,16 @@ macro_rules! conforms {
             }
         }
     )*};
+}
+
+/// Completes it and unwinds it where somebody else keeps the load balancer.
+async fn leaves_a_foreign_balancer_alone(example: Example) {
+    let example = Example {
+        lab: lab_balanced_by_hand,
+        ..example
+    };
+    completes(&example).await.unwrap();
+    unwinds(&example, &|kind, _| kind).await.unwrap();
 }
 
 macro_rules! survives_death {

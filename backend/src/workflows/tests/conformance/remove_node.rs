@@ -51,3 +51,25 @@ survives_death! {
     removal_of_a_lost_server_survives_death_at_each_point: remove_lost(),
     removal_of_the_last_but_one_survives_death_at_each_point: remove_last_but_one(),
 }
+
+#[tokio::test(start_paused = true)]
+async fn removal_of_a_server_behind_somebody_elses_haproxy() {
+    leaves_a_foreign_balancer_alone(remove(3, "reachable")).await;
+}
+
+/// The member is named after another name than its node has: host names were cut once.
+#[tokio::test(start_paused = true)]
+async fn removal_of_a_server_with_an_old_member_name() {
+    let lab = || {
+        let lab = balanced_lab();
+        lab.world.name_member(HostId(3), "old-0123abcd");
+        lab.world.name_member(HostId(1), "older-0123abcd");
+        lab
+    };
+    let example = Example {
+        lab,
+        ..remove(3, "reachable")
+    };
+    let ((world, _), _) = completes(&example).await.unwrap();
+    assert_eq!(world.clusters[0].members.len(), 2);
+}

@@ -75,3 +75,8 @@ async fn the_new_one_is_what_the_old_one_was() {
         assert_eq!(haproxy.matches("    server node").count(), 3, "{haproxy}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn replacement_of_a_server_behind_somebody_elses_haproxy() {
+    leaves_a_foreign_balancer_alone(replace(3, "reachable", 5)).await;
+}
