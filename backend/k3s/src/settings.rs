@@ -175,6 +175,15 @@ impl Settings {
         &self.hidden
     }
 
+    /// k3s brings the network of pods itself; with `--flannel-backend=none` somebody else has to, and until then no
+    /// node is Ready.
+    #[must_use]
+    pub fn brings_network(&self) -> bool {
+        self.values("flannel-backend")
+            .last()
+            .is_none_or(|backend| backend != "none")
+    }
+
     /// All settings, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.settings.iter().map(|(name, s)| (name.as_str(), s))

@@ -70,6 +70,12 @@ impl Configured {
     }
 }
 
+/// Whether the k3s of a server brings the network of pods. Where it does not, nodes wait for a network plugin.
+pub(crate) async fn brings_network(world: &dyn World, server: HostId) -> Result<bool, StepFailure> {
+    let told = Configured::take(world, server, "k3s.service").await?;
+    Ok(told.settings.brings_network())
+}
+
 async fn env_files(
     world: &dyn World,
     host: HostId,

@@ -4,6 +4,7 @@
 use coxswain_engine::step::StepFailure;
 use tokio::time::Instant;
 
+use super::configured::brings_network;
 use super::etcd::EtcdLook;
 use super::kube::{ApiHost, fresh_lease, last_line, of_server};
 use crate::world::{Kube, World};
@@ -75,10 +76,10 @@ pub(crate) async fn healthy(
                     return Ok(Err(format!("seen from {}: {why}", via.name)));
                 }
             }
-            Ok(node(&*kube, wanted).await)
+            node(world, &*kube, wanted).await
         }
         Part::Agent { via } => match of_server(world, via).await? {
-            Some(kube) => Ok(node(&*kube, wanted).await),
+            Some(kube) => node(world, &*kube, wanted).await,
             None => Ok(Err(format!("{} has no kubeconfig", via.name))),
         },
     }
@@ -120,22 +121,33 @@ async fn node(
     if let Some(version) = wanted.version
         && node.version != version
     {
-        return Err(format!("{name} runs {} instead of {version}", node.version));
+        return Ok(Err(format!(
+            "{name} runs {} instead of {version}",
+            node.version
+        )));
     }
-    fresh_lease(kube, name, wanted.deadline).await?;
-    let words = match wanted.part {
+    if let Err(why) = fresh_lease(kube, name, wanted.deadline).await {
+        return Ok(Err(why));
+    }
+    let mut words = match wanted.part {
         Part::Server { .. } => format!(
             "{name} is healthy: k3s {} active, API ready, etcd member {} votes, lease renewed twice",
             node.version,
             node.etcd_member_name.as_deref().unwrap_or(name)
         ),
-        Part::Agent { .. } => format!(
-            "{name} is healthy: k3s {} Ready, lease renewed twice",
-            node.version
-        ),
+        Part::Agent { .. } => {
+            let ready = if node.ready { "Ready" } else { "active" };
+            format!(
+                "{name} is healthy: k3s {} {ready}, lease renewed twice",
+                node.version
+            )
+        }
     };
-    Ok(Healthy {
+    if waits {
+        words.push_str("; not Ready: it waits for your network plugin");
+    }
+    Ok(Ok(Healthy {
         words,
         version: node.version,
-    })
+    }))
 }

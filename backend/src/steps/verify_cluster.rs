@@ -46,12 +46,12 @@ pub struct Params {
 pub struct VerifyCluster(pub Services);
 
 impl VerifyCluster {
-    /// What is not as it must be, in words.
-    async fn wrong(
+    /// Nodes that wait for a network plugin, all else being as it must be. `Err` inside: what is not, in words.
+    async fn look(
         &self,
         params: &Params,
         config: &Kubeconfig,
-    ) -> Result<Option<String>, StepFailure> {
+    ) -> Result<Result<Vec<String>, String>, StepFailure> {
         let world = &*self.0.world;
         let ways: Vec<&ApiHost> = params
             .load_balancers
@@ -63,7 +63,7 @@ impl VerifyCluster {
             match kube.readyz(&way.name).await {
                 Ok(answer) if answer.ready => {}
                 Ok(answer) => {
-                    return Ok(Some(format!(
+                    return Ok(Err(format!(
                         "the API through {} is not ready: {}",
                         way.name,
                         last_line(&answer.text)
@@ -144,7 +144,7 @@ impl VerifyCluster {
     }
 }
 
-fn nodes_wrong(params: &Params, nodes: &[KubeNode]) -> Option<String> {
+fn nodes_wrong(params: &Params, nodes: &[KubeNode], waiting: &[String]) -> Option<String> {
     let wanted: Vec<&str> = params
         .servers
         .iter()
@@ -162,7 +162,7 @@ fn nodes_wrong(params: &Params, nodes: &[KubeNode]) -> Option<String> {
     let not_ready: Vec<&str> = nodes
         .iter()
         // A node that is not in the inventory is nobody's business here: the gate has told of it.
-        .filter(|n| !n.ready && wanted.contains(&n.name.as_str()))
+        .filter(|n| !n.ready && !waiting.contains(&n.name) && wanted.contains(&n.name.as_str()))
         .map(|n| n.name.as_str())
         .collect();
     (!not_ready.is_empty()).then(|| format!("not Ready: {}", not_ready.join(", ")))
@@ -187,10 +187,10 @@ impl StepKind for VerifyCluster {
         let stored = self.0.secrets.get(id).await.map_err(failure::service)?;
         let config = Kubeconfig::parse(&String::from_utf8_lossy(stored.expose()))
             .map_err(|e| StepFailure::fatal(e.to_string()))?;
-        Ok(match self.wrong(&params, &config).await? {
-            Some(why) => Probe::NotDone { why },
-            None => Probe::Done {
-                observed: seen(&params),
+        Ok(match self.look(&params, &config).await? {
+            Err(why) => Probe::NotDone { why },
+            Ok(waiting) => Probe::Done {
+                observed: seen(&params, &waiting),
                 outputs: BTreeMap::new(),
             },
         })
@@ -202,7 +202,7 @@ impl StepKind for VerifyCluster {
     }
 }
 
-fn seen(params: &Params) -> String {
+fn seen(params: &Params, waiting: &[String]) -> String {
     let nodes = params.servers.len() + params.agents.len();
     let sans: Vec<&str> = params.sans.iter().map(San::as_str).collect();
     let through = if params.load_balancers.is_empty() {
@@ -210,8 +210,16 @@ fn seen(params: &Params) -> String {
     } else {
         "the load balancer and every server"
     };
+    let ready = if waiting.is_empty() {
+        format!("all {nodes} nodes Ready")
+    } else {
+        format!(
+            "all {nodes} nodes registered, not Ready before your network plugin is there: {}",
+            waiting.join(", ")
+        )
+    };
     format!(
-        "all {nodes} nodes Ready; {} of {} etcd members healthy and voting; API ready through {through}, its certificate valid for {}",
+        "{ready}; {} of {} etcd members healthy and voting; API ready through {through}, its certificate valid for {}",
         params.servers.len(),
         params.servers.len(),
         sans.join(", ")

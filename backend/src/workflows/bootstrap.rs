@@ -177,6 +177,7 @@ fn checks(request: &Request, cleaning: bool) -> Checks {
         section: nodes.section(&nodes.servers),
         endpoint: nodes.endpoint.clone(),
         source: request.source.clone(),
+        server_args: request.server_args.clone(),
         cleaning,
     }
 }

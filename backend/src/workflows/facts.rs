@@ -21,9 +21,13 @@ pub(super) use source::FILES;
 use std::collections::BTreeMap;
 
 use coxswain_engine::plan::Plan;
+use coxswain_k3s::config_yaml::Config;
+use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::haproxy::Section;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::Address;
+use coxswain_k3s::preflight::HostFacts;
+use coxswain_k3s::settings::Settings;
 use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
 use futures::StreamExt as _;
 use futures::stream;
@@ -57,6 +61,9 @@ pub(super) struct Checks {
     pub(super) endpoint: Address,
     /// Where k3s comes from.
     pub(super) source: Source,
+    /// More arguments of the first servers of a cluster, which decide what it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) server_args: Vec<String>,
     /// An old k3s is about to be removed: what is left of it is no obstacle.
     pub(super) cleaning: bool,
 }
@@ -151,12 +158,33 @@ async fn of_node<'a>(
         Ok(found) => {
             let mut facts = host::facts(world, node, &found).await;
             facts.extend(ports::facts(node, &found, checks));
+            if checks.is_server(node) && checks.peers.is_empty() {
+                facts.extend(own_network(node, &found, &checks.server_args));
+            }
             facts.extend(remains::facts(node, &found, checks.cleaning));
             facts.extend(remains::mark(context, node, &found, checks.cleaning).await);
             facts.extend(remains::jobs(world, node, context.run).await);
             (node, Some(found.hostname), facts)
         }
     }
+}
+
+/// Whether a first server leaves the network of pods to somebody else.
+fn own_network(node: &ApiHost, found: &HostFacts, args: &[String]) -> Option<Fact> {
+    let files = found.config_files.iter();
+    let config = Config::merge(files.map(|f| (f.path.as_str(), f.text.as_str()))).ok()?;
+    let told = Settings::effective(args, &config, &EnvFile::default());
+    (!told.brings_network()).then(|| no_network(&node.name))
+}
+
+/// k3s brings no network: nodes are not Ready for a reason that this run cannot take away.
+pub(super) fn no_network(subject: &str) -> Fact {
+    warn(
+        subject,
+        "Network",
+        "k3s brings none here (--flannel-backend=none)",
+        "Nodes are not Ready, and no pod with a network starts, before you install your network plugin. This run does not wait for that; it verifies all the rest.",
+    )
 }
 
 /// The results in order, a few under way at a time.

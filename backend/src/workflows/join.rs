@@ -355,6 +355,7 @@ fn checks(request: &Joining, servers: &[Node]) -> Checks {
         section: nodes.section(servers),
         endpoint: nodes.endpoint.clone(),
         source: request.source.clone(),
+        server_args: Vec::new(),
         cleaning: false,
     }
 }

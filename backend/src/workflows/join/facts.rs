@@ -85,7 +85,12 @@ async fn of_cluster(
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
     facts.extend(etcd(context, cluster, join, newcomer).await);
+    facts.push(names(context, cluster, join).await);
     if let Some(first) = join.checks.peers.first() {
+        // One that cannot be asked has facts of its own.
+        if let Ok(false) = brings_network(&*context.services.world, first.host).await {
+            facts.push(no_network(cluster));
+        }
         facts.push(token(context, cluster, join, first).await);
         match of_server(&*context.services.world, first).await {
             Ok(Some(kube)) => facts.extend(api(context, cluster, join, &*kube).await),

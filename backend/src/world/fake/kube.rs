@@ -68,6 +68,17 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
     let Some(cluster) = state.clusters.get(&number) else {
         return Vec::new();
     };
+    let members = cluster.members.iter();
+    let mut servers = members.filter_map(|m| state.hosts.get(&m.host)?.k3s.as_ref());
+    // Nobody installs a network plugin in this world.
+    let networked = !servers.any(|k3s| {
+        k3s.words
+            .iter()
+            .any(|word| word == "--flannel-backend=none")
+            || k3s
+                .flags("--flannel-backend")
+                .any(|backend| backend == "none")
+    });
     let node = |(name, node): (&String, &super::cluster::Node)| {
         let host = &state.hosts[&node.host];
         let roles = if node.server {
@@ -81,7 +92,8 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
         KubeNode {
             name: name.clone(),
             uid: node.uid.clone(),
-            ready: !node.down,
+            ready: !node.down && networked,
+            lacks_network: !node.down && !networked,
             roles,
             version: node.version.clone(),
             address: host.address.clone(),

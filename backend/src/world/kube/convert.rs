@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{Node, Secret as ApiSecret};
 use super::super::Secret;
 use super::{DeploymentCounts, KubeLease, KubeNode, KubeSecret};
 
+/// What the kubelet says without a network plugin. Several reasons it puts into brackets.
+const NO_NETWORK: &str = "container runtime network not ready:";
 const ROLE_LABEL: &str = "node-role.kubernetes.io/";
 
 pub(super) fn node(node: Node) -> KubeNode {
@@ -17,13 +19,16 @@ pub(super) fn node(node: Node) -> KubeNode {
     let status = node.status.unwrap_or_default();
     let info = status.node_info.unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
+    let ready = conditions.iter().find(|c| c.type_ == "Ready");
     let addresses = status.addresses.unwrap_or_default();
     KubeNode {
         name: node.metadata.name.unwrap_or_default(),
         uid: node.metadata.uid.unwrap_or_default(),
-        ready: conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True"),
+        ready: ready.is_some_and(|c| c.status == "True"),
+        lacks_network: ready.is_some_and(|c| {
+            let message = c.message.as_deref().unwrap_or_default();
+            c.status == "False" && message.starts_with(NO_NETWORK)
+        }),
         // A map's keys come sorted.
         roles: labels
             .keys()

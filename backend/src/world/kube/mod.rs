@@ -61,6 +61,8 @@ pub struct KubeNode {
     pub uid: String,
     /// Condition `Ready` is `True`; stale for up to 40 s after a node dies.
     pub ready: bool,
+    /// It is not ready because no network plugin is there, says its kubelet, and for no other reason.
+    pub lacks_network: bool,
     /// Short role names from the labels, sorted: `control-plane`, `etcd`, …
     pub roles: Vec<String>,
     /// Version of its kubelet.

@@ -77,3 +77,13 @@ async fn without_undoing_what_failed_it_leaves_something_behind() {
     .await;
     assert!(mutilated.is_err(), "nobody noticed");
 }
+
+/// Without flannel no node is Ready before a network plugin is installed: that is not waited for.
+#[tokio::test(start_paused = true)]
+async fn bootstrap_and_join_without_flannel() {
+    let args = || lab::list(&["--flannel-backend=none"]);
+    let mut example = bootstrap();
+    example.inputs.insert("server_args".to_owned(), args());
+    let ((world, _), _) = completes(&example).await.unwrap();
+    assert_eq!(world.clusters[0].nodes.len(), 4);
+}
