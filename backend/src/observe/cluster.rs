@@ -94,6 +94,10 @@ async fn client(
                 name: e.host.name.clone(),
                 address: e.host.node_address.clone(),
                 port: API_PORT,
+                server_name: match e.role {
+                    MemberRole::LoadBalancer => Some(cluster.endpoint.clone()),
+                    MemberRole::Server | MemberRole::Agent => None,
+                },
             })
             .collect(),
         ca: config.ca_pem().to_vec(),

@@ -71,9 +71,11 @@ impl FetchKubeconfig {
             name: params.endpoint.to_string(),
             address: params.endpoint.to_string(),
             port: API_PORT,
+            server_name: None,
         };
+        let balancers = params.load_balancers.iter();
         let ways =
-            std::iter::once(endpoint).chain(params.load_balancers.iter().map(ApiHost::endpoint));
+            std::iter::once(endpoint).chain(balancers.map(|lb| lb.balancer(&params.endpoint)));
         let mut refusals: Vec<String> = Vec::new();
         for way in ways {
             let name = format!("{}:{}", way.address, way.port);

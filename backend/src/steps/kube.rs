@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
 use coxswain_k3s::kubeconfig::{K3S_KUBECONFIG_FILE, Kubeconfig};
+use coxswain_k3s::names::Address;
 use coxswain_wire::HostId;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -38,6 +39,16 @@ impl ApiHost {
             name: self.name.clone(),
             address: self.address.clone(),
             port: API_PORT,
+            server_name: None,
+        }
+    }
+
+    /// The way through it as a load balancer: what it shows must be good for the cluster's endpoint, and need not be
+    /// for its own address.
+    pub(crate) fn balancer(&self, endpoint: &Address) -> KubeEndpoint {
+        KubeEndpoint {
+            server_name: Some(endpoint.to_string()),
+            ..self.endpoint()
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Params {
     pub agents: Vec<String>,
     /// Load balancers in front of them.
     pub load_balancers: Vec<ApiHost>,
+    /// What the certificate that they show must be good for; none: their own addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Address>,
     /// Names and addresses that the API's certificate must be valid for.
     pub sans: Vec<San>,
     /// The kubeconfig to look through.
@@ -58,7 +61,13 @@ impl VerifyCluster {
             .iter()
             .chain(&params.servers)
             .collect();
-        let kube = client(world, config, ways.iter().map(|w| w.endpoint()).collect()).await?;
+        let through = |lb: &ApiHost| match &params.endpoint {
+            Some(endpoint) => lb.balancer(endpoint),
+            None => lb.endpoint(),
+        };
+        let servers = params.servers.iter().map(ApiHost::endpoint);
+        let endpoints = params.load_balancers.iter().map(through).chain(servers);
+        let kube = client(world, config, endpoints.collect()).await?;
         for way in &ways {
             match kube.readyz(&way.name).await {
                 Ok(answer) if answer.ready => {}
@@ -69,24 +78,47 @@ impl VerifyCluster {
                         last_line(&answer.text)
                     )));
                 }
-                Err(e) => return Ok(Some(e.to_string())),
+                Err(e) => return Ok(Err(e.to_string())),
             }
         }
-        match kube.nodes().await {
-            Ok(nodes) => {
-                if let Some(why) = nodes_wrong(params, &nodes) {
-                    return Ok(Some(why));
-                }
-            }
-            Err(e) => return Ok(Some(e.to_string())),
+        let nodes = match kube.nodes().await {
+            Ok(nodes) => nodes,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        let waiting = self.waiting(params, &nodes).await?;
+        if let Some(why) = nodes_wrong(params, &nodes, &waiting) {
+            return Ok(Err(why));
         }
         if let Some(why) = self.etcd_wrong(params).await? {
-            return Ok(Some(why));
+            return Ok(Err(why));
         }
         if let Some(why) = self.balancing_wrong(params).await? {
-            return Ok(Some(why));
+            return Ok(Err(why));
         }
-        Ok(sans::wrong(world, &ways, &params.sans, config.ca_pem()).await)
+        Ok(match sans::wrong(world, params, config.ca_pem()).await {
+            Some(why) => Err(why),
+            None => Ok(waiting),
+        })
+    }
+
+    /// Nodes that cannot be Ready before somebody installs a network plugin, as k3s brings none.
+    async fn waiting(
+        &self,
+        params: &Params,
+        nodes: &[KubeNode],
+    ) -> Result<Vec<String>, StepFailure> {
+        let lacking: Vec<String> = nodes
+            .iter()
+            .filter(|n| n.lacks_network)
+            .map(|n| n.name.clone())
+            .collect();
+        Ok(match params.servers.first() {
+            Some(first) if !lacking.is_empty() => {
+                let brought = brings_network(&*self.0.world, first.host).await?;
+                if brought { Vec::new() } else { lacking }
+            }
+            Some(_) | None => Vec::new(),
+        })
     }
 
     async fn etcd_wrong(&self, params: &Params) -> Result<Option<String>, StepFailure> {

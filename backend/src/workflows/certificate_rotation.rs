@@ -159,9 +159,9 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         title,
         confirm: None,
         preflight: json(&Checks::Start {
-            living: nodes.living(),
+            living: Box::new(nodes.living()),
             load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
-            needed: nodes.sans(&[]),
+            needed: nodes.needed(&[]),
             targets: targets.clone(),
             services: services.clone(),
         }),
@@ -213,7 +213,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             nodes,
             &nodes.servers,
             &nodes.agents,
-            &nodes.sans(&[]),
+            &nodes.needed(&[]),
             kubeconfig,
         )],
     );

@@ -12,6 +12,7 @@ pub(super) mod pods;
 mod ports;
 mod reach;
 mod remains;
+pub(super) mod served;
 pub(super) mod source;
 
 pub(super) use host::space as room;

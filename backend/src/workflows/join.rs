@@ -304,16 +304,21 @@ pub(super) fn arrive(draft: &mut Draft, joining: &Joining) {
         None,
         vec![step_list::fetch_kubeconfig(nodes, first)],
     );
-    let mut names = nodes.sans(&joining.sans);
+    let mut more = joining.sans.clone();
+    more.push(nodes.join_url(first).address().to_san());
     if *server {
         // k3s names every server in the certificate by itself.
-        names.extend([node.name.to_san(), node.url().address().to_san()]);
+        more.extend([node.name.to_san(), node.url().address().to_san()]);
     }
     draft.stage(
         "Verification",
         None,
         vec![step_list::verify(
-            nodes, &servers, &agents, &names, kubeconfig,
+            nodes,
+            &servers,
+            &agents,
+            &nodes.needed(&more),
+            kubeconfig,
         )],
     );
     let role = if *server {

@@ -112,7 +112,7 @@ fn plan(workflow: &str, inputs: &Inputs, nodes: &Nodes) -> Plan {
         ));
     }
     let checks = Checks {
-        living: nodes.living(),
+        living: nodes.living().reached_at(nodes.needed(&[])),
         load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
         section: nodes.section(&nodes.servers),
     };
@@ -142,7 +142,7 @@ fn plan(workflow: &str, inputs: &Inputs, nodes: &Nodes) -> Plan {
             nodes,
             &nodes.servers,
             &nodes.agents,
-            &nodes.sans(&[]),
+            &nodes.needed(&[]),
             kubeconfig,
         );
         draft.stage("Verification", None, vec![verify]);

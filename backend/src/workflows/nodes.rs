@@ -173,6 +173,7 @@ impl Nodes {
             agents: self.agents.iter().map(Node::api).collect(),
             leaving: None,
             strangers: Strangers::default(),
+            needed: Vec::new(),
         }
     }
 
@@ -233,7 +234,19 @@ impl Nodes {
         self.servers.iter().chain(&self.agents)
     }
 
-    /// Names that the API's certificate must have besides those k3s knows by itself.
+    /// Names that the certificate of a cluster that runs must have for its clients. What a load balancer shows has to
+    /// be good for the endpoint, and need not be for its own address.
+    pub(super) fn needed(&self, more: &[San]) -> Vec<San> {
+        let mut sans = vec![self.endpoint.to_san()];
+        for san in more {
+            if !sans.contains(san) {
+                sans.push(san.clone());
+            }
+        }
+        sans
+    }
+
+    /// Names that a server is told for the API's certificate, besides those k3s knows by itself.
     pub(super) fn sans(&self, more: &[San]) -> Vec<San> {
         let own = std::iter::once(self.endpoint.to_san()).chain(
             self.load_balancers

@@ -272,7 +272,7 @@ fn see(draft: &mut Draft, leaving: &Leaving, servers: &[Node]) {
         .filter(|a| a.host != node.host)
         .cloned()
         .collect();
-    let verify = step_list::verify(nodes, servers, &agents, &nodes.sans(&[]), kubeconfig);
+    let verify = step_list::verify(nodes, servers, &agents, &nodes.needed(&[]), kubeconfig);
     draft.stage("Verification", None, vec![verify]);
 }
 

@@ -157,7 +157,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             listed(&change.remove)
         ));
     }
-    let needed = nodes.sans(&[]);
+    let needed = nodes.needed(&[]);
     let gate = Gate {
         title: title(nodes, change),
         confirm: None,
@@ -227,7 +227,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         None,
         vec![step_list::fetch_kubeconfig(nodes, first)],
     );
-    let sans = nodes.sans(&change.add);
+    let sans = nodes.needed(&change.add);
     draft.stage(
         "Verification",
         None,

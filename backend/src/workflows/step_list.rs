@@ -260,6 +260,7 @@ pub(super) fn verify(
         servers: servers.iter().map(Node::api).collect(),
         agents: agents.iter().map(|a| a.name.to_string()).collect(),
         load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+        endpoint: Some(nodes.endpoint.clone()),
         sans: sans.to_vec(),
         kubeconfig,
     };

@@ -55,6 +55,16 @@ pub(super) async fn facts(
         .collect();
     facts.push(names(cluster, certificate, &told));
     facts.push(endpoint(cluster, expected, certificate, &told));
+    let unnamed = |lb: &&ApiHost| !named(&lb.address, certificate, &told);
+    let unnamed = expected.load_balancers.iter().filter(unnamed);
+    facts.extend(unnamed.map(|lb| {
+        warn(
+            &lb.name,
+            "Address in the certificate",
+            format!("{} is not in the certificate", lb.address),
+            "Nodes join through it: add it with \u{201c}Change the API's names\u{201d} before one does.",
+        )
+    }));
     facts.extend(drift(&told));
     facts
 }
@@ -77,6 +87,17 @@ fn names(cluster: &str, certificate: &ServedCertificate, told: &[Told<'_>]) -> F
         return warn(cluster, NAME, lines.join("\n"), advice);
     }
     pass(cluster, NAME, lines.join("\n"))
+}
+
+/// A name is in the certificate, or asked for by a flag.
+fn named(name: &str, certificate: &ServedCertificate, told: &[Told<'_>]) -> bool {
+    let wanted = AltName::from_text(name);
+    let asked = told.iter().flat_map(|server| server.settings.sans());
+    certificate
+        .sans
+        .iter()
+        .chain(asked)
+        .any(|name| AltName::from_text(name) == wanted)
 }
 
 /// Clients verify the endpoint's name: it is there, or k3s issues it when asked.

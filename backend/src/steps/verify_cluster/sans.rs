@@ -6,20 +6,28 @@ use coxswain_k3s::names::San;
 use futures::StreamExt as _;
 use futures::stream;
 
+use super::Params;
 use crate::steps::kube::{API_PORT, ApiHost};
+use crate::steps::serving::how;
 use crate::world::{Ask, ServedChain, TlsTarget, World};
 
 /// Handshakes at a time.
 const AT_ONCE: usize = 8;
 
 /// What is wrong with the certificate, in words.
-pub(super) async fn wrong(
-    world: &dyn World,
-    ways: &[&ApiHost],
-    sans: &[San],
-    ca: &[u8],
-) -> Option<String> {
-    for asks in [sans.iter().map(ask).collect(), vec![Ask::Plain]] {
+pub(super) async fn wrong(world: &dyn World, params: &Params, ca: &[u8]) -> Option<String> {
+    let sans = &params.sans;
+    let servers: Vec<&ApiHost> = params.servers.iter().collect();
+    let ways: Vec<&ApiHost> = params
+        .load_balancers
+        .iter()
+        .chain(&params.servers)
+        .collect();
+    // A load balancer's own address need not be in it.
+    for (ways, asks) in [
+        (ways, sans.iter().map(how).collect()),
+        (servers, vec![Ask::Plain]),
+    ] {
         let targets: Vec<(String, TlsTarget)> = ways
             .iter()
             .flat_map(|way| {
@@ -44,13 +52,6 @@ pub(super) async fn wrong(
         }
     }
     None
-}
-
-fn ask(san: &San) -> Ask {
-    match san.ip() {
-        Some(ip) => Ask::Host(ip.to_string()),
-        None => Ask::Sni(san.to_string()),
-    }
 }
 
 fn refused(served: &ServedChain, sans: &[San], ask: &Ask) -> Option<String> {

@@ -40,7 +40,7 @@ pub(super) enum Checks {
     /// Before the rotation.
     Start {
         /// The cluster.
-        living: Living,
+        living: Box<Living>,
         /// Load balancers.
         load_balancers: Vec<ApiHost>,
         /// Where clients reach the API.
@@ -88,6 +88,11 @@ pub(super) async fn collect(
                     facts.extend(found);
                     if services.serving() {
                         let servers = &living.servers;
+                        // Nodes that joined through a load balancer ask for its address at every start.
+                        let joined = load_balancers
+                            .iter()
+                            .filter_map(|lb| lb.address.parse().ok());
+                        let needed: Vec<San> = needed.iter().cloned().chain(joined).collect();
                         facts.extend(forgotten(context, cluster, servers, &needed, &names).await);
                     }
                 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
-use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::etcd::{Member, quorum};
+use coxswain_k3s::names::San;
 use coxswain_wire::{Fact, StepStatus};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub(in crate::workflows) struct Living {
     /// Nodes of the cluster that are not in the inventory.
     #[serde(default, skip_serializing_if = "Strangers::is_default")]
     pub(in crate::workflows) strangers: Strangers,
+    /// Names that the run will ask the API for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::workflows) needed: Vec<San>,
 }
 
 /// What nodes that are not in the inventory mean for a run.
@@ -61,6 +65,12 @@ impl Living {
     /// For a run that does something to every node of the cluster.
     pub(in crate::workflows) fn of_all_nodes(mut self) -> Self {
         self.strangers = Strangers::LeftBehind;
+        self
+    }
+
+    /// For a run that reaches the API at these names in the end.
+    pub(in crate::workflows) fn reached_at(mut self, names: Vec<San>) -> Self {
+        self.needed = names;
         self
     }
 
@@ -132,6 +142,10 @@ pub(in crate::workflows) async fn facts(
         .collect();
     facts.extend(of_etcd);
     facts.extend(nodes(context, cluster, living).await);
+    if !living.needed.is_empty() {
+        let world = &*context.services.world;
+        facts.push(served::names(world, cluster, &living.servers, &living.needed).await);
+    }
     facts
 }
 

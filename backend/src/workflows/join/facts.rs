@@ -115,6 +115,22 @@ async fn of_cluster(
     facts
 }
 
+/// Where the host joins, and where the cluster is looked at afterwards.
+async fn names(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> Fact {
+    let mut wanted = vec![join.checks.endpoint.to_san()];
+    match &join.install.role {
+        Role::JoinServer { server_url } | Role::Agent { server_url } => {
+            let joined = server_url.address().to_san();
+            if !wanted.contains(&joined) {
+                wanted.push(joined);
+            }
+        }
+        Role::FirstServer => {}
+    }
+    let world = &*context.services.world;
+    served::names(world, cluster, &join.checks.peers, &wanted).await
+}
+
 /// Flags that say which node it is and where it joins, or that are told by a fact of their own.
 const NOT_INHERITED: [&str; 10] = [
     "agent-token",

@@ -52,6 +52,7 @@ impl Checks {
                     .collect(),
                 leaving: Some(request.node.api()),
                 strangers: Strangers::default(),
+                needed: request.nodes.needed(&[]),
             },
             node: request.node.api(),
             server: match request.target.role {

@@ -12,6 +12,7 @@ mod replace_node;
 mod restart;
 mod run;
 mod san_change;
+mod served_names;
 mod stuck_pods;
 mod token_rotation;
 mod upgrade;

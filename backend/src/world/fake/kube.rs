@@ -54,8 +54,12 @@ impl FakeKube {
         host.is_some_and(|host| host.api_hangs)
     }
 
+    /// The cluster behind an endpoint, if its certificate is good for it.
     fn cluster(&self, state: &State, endpoint: &KubeEndpoint) -> Option<u64> {
-        let number = state.api_on(net::behind(state, &endpoint.address)?)?;
+        let server = net::behind(state, &endpoint.address)?;
+        let number = state.api_on(server)?;
+        let name = endpoint.server_name.as_ref().unwrap_or(&endpoint.address);
+        state.serving(server)?.names.get(name)?;
         (state.clusters.get(&number)?.ca.as_bytes() == self.access.ca).then_some(number)
     }
 }

@@ -116,6 +116,7 @@ fn client(access: &KubeAccess, endpoint: &KubeEndpoint) -> Result<Client> {
     }
     let mut config = Config::new(url);
     config.root_cert = Some(roots);
+    config.tls_server_name.clone_from(&endpoint.server_name);
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.write_timeout = Some(CALL_TIMEOUT);
     // Going on to the next endpoint is our retry.

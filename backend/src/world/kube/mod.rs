@@ -26,6 +26,8 @@ pub struct KubeEndpoint {
     pub address: String,
     /// TCP port.
     pub port: u16,
+    /// Whom its certificate must name, if not the address: a load balancer's is that of the servers behind it.
+    pub server_name: Option<String>,
 }
 
 /// How to reach a cluster: from its kubeconfig.

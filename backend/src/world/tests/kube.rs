@@ -109,6 +109,7 @@ async fn cluster() -> (TlsServer, KubeAccess) {
         name: name.to_owned(),
         address: "127.0.0.1".to_owned(),
         port,
+        server_name: None,
     };
     let access = KubeAccess {
         endpoints: vec![

@@ -127,3 +127,46 @@ async fn who_is_there_already_is_left_alone() {
     let ((world, _), _) = completes(&by_channel()).await.unwrap();
     assert_eq!(world.clusters[0].cordoned, ["node4"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn upgrade_behind_somebody_elses_haproxy() {
+    let by_hand = || {
+        let lab = older_lab();
+        lab.balance_by_hand();
+        lab
+    };
+    let example = Example {
+        lab: by_hand,
+        ..pinned()
+    };
+    completes(&example).await.unwrap();
+}
+
+/// The certificate is good for the endpoint, and not for the load balancer's own address.
+#[tokio::test(start_paused = true)]
+async fn upgrade_where_the_certificate_does_not_name_the_balancer() {
+    let mut example = Example {
+        lab: || {
+            let lab = older_lab();
+            lab.tell(&["api.example.org"]);
+            lab
+        },
+        ..pinned()
+    };
+    example.inventory.clusters[0].endpoint = "api.example.org".to_owned();
+    completes(&example).await.unwrap();
+}
+
+/// Members are named after other names than their nodes have: host names were cut once.
+#[tokio::test(start_paused = true)]
+async fn upgrade_with_old_member_names() {
+    let lab = || {
+        let lab = older_lab();
+        for n in 1..=3 {
+            lab.world
+                .name_member(HostId(n), &format!("old{n}-0123abcd"));
+        }
+        lab
+    };
+    completes(&Example { lab, ..pinned() }).await.unwrap();
+}
