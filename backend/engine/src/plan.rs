@@ -1,6 +1,6 @@
 //! What a run will do: made once by a workflow, stored, hashed, never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coxswain_wire::{ClusterId, HostId, Inputs, StageIndex, StepIndex};
 use serde::de::DeserializeOwned;
@@ -215,6 +215,23 @@ impl Plan {
             .nth(index as usize)
     }
 
+    /// Every host that the run works on or asks: the hosts of its steps, and what parameters and gates name as
+    /// `host` or `via`, as the types of all of them do.
+    #[must_use]
+    pub fn hosts(&self) -> BTreeSet<HostId> {
+        let mut found = BTreeSet::new();
+        for stage in &self.stages {
+            if let Some(gate) = &stage.gate {
+                named_hosts(&gate.preflight, &mut found);
+            }
+            for step in &stage.steps {
+                found.extend(step.host);
+                named_hosts(&step.params, &mut found);
+            }
+        }
+        found
+    }
+
     /// The step that gives back as planned what another took away.
     #[must_use]
     pub fn restorer(&self, taking: StepIndex) -> Option<StepIndex> {
@@ -235,6 +252,23 @@ impl Plan {
         let own = self.stages.get(stage as usize).map_or(0, |s| s.steps.len());
         let start = u32::try_from(before).unwrap_or(u32::MAX);
         start..start.saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
+    }
+}
+
+fn named_hosts(value: &Value, found: &mut BTreeSet<HostId>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_i64() {
+                    Some(id) if matches!(name.as_str(), "host" | "via") => {
+                        found.insert(HostId(id));
+                    }
+                    Some(_) | None => named_hosts(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| named_hosts(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

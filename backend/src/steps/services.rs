@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coxswain_wire::{
-    ClusterId, ClusterPhase, DrillFault, DrillReport, HostId, Member, RunId, SecretId, Snapshot,
-    Timestamp,
+    ClusterId, ClusterPhase, DrillFault, DrillReport, Host, HostId, Member, RunId, SecretId,
+    Snapshot, Timestamp,
 };
 use serde_json::Value;
 
@@ -123,6 +123,12 @@ pub trait ClusterBook: Send + Sync {
     /// # Errors
     /// As above.
     async fn remove_member(&self, cluster: ClusterId, host: HostId) -> Result<(), ServiceError>;
+
+    /// A host as it is reached now, none if there is no such host.
+    ///
+    /// # Errors
+    /// The storage failed.
+    async fn host(&self, host: HostId) -> Result<Option<Host>, ServiceError>;
 
     /// The cluster whose old data may lie on a host that is none of it any more.
     ///

@@ -10,7 +10,6 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::append;
-use super::hosts::not_locked;
 use super::{ChangeError, Db, DbError, Tx};
 use crate::audit::{Draft, Who};
 
@@ -135,7 +134,7 @@ impl Db {
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
         let old = cluster_name(&mut tx, id).await?;
-        not_locked(&mut tx, &format!("cluster:{id}"), "the cluster").await?;
+        not_locked(&mut tx, id).await?;
         let taken: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM cluster WHERE name = ? AND id <> ?)")
                 .bind(input.name.as_str())
@@ -179,7 +178,7 @@ impl Db {
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
         let name = cluster_name(&mut tx, id).await?;
-        not_locked(&mut tx, &format!("cluster:{id}"), "the cluster").await?;
+        not_locked(&mut tx, id).await?;
         sqlx::query("DELETE FROM cluster WHERE id = ?")
             .bind(id.0)
             .execute(&mut *tx)
@@ -191,6 +190,20 @@ impl Db {
         )
         .await?;
         Ok(self.commit_inventory(tx).await?)
+    }
+}
+
+/// Refuses while a run holds the cluster's lock.
+async fn not_locked(tx: &mut Tx, id: ClusterId) -> Result<(), ChangeError> {
+    let run: Option<i64> = sqlx::query_scalar("SELECT run FROM lock WHERE resource = ?")
+        .bind(format!("cluster:{id}"))
+        .fetch_optional(&mut **tx)
+        .await?;
+    match run {
+        None => Ok(()),
+        Some(run) => Err(ChangeError::Conflict(format!(
+            "Run {run} is working on the cluster; wait for it or end it first."
+        ))),
     }
 }
 

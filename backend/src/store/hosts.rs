@@ -11,6 +11,7 @@ use sqlx::Row;
 
 use super::audit::append;
 use super::host_rows::{SELECT, check, host, keys};
+use super::host_use::not_in_use;
 use super::{ChangeError, Db, DbError, Tx, power};
 use crate::audit::{Draft, Who};
 
@@ -139,7 +140,7 @@ impl Db {
     /// Replaces a host's fields. Another address or port takes its pinned keys away.
     ///
     /// # Errors
-    /// There is no such host, a run holds its lock, or as for a new one.
+    /// There is no such host, a run uses it, or as for a new one.
     pub async fn update_host(
         &self,
         who: &Who,
@@ -153,13 +154,13 @@ impl Db {
             .fetch_optional(&mut *tx)
             .await?
             .ok_or_else(|| ChangeError::NotFound(format!("host {id}")))?;
-        not_locked(&mut tx, &format!("host:{id}"), "the host").await?;
-        check(&mut tx, input, Some(id)).await?;
         let (name, address, port): (String, String, i64) = (
             old.try_get("name")?,
             old.try_get("ssh_address")?,
             old.try_get("ssh_port")?,
         );
+        not_in_use(&mut tx, id, &name).await?;
+        check(&mut tx, input, Some(id)).await?;
         let moved =
             address != input.ssh_address.as_str() || port != i64::from(input.ssh_port.get());
         if moved {
@@ -202,7 +203,7 @@ impl Db {
     /// Removes a host.
     ///
     /// # Errors
-    /// There is no such host, or it is in a cluster or a run.
+    /// There is no such host, a run uses it, or it is in a cluster.
     pub async fn delete_host(
         &self,
         who: &Who,
@@ -211,7 +212,7 @@ impl Db {
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
         let name = name_of(&mut tx, id).await?;
-        not_locked(&mut tx, &format!("host:{id}"), "the host").await?;
+        not_in_use(&mut tx, id, &name).await?;
         let cluster: Option<String> = sqlx::query_scalar(
             "SELECT c.name FROM cluster_member m JOIN cluster c ON c.id = m.cluster WHERE m.host = ?",
         )
@@ -240,7 +241,7 @@ impl Db {
     /// Pins these keys and no others. Each comes with its `<algorithm> <base64>`.
     ///
     /// # Errors
-    /// There is no such host, or it was changed since `generation`.
+    /// There is no such host, a run uses it, or it was changed since `generation`.
     pub async fn pin_host_keys(
         &self,
         who: &Who,
@@ -251,6 +252,7 @@ impl Db {
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
         let name = name_of(&mut tx, id).await?;
+        not_in_use(&mut tx, id, &name).await?;
         let changed = sqlx::query(
             "UPDATE host SET confirmed_at = ?, generation = generation + 1, last_test = NULL
              WHERE id = ? AND generation = ?",
@@ -350,18 +352,4 @@ async fn name_of(tx: &mut Tx, id: HostId) -> Result<String, ChangeError> {
         .fetch_optional(&mut **tx)
         .await?
         .ok_or_else(|| ChangeError::NotFound(format!("host {id}")))
-}
-
-/// Refuses while a run holds the lock.
-pub(super) async fn not_locked(tx: &mut Tx, resource: &str, what: &str) -> Result<(), ChangeError> {
-    let run: Option<i64> = sqlx::query_scalar("SELECT run FROM lock WHERE resource = ?")
-        .bind(resource)
-        .fetch_optional(&mut **tx)
-        .await?;
-    match run {
-        None => Ok(()),
-        Some(run) => Err(ChangeError::Conflict(format!(
-            "Run {run} is working on {what}; wait for it or end it first."
-        ))),
-    }
 }

@@ -10,6 +10,7 @@ mod db;
 mod drills;
 mod error;
 mod host_rows;
+mod host_use;
 mod hosts;
 mod meta;
 mod output;

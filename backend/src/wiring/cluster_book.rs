@@ -1,7 +1,7 @@
 //! What steps read and note of clusters.
 
 use async_trait::async_trait;
-use coxswain_wire::{Cluster, ClusterId, ClusterPhase, HostId, Member, SecretId};
+use coxswain_wire::{Cluster, ClusterId, ClusterPhase, Host, HostId, Member, SecretId};
 
 use super::{Panel, service_error};
 use crate::steps::services::{ClusterBook, ServiceError};
@@ -88,8 +88,12 @@ impl ClusterBook for Panel {
             .map_err(|e| service_error(&e))
     }
 
+    async fn host(&self, host: HostId) -> Answer<Option<Host>> {
+        self.db.host(host).await.map_err(|e| service_error(&e))
+    }
+
     async fn unclean(&self, host: HostId) -> Answer<Option<ClusterId>> {
-        let found = self.db.host(host).await.map_err(|e| service_error(&e))?;
+        let found = ClusterBook::host(self, host).await?;
         let found = found.ok_or_else(|| ServiceError(format!("there is no host {host}")))?;
         Ok(found.unclean.map(|mark| mark.from))
     }

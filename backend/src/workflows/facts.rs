@@ -8,6 +8,7 @@ pub(super) mod diff;
 pub(super) mod files;
 mod host;
 pub(super) mod living;
+pub(super) mod machine;
 pub(super) mod pods;
 mod ports;
 mod reach;

@@ -162,6 +162,8 @@ impl Preflight for Preflights {
             run,
             services: self.services.clone(),
         };
-        workflow.preflight(&context, plan, stage, state).await
+        let mut facts = facts::machine::facts(&*self.services.book, plan).await;
+        facts.extend(workflow.preflight(&context, plan, stage, state).await);
+        facts
     }
 }

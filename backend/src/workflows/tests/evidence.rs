@@ -1,13 +1,15 @@
 //! What the gates see.
 
-use coxswain_engine::evidence::Preflight;
+use coxswain_engine::evidence::{Preflight, changes as changed, evidence};
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
-use coxswain_wire::{Fact, FieldValue, HostId, Inputs, RunId, Verdict};
+use coxswain_wire::{
+    Enrolment, Fact, FieldValue, Host, HostId, HostKey, Inputs, RunId, Timestamp, Verdict,
+};
 use std::sync::Arc;
 
 use super::super::{Inventory, Preflights, find};
-use super::lab::{self, Lab, inputs, list, text};
+use super::lab::{self, Lab, inputs, list, text, virtual_now};
 use crate::world::PodOwner;
 use crate::world::fake::FakeHost;
 
@@ -60,6 +62,68 @@ pub(super) fn failing(facts: &[Fact]) -> Vec<String> {
 async fn bare_hosts_pass() {
     let facts = bootstrap(|_| {}).await;
     assert_eq!(failing(&facts), [""; 0]);
+}
+
+/// Whatever a workflow looks at: an approval is for these machines.
+#[tokio::test(start_paused = true)]
+async fn every_gate_is_bound_to_its_machines() {
+    use super::lab::{inventory, running_inventory};
+    let given = inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("version", text("v1.33.5+k3s1")),
+    ]);
+    let save = inputs(&[("cluster", FieldValue::Id(1))]);
+    let bare = Lab::new(lab::machines(), &inventory().clusters[0]);
+    for (lab, workflow, given, inventory, host) in [
+        (bare, "bootstrap", given, inventory(), HostId(3)),
+        (
+            lab::running_lab(),
+            "snapshot",
+            save,
+            running_inventory(),
+            HostId(1),
+        ),
+    ] {
+        let plan = find(workflow).unwrap().plan(&given, &inventory).unwrap();
+        assert!(plan.hosts().contains(&host), "{workflow}");
+        let before = facts(&lab, workflow, &given, &inventory).await;
+        let changes: [fn(&mut Host); 4] = [
+            |host| host.ssh_address = "10.0.0.66".to_owned(),
+            |host| host.ssh_port = 2222,
+            |host| host.ssh_user = "eve".to_owned(),
+            |host| {
+                host.enrolment = Enrolment::Pinned {
+                    keys: vec![HostKey {
+                        algorithm: "ssh-ed25519".to_owned(),
+                        fingerprint: "SHA256:other".to_owned(),
+                    }],
+                    confirmed_at: Timestamp(0),
+                }
+            },
+        ];
+        let as_approved = evidence(virtual_now(), before.clone());
+        for change in changes {
+            let (mut was, mut is) = (None, None);
+            lab.enter(host, |host| {
+                was = Some(host.clone());
+                change(host);
+                is = Some(host.clone());
+            });
+            let now = facts(&lab, workflow, &given, &inventory).await;
+            let told = changes_of(&before, &now);
+            assert!(
+                told.contains(&format!("node{host}, SSH: was ops@")),
+                "{told}"
+            );
+            let now = evidence(virtual_now(), now);
+            assert_ne!(as_approved.sha256, now.sha256, "{workflow} {is:?}");
+            lab.enter(host, |host| *host = was.unwrap());
+        }
+    }
+}
+
+fn changes_of(before: &[Fact], now: &[Fact]) -> String {
+    changed(before, now, &|_| true).join("; ")
 }
 
 #[tokio::test(start_paused = true)]

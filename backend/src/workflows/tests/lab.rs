@@ -54,6 +54,7 @@ struct Data {
     kubeconfig: Option<SecretId>,
     token: Option<SecretId>,
     members: Vec<Member>,
+    hosts: Vec<Host>,
     unclean: BTreeMap<HostId, ClusterId>,
     snapshots: Vec<Snapshot>,
     drills: BTreeMap<RunId, Drill>,
@@ -140,6 +141,10 @@ impl ClusterBook for Memory {
     async fn remove_member(&self, _: ClusterId, host: HostId) -> Result<(), ServiceError> {
         self.data.lock().unwrap().members.retain(|m| m.host != host);
         Ok(())
+    }
+    async fn host(&self, host: HostId) -> Result<Option<Host>, ServiceError> {
+        let data = self.data.lock().unwrap();
+        Ok(data.hosts.iter().find(|h| h.id == host).cloned())
     }
     async fn unclean(&self, host: HostId) -> Result<Option<ClusterId>, ServiceError> {
         Ok(self.data.lock().unwrap().unclean.get(&host).copied())
@@ -271,10 +276,17 @@ impl Lab {
             .members
             .clone_from(&cluster.members);
         memory.data.lock().unwrap().phase = Some(cluster.phase);
+        memory.data.lock().unwrap().hosts = inventory().hosts;
         Self {
             world: FakeWorld::new(hosts),
             memory,
         }
+    }
+
+    /// Changes how a host is reached, as people do in the inventory.
+    pub(super) fn enter(&self, host: HostId, change: impl FnOnce(&mut Host)) {
+        let mut data = self.memory.data.lock().unwrap();
+        change(data.hosts.iter_mut().find(|h| h.id == host).unwrap());
     }
 
     /// The load balancer has the three servers.

@@ -1,9 +1,11 @@
 //! Hosts and their enrolment.
 
-use coxswain_wire::{ConnectionTest, Enrolment, Host, HostKey};
+use coxswain_wire::{ConnectionTest, Enrolment, Host, HostKey, RunStatus};
 use serde_json::{Value, json};
 
-use crate::support::{Panel, credential, host, new_host};
+use crate::support::{
+    Panel, approve, credential, host, new_host, reaches, waiting_run, waiting_run_with,
+};
 
 fn with(mut body: Value, field: &str, value: Value) -> Value {
     body[field] = value;
@@ -186,6 +188,63 @@ async fn the_latest_test_is_kept_until_something_changes() {
             .status,
         404
     );
+}
+
+#[tokio::test]
+async fn an_approved_run_keeps_its_machines() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let host = host(&panel, 1).await;
+    let path = format!("/hosts/{}", host.id);
+    let body = |user: &str| json!({"name": "node1", "ssh_address": "10.0.0.1", "ssh_user": user, "credential": host.credential});
+    // Another run holds the lock: the approved one waits for it.
+    let first = waiting_run(&panel, "first").await;
+    let mut tx = panel.app.db.write().await.unwrap();
+    sqlx::query("INSERT INTO lock (resource, run, taken_at) VALUES ('test:1', ?, 0)")
+        .bind(first.0)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let run = waiting_run_with(&panel, json!({"text": "x", "host": host.id})).await;
+    panel.machines.show_keys(&["one"]);
+    admin.post(&format!("{path}/scan"), json!({})).await;
+    // Before the approval everything may change: the evidence says so.
+    let _: Host = admin.put(&path, body("root")).await.is(200);
+    approve(&panel, run).await;
+    admin.post(&format!("{path}/scan"), json!({})).await;
+    let keys = json!({"fingerprints": ["SHA256:one"]});
+    for refused in [
+        admin.put(&path, body("ops")).await,
+        admin.post(&format!("{path}/confirm"), keys.clone()).await,
+        admin.delete(&path).await,
+    ] {
+        let error = refused.refused(409);
+        let words = format!("Run {run} (Note something) was approved for node1");
+        assert!(error.message.starts_with(&words), "{}", error.message);
+    }
+    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
+    assert_eq!(
+        (hosts[0].ssh_user.as_str(), &hosts[0].enrolment),
+        ("root", &Enrolment::Unconfirmed)
+    );
+    // Another host is nobody's business.
+    let other = crate::support::host(&panel, 2).await;
+    assert_eq!(
+        admin.delete(&format!("/hosts/{}", other.id)).await.status,
+        204
+    );
+    let end = json!({"command": "abandon", "comment": "not today", "dead_hosts": []});
+    assert_eq!(
+        admin
+            .post(&format!("/runs/{run}/commands"), end)
+            .await
+            .status,
+        200
+    );
+    reaches(&panel, run, RunStatus::Abandoned).await;
+    let _: Host = admin.post(&format!("{path}/confirm"), keys).await.is(200);
+    assert_eq!(admin.delete(&path).await.status, 204);
 }
 
 #[tokio::test]

@@ -158,8 +158,12 @@ impl Panel {
 
 /// Starts a run that prints `text`, and waits until its gate is open.
 pub(crate) async fn waiting_run(panel: &Panel, text: &str) -> RunId {
+    waiting_run_with(panel, json!({ "text": text })).await
+}
+
+/// The same with these inputs.
+pub(crate) async fn waiting_run_with(panel: &Panel, inputs: Value) -> RunId {
     let operator = panel.role(Role::Operator).await;
-    let inputs = json!({ "text": text });
     let plan: PlanView = operator
         .post("/plans", json!({ "workflow": "note", "inputs": inputs }))
         .await

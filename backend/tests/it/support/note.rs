@@ -9,7 +9,9 @@ use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::{Gate, Plan, Stage, Step};
 use coxswain_engine::state::RunState;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
-use coxswain_wire::{Fact, FactKind, FieldValue, Inputs, RunId, StageIndex, Verdict, WorkflowInfo};
+use coxswain_wire::{
+    Fact, FactKind, FieldValue, HostId, Inputs, RunId, StageIndex, Verdict, WorkflowInfo,
+};
 use serde_json::Value;
 
 /// Prints and remembers where it has been.
@@ -71,7 +73,7 @@ impl Preflight for Always {
     }
 }
 
-/// Plans the workflow `note` with the input `text`.
+/// Plans the workflow `note` with the input `text`, on the host of the input `host` if there is one.
 pub(crate) struct Planned;
 
 #[async_trait]
@@ -96,10 +98,14 @@ impl Planner for Planned {
                 message: "A text is needed.".to_owned(),
             });
         };
+        let host = match inputs.get("host") {
+            Some(FieldValue::Id(id)) => Some(HostId(*id)),
+            Some(_) | None => None,
+        };
         let step = Step {
             kind: "note".to_owned(),
             title: "Note it".to_owned(),
-            host: None,
+            host,
             target: "test".to_owned(),
             params: Value::from(text.as_str()),
             commands: vec!["note".to_owned()],
