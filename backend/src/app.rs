@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::observe::Observed;
+use crate::places::Places;
 use crate::planner::Planner;
 use crate::store::{Db, DbError, RunStore};
 use crate::vault::Vault;
@@ -17,8 +18,6 @@ use crate::world::{ScannedKey, World};
 
 /// Runs in lists.
 const RUNS_LISTED: u32 = 100;
-/// Live streams at a time; each page has one.
-const STREAMS: usize = 256;
 /// Downloads of snapshots at a time; each holds a session on a host.
 const DOWNLOADS: usize = 2;
 
@@ -45,7 +44,7 @@ pub struct App {
     /// Host keys that were shown and wait for a person.
     pub scans: Scans,
     /// Live streams that may still be opened.
-    pub streams: Arc<Semaphore>,
+    pub streams: Arc<Places>,
     /// Downloads of snapshots that may still be begun.
     pub downloads: Arc<Semaphore>,
     /// True once the panel is going down: streams end.
@@ -53,12 +52,6 @@ pub struct App {
 }
 
 impl App {
-    /// A bound for [`App::streams`].
-    #[must_use]
-    pub fn stream_limit() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(STREAMS))
-    }
-
     /// A bound for [`App::downloads`].
     #[must_use]
     pub fn download_limit() -> Arc<Semaphore> {

@@ -50,7 +50,7 @@ pub enum Exposure {
     },
     /// HTTPS with a certificate that the panel makes and whose fingerprint it prints.
     SelfSigned,
-    /// Plain HTTP towards proxies that do HTTPS; their `X-Forwarded-For` is believed.
+    /// Plain HTTP towards proxies that do HTTPS; their `X-Forwarded-For` is believed, and nobody else is answered.
     Proxy(Vec<IpAddr>),
 }
 
@@ -102,6 +102,11 @@ pub enum ConfigError {
     /// Two ways at once.
     #[error("choose one of --tls-cert with --tls-key, --tls-self-signed, and --trusted-proxy")]
     TwoWays,
+    /// No proxy has this address.
+    #[error(
+        "--trusted-proxy {0}: no machine has this address; give the one that the proxy connects from"
+    )]
+    NoProxy(IpAddr),
     /// Half a pair.
     #[error("--tls-cert and --tls-key go together")]
     HalfAPair,
@@ -119,6 +124,13 @@ impl TryFrom<Options> for Config {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfAPair),
         };
+        if let Some(none) = options
+            .trusted_proxy
+            .iter()
+            .find(|ip| ip.is_unspecified() || ip.is_multicast())
+        {
+            return Err(ConfigError::NoProxy(*none));
+        }
         let own = options.tls_self_signed.then_some(Exposure::SelfSigned);
         let proxy = (!options.trusted_proxy.is_empty()).then(|| {
             Exposure::Proxy(

@@ -11,6 +11,7 @@ mod drill_tables;
 mod drill_timeline;
 pub mod http;
 pub mod observe;
+pub mod places;
 pub mod planner;
 pub mod serve;
 pub mod steps;

@@ -60,7 +60,8 @@ struct Serve {
     /// HTTPS with a certificate that the panel makes, keeps in the data folder, and whose fingerprint it prints.
     #[arg(long, env = "COXSWAIN_TLS_SELF_SIGNED")]
     tls_self_signed: bool,
-    /// Address of a proxy that does HTTPS; its X-Forwarded-For is believed. May be given several times.
+    /// Address of a proxy that does HTTPS; its X-Forwarded-For is believed, and nobody else is answered. May be
+    /// given several times.
     #[arg(long, env = "COXSWAIN_TRUSTED_PROXY", value_delimiter = ',')]
     trusted_proxy: Vec<IpAddr>,
 }

@@ -1,6 +1,7 @@
 //! Who is there: first start, sign-in, sessions. What a role may do is [`coxswain_wire::Role::allows`].
 
 mod password;
+mod refusals;
 mod throttle;
 mod token;
 
@@ -15,6 +16,8 @@ use zeroize::Zeroizing;
 pub use password::{PasswordError, Passwords};
 pub use throttle::Throttle;
 pub use token::{Token, TokenHash};
+
+use refusals::Refusals;
 
 use crate::audit::{Draft, Who};
 use crate::store::{ChangeError, Db, DbError};
@@ -66,6 +69,7 @@ pub struct Auth {
     db: Db,
     passwords: Passwords,
     throttle: Throttle,
+    refusals: Refusals,
 }
 
 impl Auth {
@@ -73,6 +77,7 @@ impl Auth {
     #[must_use]
     pub fn new(db: Db, passwords: Passwords, throttle: Throttle) -> Self {
         Self {
+            refusals: Refusals::new(db.clone()),
             db,
             passwords,
             throttle,
@@ -111,7 +116,7 @@ impl Auth {
         let stored = self.db.setup_secret().await?;
         if !stored.is_some_and(|stored| bool::from(stored.as_slice().ct_eq(given.0.as_slice()))) {
             let draft = Draft::new(&Who::anonymous(&who.address), "setup.refused", "setup", "");
-            self.db.audit(now(), draft).await?;
+            self.refusals.note(draft, "setup").await?;
             return Err(AuthError::SetupRefused);
         }
         check_name(name)?;
@@ -155,10 +160,10 @@ impl Auth {
                 let draft = Draft::new(
                     &Who::anonymous(address.to_string()),
                     "session.refused",
-                    subject,
+                    subject.as_str(),
                     "",
                 );
-                self.db.audit(now(), draft).await?;
+                self.refusals.note(draft, &subject).await?;
                 Err(AuthError::Wrong)
             }
         }
@@ -171,7 +176,19 @@ impl Auth {
         self.db
             .create_session(at, token.hash().0, user, &address.to_string(), dead_before)
             .await?;
+        // Who looks at the trail now finds the numbers there.
+        self.refusals.settle().await?;
         Ok((session(user, token.csrf()), token))
+    }
+
+    /// Notes that somebody who is signed in asked for what their role does not allow.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn note_forbidden(&self, who: &Who, what: String) -> Result<(), DbError> {
+        let draft = Draft::new(who, "request.forbidden", what, "");
+        let concerns = format!("user {}", who.actor);
+        self.refusals.note(draft, &concerns).await
     }
 
     /// The session of a token, while it lives. Role and name are those of this moment.

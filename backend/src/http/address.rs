@@ -3,10 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
-use axum::http::HeaderMap;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
+use super::errors::Failure;
 use crate::app::App;
 
 /// The caller's address; behind a trusted proxy, the one that the proxy saw.
@@ -21,18 +25,37 @@ where
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let peer = parts
-            .extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|info| info.0.ip());
         let app = Arc::<App>::from_ref(state);
         let trusted = app.config.exposure.trusted_proxies();
-        Ok(Self(seen(
-            peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into()).to_canonical(),
-            trusted,
-            &parts.headers,
-        )))
+        Ok(Self(seen(peer(&parts.extensions), trusted, &parts.headers)))
     }
+}
+
+/// Who has opened the connection.
+fn peer(extensions: &Extensions) -> IpAddr {
+    let info = extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = info.map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());
+    peer.to_canonical()
+}
+
+/// Behind a proxy the panel speaks plain HTTP, so it answers nobody but the proxy.
+pub(super) async fn only_proxies(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let trusted = app.config.exposure.trusted_proxies();
+    let peer = peer(request.extensions());
+    if trusted.is_empty() || trusted.contains(&peer) {
+        return next.run(request).await;
+    }
+    tracing::warn!(%peer, "refused: it is none of the trusted proxies");
+    let message =
+        "Here the panel answers its trusted proxy alone. Open the address of the proxy instead.";
+    let failure = Failure::new(StatusCode::FORBIDDEN, "not_the_proxy", message);
+    let mut response = failure.into_response();
+    *response.body_mut() = Body::from(format!("{message}\n"));
+    response
 }
 
 /// `X-Forwarded-For` counts from the right, as far as the proxies are trusted.

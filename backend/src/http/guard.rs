@@ -15,9 +15,8 @@ use subtle::ConstantTimeEq;
 use super::address::ClientAddress;
 use super::errors::{Answer, Failure};
 use crate::app::App;
-use crate::audit::{Draft, Who};
+use crate::audit::Who;
 use crate::auth::{SignedIn, Token};
-use crate::time::now;
 
 /// As much of a refused path goes into the trail, in characters.
 const LONGEST_NOTED_PATH: usize = 200;
@@ -160,12 +159,7 @@ async fn check(
                 .take(LONGEST_NOTED_PATH)
                 .collect();
             let subject = format!("{} {path}", request.method);
-            app.db
-                .audit(
-                    now(),
-                    Draft::new(&caller.who(), "request.forbidden", subject, ""),
-                )
-                .await?;
+            app.auth.note_forbidden(&caller.who(), subject).await?;
         }
         return Err(forbidden());
     }

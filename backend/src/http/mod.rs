@@ -183,6 +183,7 @@ pub fn router(app: Arc<App>) -> Router {
             StatusCode::GATEWAY_TIMEOUT,
             TIMEOUT,
         ))
+        .layer(from_fn_with_state(app.clone(), address::only_proxies))
         .layer(from_fn_with_state(app.clone(), envelope::envelope))
         .with_state(app)
 }

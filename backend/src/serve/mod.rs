@@ -83,7 +83,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         planner: Arc::new(Workflows::new(db.clone(), observer.observed())),
         observed: observer.observed(),
         scans: Scans::default(),
-        streams: App::stream_limit(),
+        streams: Arc::default(),
         downloads: App::download_limit(),
         config,
         db,

@@ -16,12 +16,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::Stream;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::errors::{Answer, Failure};
 use super::guard::Caller;
 use crate::app::App;
 use crate::auth::TokenHash;
+use crate::places::{Full, Place};
 
 pub(super) use overview::overview;
 pub(super) use run::run;
@@ -34,23 +35,15 @@ struct Base {
     app: Arc<App>,
     session: TokenHash,
     stopping: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Base {
     fn new(app: Arc<App>, caller: &Caller) -> Answer<Self> {
         let place = app
             .streams
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Failure {
-                retry_after_s: Some(10),
-                ..Failure::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "busy",
-                    "Too many live pages are open; close some.",
-                )
-            })?;
+            .take(caller.signed_in.session.user, caller.signed_in.token.0)
+            .map_err(no_place)?;
         Ok(Self {
             session: caller.signed_in.token,
             stopping: app.stopping.clone(),
@@ -71,6 +64,30 @@ impl Base {
                 false
             }
         }
+    }
+}
+
+fn no_place(full: Full) -> Failure {
+    let (status, code, message) = match full {
+        Full::Session => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_streams",
+            "Too many live pages are open in this browser; close some.",
+        ),
+        Full::User => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_streams",
+            "Too many live pages are open under your name; close some, also in other browsers.",
+        ),
+        Full::All => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "Too many people have live pages open; try again soon.",
+        ),
+    };
+    Failure {
+        retry_after_s: Some(10),
+        ..Failure::new(status, code, message)
     }
 }
 

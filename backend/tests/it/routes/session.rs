@@ -202,3 +202,65 @@ async fn losing_the_account_or_the_role_counts_at_once() {
     assert_eq!(admin.delete(&format!("/users/{id}")).await.status, 204);
     assert_eq!(operator.get("/hosts").await.status, 401);
 }
+
+#[tokio::test]
+async fn guesses_do_not_fill_the_trail() {
+    let panel = Panel::new().await;
+    let nobody = panel.nobody();
+    for n in 0..15 {
+        let body = json!({"name": format!("guess{n}"), "password": "not the password"});
+        assert_eq!(nobody.post("/session", body).await.status, 401);
+    }
+    let viewer = panel.role(Role::Viewer).await;
+    for _ in 0..30 {
+        assert_eq!(viewer.post("/users", json!({})).await.status, 403);
+    }
+    let page: coxswain_wire::AuditPage = panel.admin().await.get("/audit").await.is(200);
+    let of = |action: &str| -> Vec<&str> {
+        let found = page.entries.iter().filter(|e| e.action == action);
+        found.map(|e| e.detail.as_str()).collect()
+    };
+    let refused = of("session.refused");
+    assert_eq!(
+        (refused.len(), refused[0]),
+        (11, "5 more, which were only counted")
+    );
+    let forbidden = of("request.forbidden");
+    assert_eq!(
+        (forbidden.len(), forbidden[0]),
+        (11, "20 more, which were only counted")
+    );
+}
+
+#[tokio::test]
+async fn behind_a_proxy_nobody_else_is_answered() {
+    let behind = |proxy: &str| coxswain::config::Options {
+        trusted_proxy: vec![proxy.parse().unwrap()],
+        ..Default::default()
+    };
+    let folder = || tempfile::tempdir().unwrap();
+    // Clients of these tests connect from 127.0.0.1.
+    let panel = Panel::told(folder(), behind("10.0.0.7")).await.unwrap();
+    let client = panel
+        .nobody()
+        .with("x-forwarded-for", "10.0.0.7")
+        .with("x-forwarded-proto", "https");
+    let body = json!({"name": "admin", "password": PASSWORD});
+    for refused in [
+        client.get("/boot").await,
+        client.post("/session", body).await,
+        client.get("/no-such-thing").await,
+    ] {
+        let error = refused.refused(403);
+        assert_eq!(error.code, "not_the_proxy");
+        assert!(error.message.contains("proxy"), "{}", error.message);
+    }
+    let page = client.get("//").await;
+    assert!(
+        page.status == 403 && page.text().contains("proxy"),
+        "{page:?}"
+    );
+
+    let panel = Panel::told(folder(), behind("127.0.0.1")).await.unwrap();
+    assert_eq!(panel.nobody().get("/boot").await.status, 200);
+}

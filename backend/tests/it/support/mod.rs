@@ -51,10 +51,15 @@ impl Panel {
 
     /// A panel over a folder that an earlier one has left.
     pub(crate) async fn in_folder(folder: TempDir) -> Result<Self, VaultError> {
+        Self::told(folder, Options::default()).await
+    }
+
+    /// The same with more options.
+    pub(crate) async fn told(folder: TempDir, options: Options) -> Result<Self, VaultError> {
         let options = Options {
             data_dir: folder.path().to_owned(),
             web_dir: Some(folder.path().join("web")),
-            ..Options::default()
+            ..options
         };
         let config = Config::try_from(options).unwrap();
         let db = Db::open(&config.database()).await.unwrap();
@@ -76,7 +81,7 @@ impl Panel {
             planner: Arc::new(Planned),
             observed: unobserved(),
             scans: Scans::default(),
-            streams: App::stream_limit(),
+            streams: Arc::default(),
             downloads: App::download_limit(),
             world: machines.clone(),
             config,
