@@ -3,11 +3,13 @@
 //! Every type parses from text ([`std::str::FromStr`], `TryFrom<String>`, serde) and displays in its
 //! canonical form: DNS names in lower case, IP addresses as the standard library prints them.
 
+mod invisible;
 mod url;
 mod version;
 
 use std::net::IpAddr;
 
+pub use invisible::{invisible, unseen};
 pub use url::{AbsPath, HttpUrl, ServerUrl};
 pub use version::{Channel, K3sVersion};
 

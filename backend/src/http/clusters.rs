@@ -10,6 +10,7 @@ use coxswain_wire::{Cluster, ClusterId, MemberRole, NewCluster};
 
 use super::errors::{Answer, Failure};
 use super::guard::Caller;
+use super::hosts::a_machines;
 use super::input::{Id, Input};
 use crate::app::App;
 use crate::store::ClusterInput;
@@ -75,7 +76,13 @@ fn check(cluster: NewCluster) -> Answer<ClusterInput> {
     let name: ClusterName = name.trim().parse().map_err(wrong("name"))?;
     let endpoint = match endpoint.as_deref().map(str::trim) {
         None | Some("") => None,
-        Some(text) => Some(text.parse::<Address>().map_err(wrong("endpoint"))?),
+        Some(text) => {
+            let address: Address = text.parse().map_err(wrong("endpoint"))?;
+            if let Some(ip) = address.ip() {
+                a_machines("endpoint", ip)?;
+            }
+            Some(address)
+        }
     };
     if !members.iter().any(|m| m.role == MemberRole::Server) {
         return Err(Failure::field(

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::errors::{Answer, Failure};
 use super::guard::Caller;
-use super::input::{Id, Input};
+use super::input::{Id, Input, visible};
 use crate::app::App;
 use crate::time::now;
 use crate::vault::SSH_PRIVATE_KEY;
@@ -50,6 +50,7 @@ pub(super) async fn create(
 
 fn check_name(name: &str) -> Answer<&str> {
     let name = name.trim();
+    visible("name", name)?;
     if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control)
     {
         return Err(Failure::field(

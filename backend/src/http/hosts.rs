@@ -16,7 +16,7 @@ use coxswain_wire::{
 
 use super::errors::{Answer, Failure};
 use super::guard::Caller;
-use super::input::{Id, Input};
+use super::input::{Id, Input, visible};
 use crate::app::App;
 use crate::audit::Draft;
 use crate::store::HostInput;
@@ -137,6 +137,25 @@ fn parse<T: FromStr<Err = NameError>>(field: &str, text: &str) -> Answer<T> {
         .map_err(|e: NameError| Failure::field(field, format!("{e}.")))
 }
 
+/// Refuses what is the address of no machine, or of another one on each network.
+pub(super) fn a_machines(field: &str, ip: IpAddr) -> Answer<()> {
+    let is = match ip.to_canonical() {
+        ip if ip.is_unspecified() => "no address at all",
+        ip if ip.is_multicast() => "a group's address (multicast)",
+        IpAddr::V4(v4) if v4.is_broadcast() => "everybody's address (broadcast)",
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => "no address at all",
+        IpAddr::V4(v4) if v4.is_link_local() => {
+            "good on its own network segment only (link-local), and given anew at each start"
+        }
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            "good on its own network segment only (link-local)"
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => return Ok(()),
+    };
+    let message = format!("{ip} is {is}: give the machine's own address.");
+    Err(Failure::field(field, message))
+}
+
 fn check(host: &NewHost) -> Answer<HostInput> {
     let NewHost {
         name,
@@ -148,6 +167,9 @@ fn check(host: &NewHost) -> Answer<HostInput> {
         power,
     } = host;
     let ssh_address: Address = parse("ssh_address", ssh_address)?;
+    if let Some(ip) = ssh_address.ip() {
+        a_machines("ssh_address", ip)?;
+    }
     let node_address = match (node_address, ssh_address.ip()) {
         (Some(text), _) => ip("node_address", text)?,
         (None, Some(address)) => address.to_canonical(),
@@ -157,6 +179,7 @@ fn check(host: &NewHost) -> Answer<HostInput> {
             return Err(Failure::field("node_address", message));
         }
     };
+    a_machines("node_address", node_address)?;
     if node_address.is_loopback() {
         let message = format!(
             "{node_address} is every machine's own; other nodes cannot reach this one there."
@@ -205,6 +228,9 @@ fn power_control(control: &PowerControl) -> Answer<PowerControl> {
         {
             let message = "No argument may be empty or hold a space: put such a command into a script on that host, and name the script here.";
             return Err(Failure::field(field, message));
+        }
+        for word in words {
+            visible(field, word)?;
         }
         let odd = |word: &String| word.len() > LONGEST.1 || word.chars().any(char::is_control);
         if words.len() > LONGEST.0 || words.iter().any(odd) {

@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use coxswain_k3s::names::unseen;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -204,6 +205,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Search<T> {
                 ))
             }
         }
+    }
+}
+
+/// Refuses what would not be read as it is written.
+pub(super) fn visible(field: &str, text: &str) -> Result<(), Failure> {
+    match unseen(text) {
+        None => Ok(()),
+        Some(message) => Err(Failure::field(field, message)),
     }
 }
 

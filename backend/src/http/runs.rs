@@ -16,7 +16,7 @@ use futures::stream;
 
 use super::errors::{Answer, Failure};
 use super::guard::{Caller, forbidden};
-use super::input::{Id, Input};
+use super::input::{Id, Input, visible};
 use super::workflows::planned;
 use crate::app::App;
 use crate::audit::Draft;
@@ -100,6 +100,7 @@ pub(super) async fn command(
     Input(mut command): Input<RunCommand>,
 ) -> Answer<Json<RunView>> {
     if let Some(comment) = comment_of(&mut command) {
+        visible("comment", comment)?;
         *comment = app.runs.redact(comment).await?;
     }
     let kind = command.kind();

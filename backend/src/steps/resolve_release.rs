@@ -28,7 +28,7 @@ pub(crate) const CHANNEL: Script = Script {
     text: r#"work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 if command -v curl >/dev/null 2>&1; then
-    url=$(curl -sSfL --connect-timeout 5 --max-time 20 -w '%{url_effective}' -o "$work/body" "$1") || exit $?
+    url=$(curl -sSfL --proto '=https,http' --connect-timeout 5 --max-time 20 -w '%{url_effective}' -o "$work/body" "$1") || exit $?
 elif command -v wget >/dev/null 2>&1; then
     if ! wget -S --timeout=10 --tries=1 -O "$work/body" "$1" 2>"$work/log"; then
         tail -n 3 "$work/log" >&2

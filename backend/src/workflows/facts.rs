@@ -18,7 +18,6 @@ pub(super) mod source;
 
 pub(super) use host::space as room;
 pub(super) use remains::jobs;
-pub(super) use source::FILES;
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use coxswain_k3s::names::unseen;
 use coxswain_wire::{Condition, Field, FieldKind, FieldValue, Inputs, WorkflowInfo};
 
 use super::FieldError;
@@ -57,7 +58,7 @@ impl Form {
         match given.or(field.default.as_ref().filter(|value| !is_empty(value))) {
             None if field.required => self.refuse(&field.name, "This is missing.".to_owned()),
             None => {}
-            Some(value) => match misfit(&field.kind, value) {
+            Some(value) => match misfit(&field.kind, value).or_else(|| unread(value)) {
                 Some(why) => self.refuse(&field.name, why),
                 None => {
                     self.values.insert(field.name.clone(), value.clone());
@@ -181,6 +182,15 @@ fn is_empty(value: &FieldValue) -> bool {
         FieldValue::Ids(ids) => ids.is_empty(),
         FieldValue::List(texts) => texts.iter().all(|t| t.trim().is_empty()),
         FieldValue::Bool(_) | FieldValue::Id(_) => false,
+    }
+}
+
+/// What is approved must be what is read.
+fn unread(value: &FieldValue) -> Option<String> {
+    match value {
+        FieldValue::Text(text) => unseen(text),
+        FieldValue::List(texts) => texts.iter().find_map(|text| unseen(text)),
+        FieldValue::Bool(_) | FieldValue::Id(_) | FieldValue::Ids(_) => None,
     }
 }
 

@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 143' HUP INT TERM
 echo "coxswain: downloading the installer from $1"
 if command -v curl >/dev/null 2>&1; then
-    curl -sSfL --connect-timeout 10 --max-time 120 --retry 2 -o "$work/install.sh" "$1" ||
+    curl -sSfL --proto '=https,http' --connect-timeout 10 --max-time 120 --retry 2 -o "$work/install.sh" "$1" ||
         fail "download failed: curl ended with status $?"
 elif command -v wget >/dev/null 2>&1; then
     wget -nv --timeout=30 --tries=3 -O "$work/install.sh" "$1" ||

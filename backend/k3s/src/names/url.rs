@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Address, NameError, checked_text};
+use super::{Address, NameError, checked_text, invisible};
 
 checked_text!(
     /// An `http://` or `https://` URL without user, password or fragment, made of characters that need no
@@ -154,7 +154,8 @@ fn check_abs_path(text: &str) -> Result<String, String> {
     if text.split('/').any(|part| part == "..") {
         return Err("'..' is not allowed".to_owned());
     }
-    match text.chars().find(|c| c.is_control()) {
+    let odd = text.chars().find(|c| c.is_control());
+    match odd.or_else(|| invisible(text)) {
         Some(c) => Err(format!("{c:?} is not allowed")),
         None => Ok(text.to_owned()),
     }
@@ -204,7 +205,13 @@ mod tests {
             assert!(bad.parse::<HttpUrl>().is_err(), "{bad}");
         }
         assert_eq!("/opt/k3s".parse::<AbsPath>().unwrap().file_name(), "k3s");
-        for bad in ["opt/k3s", "/opt/../k3s", "/opt/", "/a\nb"] {
+        for bad in [
+            "opt/k3s",
+            "/opt/../k3s",
+            "/opt/",
+            "/a\nb",
+            "/opt/\u{202e}s3k",
+        ] {
             assert!(bad.parse::<AbsPath>().is_err(), "{bad:?}");
         }
     }

@@ -7,7 +7,6 @@ use coxswain_k3s::critical::differences;
 use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::etcd::{Member, quorum};
 use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
-use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::token::Token;
@@ -17,15 +16,16 @@ use serde::{Deserialize, Serialize};
 use super::super::PreflightContext;
 use super::super::facts::balancer::Foreign;
 use super::super::facts::{
-    self, Checks, FILES, checks_of, fail, no_network, pass, served, shown, unknown, warn,
+    self, Checks, checks_of, fail, no_network, pass, served, shown, unknown, warn,
 };
 use crate::steps::ApiHost;
 use crate::steps::configured::brings_network;
 use crate::steps::etcd::{EtcdLook, is_of};
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_server;
+use crate::steps::resolve_release::binary;
 use crate::steps::unit::UnitLook;
-use crate::world::{Kube, KubeNode, RemoteCommand, TlsTarget};
+use crate::world::{Kube, KubeNode, TlsTarget};
 
 /// What the gate looks at; stored in the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -392,19 +392,9 @@ async fn coming(context: &PreflightContext, join: &JoinChecks) -> Option<String>
             ..
         } => None,
         Source::AirGap { binary_path, .. } => {
-            let look = RemoteCommand::script(FILES)
-                .arg(binary_path.as_str())
-                .sudo();
-            let answer = context
-                .services
-                .world
-                .run(join.node.host, look)
-                .await
-                .ok()?
-                .text();
-            K3sVersion::from_version_output(answer.lines().last()?)
-                .ok()
-                .map(|v| v.to_string())
+            let world = &*context.services.world;
+            let found = binary(world, join.node.host, binary_path.as_str()).await;
+            found.ok().flatten().map(|version| version.to_string())
         }
     }
 }

@@ -238,11 +238,34 @@ async fn air_gapped_files_are_looked_for() {
             .insert("/opt/install.sh".to_owned(), "#!/bin/sh".to_owned());
         machine
             .files
-            .insert("/opt/k3s".to_owned(), "k3s".to_owned());
+            .insert("/opt/k3s".to_owned(), "k3s v1.33.5+k3s1".to_owned());
     }
     let lab = Lab::new(machines, &lab::inventory().clusters[0]);
-    let found = failing(&facts(&lab, "bootstrap", &given, &lab::inventory()).await);
-    assert_eq!(found, ["node4: Files", "prod: Version"]);
+    let inventory = lab::inventory();
+    let look = || facts(&lab, "bootstrap", &given, &inventory);
+    let before = look().await;
+    assert_eq!(failing(&before), ["node4: Files", "prod: Version"]);
+    let owner = |facts: &[Fact]| {
+        let mut odd = odd(facts);
+        odd.retain(|(name, _)| name.ends_with("Owner of the files"));
+        odd
+    };
+    assert_eq!(owner(&before), []);
+
+    // What was approved is what runs.
+    lab.world.change(HostId(1), |host| {
+        let text = "#!/bin/sh\n# of somebody else".to_owned();
+        host.files.insert("/opt/install.sh".to_owned(), text);
+        host.loose.insert("/opt/k3s".to_owned());
+    });
+    let now = look().await;
+    let told = changes_of(&before, &now);
+    assert!(told.contains("node1, Checksums: was "), "{told}");
+    let loose = "others than root may replace /opt/k3s".to_owned();
+    assert_eq!(
+        owner(&now),
+        [("node1: Owner of the files".to_owned(), loose)]
+    );
 }
 
 /// What import reads of a cluster that was changed first.

@@ -52,6 +52,14 @@ fn bad_inputs_are_named() {
         bootstrap(&[("agent_args", list(&["--disable=traefik"]))]),
         ["agent_args"]
     );
+    assert_eq!(
+        bootstrap(&[("server_args", list(&["--node-label=a=b\u{202e}c"]))]),
+        ["server_args"]
+    );
+    assert_eq!(
+        bootstrap(&[("version", text("v1.33.5+k3s1\u{200b}"))]),
+        ["version"]
+    );
     assert_eq!(bootstrap(&[("cluster", FieldValue::Id(7))]), ["cluster"]);
     assert_eq!(bootstrap(&[("cluster", text("prod"))]), ["cluster"]);
     assert_eq!(

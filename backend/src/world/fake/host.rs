@@ -1,6 +1,6 @@
 //! One machine in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coxswain_k3s::haproxy::Section;
 use coxswain_wire::HostId;
@@ -26,6 +26,8 @@ pub struct FakeHost {
     pub(super) address: String,
     /// Regular files by path. A folder is there while a file lies in it.
     pub files: BTreeMap<String, String>,
+    /// Those of them that others than root may replace.
+    pub loose: BTreeSet<String>,
     /// Answers over SSH.
     pub reachable: bool,
     /// Answers on no port but SSH's: what a firewall does.
@@ -85,6 +87,7 @@ impl FakeHost {
             name: name.to_owned(),
             address: address.to_owned(),
             files: BTreeMap::new(),
+            loose: BTreeSet::new(),
             reachable: true,
             filtered: false,
             api_hangs: false,

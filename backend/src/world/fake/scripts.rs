@@ -212,11 +212,20 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
         "try-installer" => said(""),
         "look-at-files" => {
             let host = state.host(id)?;
-            let missing = args.iter().filter(|file| !host.files.contains_key(**file));
-            let mut text: String = missing.map(|file| format!("missing {file}\n")).collect();
-            let version = host.k3s_in(arg(0)).unwrap_or_else(|| VERSION.to_owned());
-            text.push_str(&format!("k3s version {version} (0)\n"));
-            said(text)
+            let line = |file: &&str| match host.files.get(*file) {
+                None => format!("missing {file}\n"),
+                Some(text) => {
+                    let sum = sha256(text);
+                    let loose = host.loose.contains(*file);
+                    let loose = if loose {
+                        format!("loose {file}\n")
+                    } else {
+                        String::new()
+                    };
+                    format!("sha256 {sum} {file}\n{loose}")
+                }
+            };
+            said(args.iter().map(line).collect::<String>())
         }
         "binary-version" => {
             let found = state.host(id)?.k3s_in(arg(0));

@@ -60,6 +60,14 @@ async fn bad_input_names_the_field_and_stores_nothing() {
             json!({"name": "prod", "members": [server()], "endpoint": "a:6443"}),
             "endpoint",
         ),
+        (
+            json!({"name": "prod", "members": [server()], "endpoint": "169.254.1.1"}),
+            "endpoint",
+        ),
+        (
+            json!({"name": "pro\u{2060}d", "members": [server()]}),
+            "name",
+        ),
         (json!({"name": "prod"}), "members"),
         (
             json!({"name": "prod", "members": [server()], "phase": "running"}),

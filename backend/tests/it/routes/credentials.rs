@@ -48,6 +48,8 @@ async fn bad_input_names_the_field_and_stores_nothing() {
         (json!({"name": "taken"}), "name"),
         (json!({"name": "  "}), "name"),
         (json!({"name": "a\nb"}), "name"),
+        (json!({"name": "key\u{202e}eslaf"}), "name"),
+        (json!({"name": "ta\u{200b}ken"}), "name"),
         (
             json!({"name": "k", "private_key": "nonsense"}),
             "private_key",

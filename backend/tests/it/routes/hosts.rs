@@ -26,6 +26,8 @@ async fn bad_input_names_the_field_and_stores_nothing() {
         ("name", json!("-dash")),
         ("name", json!("node1")),
         ("name", json!(5)),
+        ("name", json!("node\u{202e}3")),
+        ("name", json!("node\u{200b}3")),
         ("ssh_address", json!("-oProxyCommand=touch /tmp/x")),
         ("ssh_address", json!("-10.0.0.2")),
         ("ssh_address", json!("10.0.0.2:22")),
@@ -33,6 +35,16 @@ async fn bad_input_names_the_field_and_stores_nothing() {
         ("ssh_address", json!("user@host")),
         ("ssh_address", json!("")),
         ("ssh_address", json!("10.0.0.1")),
+        ("ssh_address", json!("no\u{2066}de.example")),
+        ("ssh_address", json!("169.254.7.7")),
+        ("ssh_address", json!("::ffff:169.254.7.7")),
+        ("ssh_address", json!("fe80::1")),
+        ("ssh_address", json!("255.255.255.255")),
+        ("ssh_address", json!("224.0.0.1")),
+        ("ssh_address", json!("ff02::1")),
+        ("ssh_address", json!("0.0.0.0")),
+        ("ssh_address", json!("0.0.0.7")),
+        ("ssh_address", json!("::")),
         ("ssh_port", json!(0)),
         ("ssh_port", json!(70000)),
         ("ssh_port", json!("22")),
@@ -43,6 +55,9 @@ async fn bad_input_names_the_field_and_stores_nothing() {
         ("node_address", json!("10.0.0.1")),
         ("node_address", json!("127.0.0.1")),
         ("node_address", json!("-1")),
+        ("node_address", json!("169.254.7.7")),
+        ("node_address", json!("fe80::1")),
+        ("node_address", json!("255.255.255.255")),
         ("credential", json!(99)),
         ("credential", json!("key")),
         ("colour", json!("blue")),
@@ -169,28 +184,6 @@ async fn keys_are_pinned_only_as_a_person_saw_them() {
 }
 
 #[tokio::test]
-async fn the_latest_test_is_kept_until_something_changes() {
-    let panel = Panel::new().await;
-    let admin = panel.admin().await;
-    let host = host(&panel, 1).await;
-    let path = format!("/hosts/{}", host.id);
-    let test: ConnectionTest = admin.post(&format!("{path}/test"), json!({})).await.is(200);
-    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
-    assert_eq!(hosts[0].last_test.as_ref(), Some(&test));
-    let body = json!({"name": "node1", "ssh_address": "10.0.0.1", "ssh_user": "root", "credential": host.credential});
-    let changed: Host = admin.put(&path, body).await.is(200);
-    assert_eq!(changed.last_test, None);
-    assert_eq!(admin.post("/hosts/99/test", json!({})).await.status, 404);
-    assert_eq!(
-        admin
-            .put("/hosts/99", new_host(3, &credential(&panel, "k2").await))
-            .await
-            .status,
-        404
-    );
-}
-
-#[tokio::test]
 async fn an_approved_run_keeps_its_machines() {
     let panel = Panel::new().await;
     let admin = panel.admin().await;
@@ -248,6 +241,28 @@ async fn an_approved_run_keeps_its_machines() {
 }
 
 #[tokio::test]
+async fn the_latest_test_is_kept_until_something_changes() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let host = host(&panel, 1).await;
+    let path = format!("/hosts/{}", host.id);
+    let test: ConnectionTest = admin.post(&format!("{path}/test"), json!({})).await.is(200);
+    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
+    assert_eq!(hosts[0].last_test.as_ref(), Some(&test));
+    let body = json!({"name": "node1", "ssh_address": "10.0.0.1", "ssh_user": "root", "credential": host.credential});
+    let changed: Host = admin.put(&path, body).await.is(200);
+    assert_eq!(changed.last_test, None);
+    assert_eq!(admin.post("/hosts/99/test", json!({})).await.status, 404);
+    assert_eq!(
+        admin
+            .put("/hosts/99", new_host(3, &credential(&panel, "k2").await))
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
 async fn a_power_control_is_checked_and_its_host_is_kept() {
     let panel = Panel::new().await;
     let admin = panel.admin().await;
@@ -284,6 +299,10 @@ async fn a_power_control_is_checked_and_its_host_is_kept() {
         (
             "power.status",
             with(good(switch.id.0), "status", json!(["virsh", ""])),
+        ),
+        (
+            "power.on",
+            with(good(switch.id.0), "on", json!(["on", "a\u{202e}b"])),
         ),
     ] {
         let body = with(new_host(2, &key), "power", power);

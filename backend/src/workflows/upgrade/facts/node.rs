@@ -19,7 +19,7 @@ pub(super) async fn facts(context: &PreflightContext, target: &Target, from: &So
         Ok(found) => room(name, &found),
         Err(error) => return vec![unknown(name, "Space", &error)],
     };
-    facts.push(source::on_host(world, &target.node, from).await);
+    facts.extend(source::on_host(world, &target.node, from).await);
     match NodeFiles::take(world, host, target.role).await {
         Err(failure) => facts.push(fail(
             name,
