@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use coxswain::config::{Config, DATABASE, Options};
-use coxswain::serve::serve;
+use coxswain::audit::Flaw;
+use coxswain::audit::head::{HeadFile, KEY_PURPOSE};
+use coxswain::config::{Config, Options};
+use coxswain::serve::{keep_memory_private, serve};
 use coxswain::store::verify_file;
+use coxswain::vault::derived_key;
 use tracing_subscriber::EnvFilter;
 
 /// Control panel for k3s high-availability clusters.
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    keep_memory_private().context("cannot keep the memory from others")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -10,7 +10,12 @@
 mod exact;
 mod patterns;
 
+use std::sync::Arc;
+
 use exact::Exact;
+use patterns::KeyBegin;
+
+pub use exact::MIN_SECRET;
 
 /// What stands in a secret's place.
 pub const MASK: &str = "‹redacted›";
@@ -38,13 +43,34 @@ pub struct Released {
     pub raw_to: u64,
 }
 
+/// Exact values to look for, made ready once for many redactors. Clones share them.
+#[derive(Clone)]
+pub struct Needles(Arc<Exact>);
+
+impl Needles {
+    /// These values, also in base64 and JSON-escaped. Values under [`MIN_SECRET`] bytes are ignored: masking
+    /// them would only reveal where they occur.
+    #[must_use]
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Needles(Arc::new(Exact::new(secrets)))
+    }
+
+    /// Both are the same preparation, not only the same values.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// Masks secrets in a stream.
 pub struct Redactor {
-    exact: Exact,
+    exact: Needles,
     /// Bytes of the frame not yet finished.
     held: Vec<u8>,
     /// Up to here `held` is known to contain no frame end.
     scanned: usize,
+    /// Where in the frame a private key begins that has not ended by `scanned`.
+    open_key: Option<usize>,
     /// Raw offset of the first held byte.
     raw_to: u64,
     /// Bytes of an endless line that were dropped; they go on until the next line end.
@@ -61,15 +87,21 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// A redactor that knows these exact values, also in base64 and JSON-escaped, besides everything that
-    /// is secret by shape. Values under 6 bytes are ignored: masking them would only reveal where they
-    /// occur.
+    /// A redactor that knows these exact values besides everything that is secret by shape; for many
+    /// redactors with the same values see [`Redactor::with`].
     #[must_use]
     pub fn new(exact_secrets: Vec<Vec<u8>>) -> Self {
+        Self::with(&Needles::new(exact_secrets.iter().map(Vec::as_slice)))
+    }
+
+    /// The same with values that were made ready before.
+    #[must_use]
+    pub fn with(needles: &Needles) -> Self {
         Redactor {
-            exact: Exact::new(&exact_secrets),
+            exact: needles.clone(),
             held: Vec::new(),
             scanned: 0,
+            open_key: None,
             raw_to: 0,
             dropping: None,
         }
@@ -102,12 +134,14 @@ impl Redactor {
                     start += end;
                     self.raw_to += end as u64;
                     self.scanned = 0;
+                    self.open_key = None;
                 }
                 Frame::Endless => {
                     // With the line goes what stands before it in the frame: it was not safe by itself.
                     self.dropping = Some(self.scanned as u64);
                     start += self.scanned;
                     self.scanned = 0;
+                    self.open_key = None;
                 }
                 Frame::Open => break,
             }
@@ -130,9 +164,9 @@ impl Redactor {
         } else {
             let end = self.held.len();
             // The stream may have been cut inside a known secret.
-            let tail = self.exact.open_tail(&self.held);
+            let tail = self.exact.0.open_tail(&self.held);
             let mut ranges = self.ranges(&self.held);
-            if tail >= exact::MIN_SECRET {
+            if tail >= MIN_SECRET {
                 ranges.push(end - tail..end);
             }
             mask(&self.held, ranges, &mut safe);
@@ -168,13 +202,20 @@ impl Redactor {
                 return self.unfinished_line(held);
             };
             let end = self.scanned + line_end + 1;
-            let frame = &held[..end];
-            let goes_on = match patterns::open_private_key(frame) {
+            // Only this line: what was before it in the frame was looked at when it came.
+            let line = &held[self.scanned..end];
+            self.open_key = patterns::open_private_key(line, self.open_key.is_some()).map(
+                |begin| match begin {
+                    KeyBegin::Before => self.open_key.unwrap_or(0),
+                    KeyBegin::At(at) => self.scanned + at,
+                },
+            );
+            let goes_on = match self.open_key {
                 // Over the limit it is no key; the block is masked all the same.
                 Some(begin) => end - begin <= MAX_HELD,
                 None => {
                     end <= 2 * MAX_HELD
-                        && (patterns::open_flag(frame) || self.exact.open_line(frame))
+                        && (patterns::open_flag(line) || self.exact.0.open_line(&held[..end]))
                 }
             };
             if !goes_on {
@@ -196,9 +237,9 @@ impl Redactor {
         let cut = (earliest..window_end - LOOK_AHEAD).rev().find(|at| {
             let after = at + 1;
             matches!(window[*at], b' ' | b',')
+                // An open private key is one of the ranges.
                 && !ranges.iter().any(|r| r.start <= after && *at <= r.end)
-                && patterns::open_private_key(&window[..after]).is_none()
-                && self.exact.open_tail(&window[..after]) == 0
+                && self.exact.0.open_tail(&window[..after]) == 0
         });
         match cut {
             Some(at) => Frame::Ends(at + 1),
@@ -208,7 +249,7 @@ impl Redactor {
 
     fn ranges(&self, frame: &[u8]) -> Vec<std::ops::Range<usize>> {
         let mut ranges = patterns::ranges(frame);
-        ranges.extend(self.exact.ranges(frame));
+        ranges.extend(self.exact.0.ranges(frame));
         ranges
     }
 }

@@ -1,19 +1,22 @@
 //! `coxswain serve`: wires everything, listens, and goes down in order.
 
 mod lock;
+mod memory;
 mod network;
 mod restored;
 mod sweep;
 mod tls;
+mod trail;
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use coxswain_engine::engine::{Engine, Timing};
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::app::{App, Scans};
@@ -30,7 +33,9 @@ use crate::workflows::Preflights;
 use crate::world::{RealWorld, WorldSettings};
 
 pub use lock::{LockError, PanelLock};
+pub use memory::keep_memory_private;
 pub use restored::{count_start, park_unfinished};
+pub use trail::TrailKeeper;
 
 /// A Unix socket's path has 107 bytes; ssh needs some of them below this folder.
 const LONGEST_RUNTIME_DIR: usize = 60;
@@ -54,10 +59,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let restored = count_start(&db, &config.data_dir).await?;
     let known = Arc::new(Known::default());
     let vault = Arc::new(Vault::open(db.clone(), &config.vault_key, known.clone()).await?);
+    let sealed = HeadFile::new(&config.data_dir, vault.derived_key(KEY_PURPOSE));
+    let trail = TrailKeeper::start(db.clone(), sealed, db.starts().await? == 1).await?;
     let panel = Arc::new(Panel::new(db.clone(), vault.clone()));
 
-    let runtime = runtime_dir(&config.data_dir);
-    let world = Arc::new(RealWorld::new(panel.clone(), WorldSettings::new(runtime)).await?);
+    let runtime = RuntimeDir::choose(&config.data_dir)?;
+    let settings = WorldSettings::new(runtime.path());
+    let world = Arc::new(RealWorld::new(panel.clone(), settings).await?);
     let services = Services {
         world: world.clone(),
         secrets: panel.clone(),
@@ -145,10 +153,63 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make the data folder {}", folder.display()))
 }
 
-fn runtime_dir(data_dir: &Path) -> PathBuf {
-    let beside = data_dir.join("run");
-    match std::path::absolute(&beside) {
-        Ok(path) if path.as_os_str().len() <= LONGEST_RUNTIME_DIR => path,
-        Ok(_) | Err(_) => std::env::temp_dir().join(format!("coxswain-{}", std::process::id())),
+/// For sockets: below the data folder, or, where its name is too long for them, a folder of a random name that
+/// nobody else has made. That one goes when it is dropped.
+enum RuntimeDir {
+    OfData(PathBuf),
+    Own(TempDir),
+}
+
+impl RuntimeDir {
+    fn choose(data_dir: &Path) -> anyhow::Result<Self> {
+        match std::path::absolute(data_dir.join("run")) {
+            Ok(path) if path.as_os_str().len() <= LONGEST_RUNTIME_DIR => Ok(Self::OfData(path)),
+            Ok(_) | Err(_) => Self::own(),
+        }
+    }
+
+    /// Where systemd or the session keeps what is ours alone; else with other temporary files.
+    fn own() -> anyhow::Result<Self> {
+        let given = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"];
+        let base = given
+            .into_iter()
+            .filter_map(std::env::var_os)
+            .map(PathBuf::from)
+            .find(|path| path.is_absolute() && path.as_os_str().len() < LONGEST_RUNTIME_DIR - 20)
+            .unwrap_or_else(std::env::temp_dir);
+        let made = tempfile::Builder::new()
+            .prefix("coxswain-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&base);
+        let made = made.with_context(|| format!("cannot make a folder in {}", base.display()))?;
+        Ok(Self::Own(made))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::OfData(path) => path,
+            Self::Own(folder) => folder.path(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_long_name_gets_a_folder_that_nobody_could_have_made() {
+        let short = RuntimeDir::choose(Path::new("/var/lib/coxswain")).unwrap();
+        assert_eq!(short.path(), Path::new("/var/lib/coxswain/run"));
+        let long = Path::new("/var/lib").join("x".repeat(60));
+        let [one, other] = [(); 2].map(|()| RuntimeDir::choose(&long).unwrap());
+        assert_ne!(one.path(), other.path());
+        let mode = std::fs::metadata(one.path()).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let path = one.path().to_owned();
+        drop(one);
+        assert!(!path.exists());
     }
 }

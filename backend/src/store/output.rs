@@ -91,7 +91,7 @@ impl Live {
     fn at(end: u64, known: &Known) -> Self {
         let generation = known.generation();
         Self {
-            redactor: Redactor::new(known.values()),
+            redactor: known.redactor(),
             generation,
             base: end,
             stored: end,

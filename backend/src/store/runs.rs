@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use coxswain_engine::event::Event;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::store::{Append, Locks, StepOutput, Store, StoreError, StoredRun};
-use coxswain_k3s::redact::Redactor;
 use coxswain_wire::{RunId, RunStatus, StepIndex, Timestamp};
 use tokio::sync::broadcast;
 
@@ -172,7 +171,7 @@ impl Store for RunStore {
     }
 
     async fn redact(&self, text: &str) -> Result<String, StoreError> {
-        let safe = Redactor::new(self.known.values()).redact_all(text.as_bytes());
+        let safe = self.known.redactor().redact_all(text.as_bytes());
         Ok(String::from_utf8_lossy(&safe).into_owned())
     }
 }

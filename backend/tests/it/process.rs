@@ -64,6 +64,14 @@ fn first_start_prints_a_link_and_a_second_panel_is_refused() {
     assert!(link.contains("/setup"), "{link}");
     assert_eq!(secret.len(), 64);
 
+    // Its memory never becomes a file.
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", first.child.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let numbers: Vec<&str> = core.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(numbers, ["0", "0"]);
+
     let second = serve(folder.path(), &[]).output().unwrap();
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr);

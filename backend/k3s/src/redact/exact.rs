@@ -7,8 +7,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// Shorter values are no secrets worth the name.
-pub(super) const MIN_SECRET: usize = 6;
+/// Values of fewer bytes are not masked where they occur: that would only show where they do.
+pub const MIN_SECRET: usize = 6;
 
 /// A line of a multi-line secret counts by itself from this length on: logs break and indent texts.
 const MIN_SECRET_LINE: usize = 40;
@@ -22,7 +22,7 @@ pub(super) struct Exact {
 }
 
 impl Exact {
-    pub(super) fn new(secrets: &[Vec<u8>]) -> Self {
+    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut needles: BTreeSet<Vec<u8>> = BTreeSet::new();
         for secret in secrets {
             let secret = secret.trim_ascii();
@@ -47,7 +47,7 @@ impl Exact {
         let automaton = (!needles.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::Standard)
-                // Redactors are built for every output and keys are long: quick to build, quick enough.
+                // Built anew with every secret that comes, and keys are long: quick to build, quick enough.
                 .kind(Some(AhoCorasickKind::NoncontiguousNFA))
                 .build(&needles)
                 .expect("a vault's secrets are far below the automaton's limit")

@@ -86,18 +86,38 @@ pub(super) fn ranges(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 /// Where a private key begins whose end has not come.
-pub(super) fn open_private_key(text: &[u8]) -> Option<usize> {
+pub(super) enum KeyBegin {
+    /// Before this line.
+    Before,
+    /// At this place of the line.
+    At(usize),
+}
+
+/// Whether a private key is open at the end of a line, given whether one is at its start.
+pub(super) fn open_private_key(line: &[u8], open: bool) -> Option<KeyBegin> {
+    #[cfg(test)]
+    LOOKED_AT.with(|bytes| bytes.set(bytes.get() + line.len()));
+    let mut begin = open.then_some(KeyBegin::Before);
     let mut at = 0;
     loop {
-        let begin = BEGIN_KEY.find_at(text, at)?;
-        match END_KEY.find_at(text, begin.end()) {
-            Some(end) => at = end.end(),
-            None => return Some(begin.start()),
+        if begin.is_some() {
+            let Some(end) = END_KEY.find_at(line, at) else {
+                return begin;
+            };
+            at = end.end();
         }
+        let found = BEGIN_KEY.find_at(line, at)?;
+        (begin, at) = (Some(KeyBegin::At(found.start())), found.end());
     }
 }
 
-/// The text ends with a flag whose value comes on the next line.
+#[cfg(test)]
+thread_local! {
+    /// Bytes that were searched for the beginning or end of a key.
+    pub(super) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// The line ends with a flag whose value comes on the next line.
 pub(super) fn open_flag(text: &[u8]) -> bool {
     OPEN_FLAG.is_match(text)
 }

@@ -252,3 +252,20 @@ proptest! {
         }
     }
 }
+
+/// An open key is looked at line by line, not from its beginning for each line.
+#[test]
+fn a_long_open_key_is_read_once() {
+    let mut text = "-----BEGIN RSA PRIVATE KEY-----\n".to_owned();
+    while text.len() < 60 * 1024 {
+        text.push_str("QUJD\n");
+    }
+    patterns::LOOKED_AT.with(|bytes| bytes.set(0));
+    let mut redactor = Redactor::new(Vec::new());
+    for piece in text.as_bytes().chunks(100) {
+        assert!(redactor.push(piece).safe.is_empty());
+    }
+    assert_eq!(patterns::LOOKED_AT.with(std::cell::Cell::get), text.len());
+    let safe = redactor.finish().safe;
+    assert_eq!(String::from_utf8(safe).unwrap(), format!("{MASK}\n"));
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coxswain_k3s::env_file::is_secret_variable;
 use coxswain_k3s::flags::is_secret;
-use coxswain_k3s::redact::redact_text;
+use coxswain_k3s::redact::{MIN_SECRET, redact_text};
 use coxswain_k3s::settings::{Settings, Source};
 use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::Fact;
@@ -77,7 +77,23 @@ pub(super) fn facts(name: &str, settings: &Settings, unit: &str, files: &Files) 
         facts.push(warn(name, "Without effect", hidden.join("; "), advice));
     }
     facts.push(secrets(name, settings, unit, files));
+    facts.extend(short(name, settings));
     facts
+}
+
+/// A secret so short cannot be masked: hiding it wherever it occurs would only show where that is.
+fn short(name: &str, settings: &Settings) -> Option<Fact> {
+    let short = |values: &[String]| values.iter().any(|value| value.len() < MIN_SECRET);
+    let keys: Vec<&str> = settings
+        .iter()
+        .filter(|(key, setting)| is_secret(key) && short(&setting.values))
+        .map(|(key, _)| key)
+        .collect();
+    (!keys.is_empty()).then(|| {
+        let value = format!("{}: of fewer than {MIN_SECRET} characters", keys.join(", "));
+        let advice = "It is guessed in no time, and the panel cannot mask it in what it shows: give k3s a long one first.";
+        warn(name, "Short secret", value, advice)
+    })
 }
 
 fn shown(settings: &Settings) -> String {
@@ -171,6 +187,19 @@ mod tests {
         assert_eq!(secrets.verdict, Verdict::Warn);
         assert!(secrets.value.contains("command line"), "{secrets:?}");
         assert!(!format!("{facts:?}").contains("hunter2"), "{facts:?}");
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_masked_is_told() {
+        let short = |token: &str| {
+            let told = settings(&["--token", token], "", "");
+            let facts = facts("node1", &told, UNIT, &Files::default());
+            facts.into_iter().find(|f| f.name == "Short secret")
+        };
+        let told = short("abcde").unwrap();
+        assert!(told.value.starts_with("token: "), "{told:?}");
+        assert!(!format!("{told:?}").contains("abcde"), "{told:?}");
+        assert!(short("hunter2hunter2").is_none());
     }
 
     #[test]

@@ -59,10 +59,7 @@ impl RuntimeDir {
         let meta = fs::symlink_metadata(&path)
             .await
             .map_err(|e| local("reading", &path, &e))?;
-        let own = fs::metadata("/proc/self")
-            .await
-            .map_err(|e| local("reading", Path::new("/proc/self"), &e))?;
-        if !meta.is_dir() || meta.uid() != own.uid() {
+        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
             return Err(refuse(
                 "must be a folder that belongs to the panel's user".to_owned(),
             ));
