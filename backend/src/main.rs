@@ -41,6 +41,14 @@ struct DataDir {
 }
 
 #[derive(Args)]
+struct VaultKey {
+    /// The vault's key: 64 hex digits, mode 0600, made at the first start. [default: `vault.key` in the data
+    /// folder, or systemd's credential `coxswain-vault-key`]
+    #[arg(long, env = "COXSWAIN_VAULT_KEY_FILE")]
+    vault_key_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct Serve {
     #[command(flatten)]
     data: DataDir,
@@ -50,10 +58,8 @@ struct Serve {
     /// Folder with the page's files. [default: `dist` beside the program, else in the current folder]
     #[arg(long, env = "COXSWAIN_WEB_DIR")]
     web_dir: Option<PathBuf>,
-    /// The vault's key: 64 hex digits, mode 0600, made at the first start. [default: `vault.key` in the data
-    /// folder, or systemd's credential `coxswain-vault-key`]
-    #[arg(long, env = "COXSWAIN_VAULT_KEY_FILE")]
-    vault_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    key: VaultKey,
     /// Certificate chain for HTTPS, PEM.
     #[arg(long, env = "COXSWAIN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -71,8 +77,14 @@ struct Serve {
 
 #[derive(Subcommand)]
 enum Audit {
-    /// Checks the whole hash chain, with or without a running panel; names the first broken entry.
-    Verify(DataDir),
+    /// Checks the whole trail, with or without a running panel: its hash chain, its end (sealed with the vault's
+    /// key outside the database), and the logs of runs. Names the first thing that does not fit.
+    Verify {
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        key: VaultKey,
+    },
 }
 
 fn main() -> ExitCode {
@@ -106,20 +118,46 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = Config::try_from(options.into_options())?;
             runtime.block_on(serve(config)).map(|()| ExitCode::SUCCESS)
         }
-        Command::Audit(Audit::Verify(DataDir { data_dir })) => runtime.block_on(verify(data_dir)),
+        Command::Audit(Audit::Verify { data, key }) => runtime.block_on(verify(data, key)),
     };
     // Runners stop wherever they are: what they do is made for that.
     runtime.shutdown_timeout(Duration::from_millis(500));
     code
 }
 
-async fn verify(data_dir: PathBuf) -> anyhow::Result<ExitCode> {
-    let file = data_dir.join(DATABASE);
-    let report = verify_file(&file)
+async fn verify(data: DataDir, key: VaultKey) -> anyhow::Result<ExitCode> {
+    let config = Config::try_from(Options {
+        data_dir: data.data_dir,
+        vault_key_file: key.vault_key_file,
+        credentials_directory: credentials_directory(),
+        ..Options::default()
+    })?;
+    let key = derived_key(&config.vault_key, KEY_PURPOSE)?.with_context(|| {
+        format!(
+            "there is no vault key at {}, and the trail's end is sealed with it: give --vault-key-file",
+            config.vault_key
+        )
+    })?;
+    // Before the trail is read: what is sealed is there.
+    let sealed = HeadFile::new(&config.data_dir, key).read()?;
+    let file = config.database();
+    let report = verify_file(&file, sealed.as_ref())
         .await
         .with_context(|| file.display().to_string())?;
+    let flaw = report.flaw.or_else(|| {
+        sealed.is_none().then(|| Flaw::Unsealed {
+            why: "there is no file audit.head beside the database".to_owned(),
+            last: report.entries,
+        })
+    });
     let mut out = std::io::stdout().lock();
-    match report.broken {
+    for seq in report.ends_lost {
+        writeln!(
+            out,
+            "Entry {seq} says that the trail did not end where it had been sealed; see what stands there"
+        )?;
+    }
+    match flaw {
         None => {
             writeln!(
                 out,
@@ -128,11 +166,15 @@ async fn verify(data_dir: PathBuf) -> anyhow::Result<ExitCode> {
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(broken) => {
-            writeln!(out, "The audit trail is broken at {broken}")?;
+        Some(flaw) => {
+            writeln!(out, "The audit trail is broken at {flaw}")?;
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn credentials_directory() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
 impl Serve {
@@ -141,7 +183,7 @@ impl Serve {
             data,
             listen,
             web_dir,
-            vault_key_file,
+            key,
             tls_cert,
             tls_key,
             tls_self_signed,
@@ -151,8 +193,8 @@ impl Serve {
             data_dir: data.data_dir,
             listen: Some(listen),
             web_dir,
-            vault_key_file,
-            credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            vault_key_file: key.vault_key_file,
+            credentials_directory: credentials_directory(),
             tls_cert,
             tls_key,
             tls_self_signed,

@@ -3,16 +3,26 @@
 //! Hash of an entry = SHA-256 over the domain word, the hash before it (64 zeros before the first), and
 //! every field in the order of the columns, each preceded by its length in eight bytes (big end first),
 //! so that no two entries have the same bytes. Pure; the rows are kept by [`crate::store`].
+//!
+//! The hash of an event of a run enters, under another domain word, where an entry has one: the log of a run
+//! is bound by the chain. Where the chain ends is told by [`head`], outside the database.
 
+mod events;
+mod flaw;
+pub mod head;
 mod of_run;
 
 use coxswain_engine::plan::hex;
 use coxswain_wire::{AuditEntry, RunId, Timestamp};
 use sha2::{Digest, Sha256};
 
+pub use events::{EventChecker, RunEntry, event_sha256};
+pub use flaw::Flaw;
 pub use of_run::of_event;
 
 const DOMAIN: &[u8] = b"coxswain-audit-1";
+/// Of an entry with the hash of an event.
+const EVENT_DOMAIN: &[u8] = b"coxswain-audit-2";
 
 /// The hash before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -59,6 +69,8 @@ pub struct Draft {
     pub detail: String,
     /// The run it belongs to.
     pub run: Option<RunId>,
+    /// SHA-256 of the event that it records, hex.
+    pub event_sha256: Option<String>,
 }
 
 impl Draft {
@@ -75,6 +87,7 @@ impl Draft {
             subject: subject.into(),
             detail: detail.into(),
             run: None,
+            event_sha256: None,
         }
     }
 
@@ -90,6 +103,7 @@ impl Draft {
             subject: self.subject,
             detail: self.detail,
             run: self.run,
+            event_sha256: self.event_sha256,
             hash: String::new(),
         };
         entry.hash = hash(before, &entry);
@@ -109,13 +123,17 @@ fn hash(before: &str, entry: &AuditEntry) -> String {
         subject,
         detail,
         run,
+        event_sha256,
         hash: _,
     } = entry;
     let run = run.map(|r| r.0.to_string()).unwrap_or_default();
     let (seq, at) = (seq.to_string(), at.0.to_string());
-    let mut sha = Sha256::new();
-    for field in [
-        DOMAIN,
+    let (domain, event) = match event_sha256 {
+        None => (DOMAIN, None),
+        Some(event) => (EVENT_DOMAIN, Some(event.as_bytes())),
+    };
+    let fields = [
+        domain,
         before.as_bytes(),
         seq.as_bytes(),
         at.as_bytes(),
@@ -125,7 +143,9 @@ fn hash(before: &str, entry: &AuditEntry) -> String {
         subject.as_bytes(),
         detail.as_bytes(),
         run.as_bytes(),
-    ] {
+    ];
+    let mut sha = Sha256::new();
+    for field in fields.into_iter().chain(event) {
         sha.update((field.len() as u64).to_be_bytes());
         sha.update(field);
     }
@@ -148,30 +168,29 @@ impl Default for Checker {
     }
 }
 
-/// The first entry that does not fit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("entry {seq}: {why}")]
-pub struct Broken {
-    /// Its number.
-    pub seq: i64,
-    /// What is wrong with it.
-    pub why: String,
-}
-
 impl Checker {
+    /// One that goes on after an entry.
+    #[must_use]
+    pub fn after(seq: i64, hash: String) -> Self {
+        Self {
+            next: seq + 1,
+            before: hash,
+        }
+    }
+
     /// Takes the next entry.
     ///
     /// # Errors
     /// It does not follow the one before, or its content was changed.
-    pub fn take(&mut self, entry: &AuditEntry) -> Result<(), Broken> {
+    pub fn take(&mut self, entry: &AuditEntry) -> Result<(), Flaw> {
         if entry.seq != self.next {
-            return Err(Broken {
+            return Err(Flaw::Entry {
                 seq: self.next,
                 why: format!("missing; entry {} stands in its place", entry.seq),
             });
         }
         if entry.hash != hash(&self.before, entry) {
-            return Err(Broken {
+            return Err(Flaw::Entry {
                 seq: entry.seq,
                 why: "its hash does not fit its content and the entry before".to_owned(),
             });
@@ -217,7 +236,14 @@ mod tests {
             .collect()
     }
 
-    fn check(entries: &[AuditEntry]) -> Result<(), Broken> {
+    fn broken_at(entries: &[AuditEntry]) -> Option<i64> {
+        match check(entries) {
+            Err(Flaw::Entry { seq, .. }) => Some(seq),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    fn check(entries: &[AuditEntry]) -> Result<(), Flaw> {
         let mut checker = Checker::default();
         entries.iter().try_for_each(|e| checker.take(e))
     }
@@ -229,7 +255,7 @@ mod tests {
 
     #[test]
     fn every_changed_field_is_named_by_its_entry() {
-        let changes: [fn(&mut AuditEntry); 8] = [
+        let changes: [fn(&mut AuditEntry); 9] = [
             |e| e.at = Timestamp(99),
             |e| e.actor.push('x'),
             |e| e.address.push('x'),
@@ -237,12 +263,13 @@ mod tests {
             |e| e.subject.push('x'),
             |e| e.detail.push('x'),
             |e| e.run = Some(RunId(1)),
+            |e| e.event_sha256 = Some(String::new()),
             |e| e.hash = GENESIS.to_owned(),
         ];
         for change in changes {
             let mut entries = chain();
             change(&mut entries[2]);
-            assert_eq!(check(&entries).unwrap_err().seq, 3);
+            assert_eq!(broken_at(&entries), Some(3));
         }
     }
 
@@ -251,13 +278,13 @@ mod tests {
         let mut entries = chain();
         entries[1].actor = "an".into();
         entries[1].address = "n10.0.0.1".into();
-        assert_eq!(check(&entries).unwrap_err().seq, 2);
+        assert_eq!(broken_at(&entries), Some(2));
     }
 
     #[test]
     fn a_missing_entry_is_seen() {
         let mut entries = chain();
         entries.remove(1);
-        assert_eq!(check(&entries).unwrap_err().seq, 2);
+        assert_eq!(broken_at(&entries), Some(2));
     }
 }

@@ -163,5 +163,6 @@ pub fn of_event(run: RunId, event: &Event) -> Draft {
         subject: format!("run {run}"),
         detail,
         run: Some(run),
+        event_sha256: None,
     }
 }

@@ -119,6 +119,7 @@ pub(super) async fn command(
             subject: format!("run {run}"),
             detail: format!("{kind:?}: {}", failure.message),
             run: Some(run),
+            event_sha256: None,
         };
         app.db.audit(now(), draft).await?;
         return Err(failure);

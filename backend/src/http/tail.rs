@@ -1,12 +1,11 @@
 //! A part of a run's output for a page that opens: the last part, or one that reaches back to what it was asked to
 //! show. The rest stays where it is until somebody wants it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use coxswain_wire::{LineCount, LinesBefore, OutputChunk, OutputTail, RunId, StepIndex};
+use coxswain_wire::{LinesBefore, OutputChunk, OutputTail, RunId, StepIndex};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -60,7 +59,10 @@ async fn first(db: &Db, run: RunId, wanted: Wanted) -> Result<u64, DbError> {
     let before = wanted.before.unwrap_or(u64::MAX);
     let last = db.output_back(run, None, before, BACK).await?;
     let reaches = match (wanted.step, wanted.line) {
-        (Some(step), Some(line)) => line_chunk(db, run, step, line).await?,
+        (Some(step), Some(line)) => db
+            .line_chunk(run, step, line)
+            .await?
+            .map(|chunk| chunk.saturating_sub(CONTEXT).max(1)),
         (Some(step), None) => db.output_back(run, Some(step), before, BACK).await?,
         (None, _) => None,
     };
@@ -68,40 +70,9 @@ async fn first(db: &Db, run: RunId, wanted: Wanted) -> Result<u64, DbError> {
     Ok(first.unwrap_or(1))
 }
 
-/// Some chunks before the one in which a line begins; none if there is no such line.
-async fn line_chunk(
-    db: &Db,
-    run: RunId,
-    step: StepIndex,
-    line: u32,
-) -> Result<Option<u64>, DbError> {
-    let (mut after, mut count) = (0, LineCount::default());
-    loop {
-        let chunks = db.output_after(run, after, BATCH).await?;
-        let Some(end) = chunks.last() else {
-            return Ok(None);
-        };
-        after = end.id;
-        for chunk in chunks.iter().filter(|chunk| chunk.step == step) {
-            count.take(chunk);
-            if count.lines >= line {
-                return Ok(Some(chunk.id.saturating_sub(CONTEXT).max(1)));
-            }
-        }
-    }
-}
-
 /// What each step had printed before a chunk.
 async fn counts(db: &Db, run: RunId, first: u64) -> Result<Vec<LinesBefore>, DbError> {
-    let (mut after, mut counts) = (0, BTreeMap::<StepIndex, LineCount>::new());
-    while after + 1 < first {
-        let chunks = db.output_after(run, after, BATCH).await?;
-        let Some(end) = chunks.last() else { break };
-        after = end.id;
-        for chunk in chunks.iter().filter(|chunk| chunk.id < first) {
-            counts.entry(chunk.step).or_default().take(chunk);
-        }
-    }
+    let counts = db.lines_before(run, first).await?;
     Ok(counts
         .into_iter()
         .map(|(step, count)| LinesBefore {

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::app::{App, Scans};
+use crate::audit::head::{HeadFile, KEY_PURPOSE};
 use crate::auth::{Auth, Passwords, Throttle};
 use crate::config::Config;
 use crate::http;
@@ -131,13 +132,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     say(&lines)?;
 
-    network::serve(
+    let served = network::serve(
         listener,
         certificate.map(|c| c.config),
         http::router(app),
         stop,
     )
-    .await
+    .await;
+    trail.stop().await;
+    served
 }
 
 /// The only things the panel says on standard output.

@@ -1,29 +1,13 @@
 //! Table `audit`.
 
-use std::path::Path;
-
 use coxswain_wire::{AuditEntry, AuditPage, RunId, Timestamp};
-use futures::TryStreamExt;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{Db, DbError, Tx};
-use crate::audit::{Broken, Checker, Draft, GENESIS};
+use crate::audit::{Checker, Draft, GENESIS};
 
-const PAGE: i64 = 100;
-const ALL: &str =
-    "SELECT seq, at, actor, address, action, subject, detail, run, hash FROM audit ORDER BY seq";
-
-/// What an audit of the whole chain found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainReport {
-    /// Entries up to the end, or before the first broken one.
-    pub entries: i64,
-    /// Hash of the last good entry.
-    pub head: String,
-    /// The first entry that does not fit.
-    pub broken: Option<Broken>,
-}
+const PAGE: usize = 100;
 
 /// Appends an entry to the chain, inside the transaction of what it records.
 pub(super) async fn append(
@@ -40,8 +24,8 @@ pub(super) async fn append(
     };
     let entry = draft.place(seq + 1, at, &before);
     sqlx::query(
-        "INSERT INTO audit (seq, at, actor, address, action, subject, detail, run, hash)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit (seq, at, actor, address, action, subject, detail, run, event_sha256, hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(entry.seq)
     .bind(entry.at.0)
@@ -51,13 +35,14 @@ pub(super) async fn append(
     .bind(entry.subject)
     .bind(entry.detail)
     .bind(entry.run.map(|r| r.0))
+    .bind(entry.event_sha256)
     .bind(entry.hash)
     .execute(tx)
     .await?;
     Ok(())
 }
 
-fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
+pub(super) fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
     Ok(AuditEntry {
         seq: row.try_get("seq")?,
         at: Timestamp(row.try_get("at")?),
@@ -67,37 +52,9 @@ fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
         subject: row.try_get("subject")?,
         detail: row.try_get("detail")?,
         run: row.try_get::<Option<i64>, _>("run")?.map(RunId),
+        event_sha256: row.try_get("event_sha256")?,
         hash: row.try_get("hash")?,
     })
-}
-
-async fn check(pool: &SqlitePool) -> Result<ChainReport, DbError> {
-    let mut checker = Checker::default();
-    let mut broken = None;
-    let mut rows = sqlx::query(ALL).fetch(pool);
-    while let Some(row) = rows.try_next().await? {
-        if let Err(found) = checker.take(&entry(&row)?) {
-            broken = Some(found);
-            break;
-        }
-    }
-    Ok(ChainReport {
-        entries: checker.entries(),
-        head: checker.head().to_owned(),
-        broken,
-    })
-}
-
-/// Checks the chain in a database file, read-only and without the panel.
-///
-/// # Errors
-/// The file cannot be read.
-pub async fn verify_file(file: &Path) -> Result<ChainReport, DbError> {
-    let options = SqliteConnectOptions::new().filename(file).read_only(true);
-    let pool = SqlitePool::connect_with(options).await?;
-    let report = check(&pool).await;
-    pool.close().await;
-    report
 }
 
 impl Db {
@@ -125,34 +82,31 @@ impl Db {
         Ok(tx.commit().await?)
     }
 
-    /// A page of the trail, newest first, and whether the whole chain holds now.
+    /// A page of the trail, newest first. Its entries are checked against each other and the one before them.
     ///
     /// # Errors
     /// The storage failed.
     pub async fn audit_page(&self, before: Option<i64>) -> Result<AuditPage, DbError> {
-        let intact = check(&self.readers).await?.broken.is_none();
         let rows = sqlx::query(
-            "SELECT seq, at, actor, address, action, subject, detail, run, hash FROM audit
+            "SELECT seq, at, actor, address, action, subject, detail, run, event_sha256, hash FROM audit
              WHERE seq < ? ORDER BY seq DESC LIMIT ?",
         )
         .bind(before.unwrap_or(i64::MAX))
-        .bind(PAGE)
+        .bind(i64::try_from(PAGE + 1).unwrap_or(i64::MAX))
         .fetch_all(&self.readers)
         .await?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let mut checker = match entries.get(PAGE) {
+            Some(earlier) => Checker::after(earlier.seq, earlier.hash.clone()),
+            None => Checker::default(),
+        };
+        entries.truncate(PAGE);
+        let flaw = entries.iter().rev().find_map(|e| checker.take(e).err());
         let next_before = entries.last().map(|e| e.seq).filter(|seq| *seq > 1);
         Ok(AuditPage {
             entries,
             next_before,
-            intact,
+            flaw: flaw.or_else(|| self.audit_flaw()).map(|f| f.to_string()),
         })
-    }
-
-    /// Checks the whole chain.
-    ///
-    /// # Errors
-    /// The storage failed.
-    pub async fn audit_check(&self) -> Result<ChainReport, DbError> {
-        check(&self.readers).await
     }
 }

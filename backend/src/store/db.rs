@@ -13,6 +13,7 @@ use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 
 use super::DbError;
+use crate::audit::Flaw;
 
 /// A write transaction; rolled back when dropped.
 pub type Tx = Transaction<'static, Sqlite>;
@@ -27,6 +28,9 @@ pub struct Db {
     writer: SqlitePool,
     pub(super) readers: SqlitePool,
     inventory: watch::Sender<u64>,
+    /// Rises with every entry of the trail, before its commit.
+    trail: watch::Sender<u64>,
+    flaw: watch::Sender<Option<Flaw>>,
 }
 
 impl Db {
@@ -45,7 +49,21 @@ impl Db {
             // Without it, REPLACE would go past the append-only triggers.
             .pragma("recursive_triggers", "ON")
             .busy_timeout(BUSY);
+        let trail = watch::Sender::new(0_u64);
+        let grown = trail.clone();
         let writer = SqlitePoolOptions::new()
+            .after_connect(move |connection, _| {
+                let grown = grown.clone();
+                Box::pin(async move {
+                    let mut handle = connection.lock_handle().await?;
+                    handle.set_update_hook(move |change| {
+                        if change.table == "audit" {
+                            grown.send_modify(|n| *n = n.wrapping_add(1));
+                        }
+                    });
+                    Ok(())
+                })
+            })
             .max_connections(1)
             .min_connections(1)
             .idle_timeout(None)
@@ -65,6 +83,8 @@ impl Db {
             writer,
             readers,
             inventory: watch::Sender::new(0),
+            trail,
+            flaw: watch::Sender::new(None),
         })
     }
 
@@ -87,6 +107,27 @@ impl Db {
     #[must_use]
     pub fn inventory_changed(&self) -> watch::Receiver<u64> {
         self.inventory.subscribe()
+    }
+
+    /// Fires when entries of the trail come, shortly before their commit.
+    #[must_use]
+    pub fn trail_grows(&self) -> watch::Receiver<u64> {
+        self.trail.subscribe()
+    }
+
+    /// What the checks of the whole trail have found, for those who read a page of it.
+    #[must_use]
+    pub fn audit_flaw(&self) -> Option<Flaw> {
+        self.flaw.borrow().clone()
+    }
+
+    /// Keeps the first thing that is found.
+    pub fn set_audit_flaw(&self, flaw: Flaw) {
+        self.flaw.send_if_modified(|first| {
+            let fresh = first.is_none();
+            first.get_or_insert(flaw);
+            fresh
+        });
     }
 
     /// Closes all connections and folds the write-ahead log into the file.

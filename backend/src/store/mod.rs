@@ -3,6 +3,7 @@
 //! [`Db`] is the database, [`RunStore`] is the engine's view of it.
 
 mod audit;
+mod audit_check;
 mod cluster_book;
 mod clusters;
 mod credentials;
@@ -14,6 +15,7 @@ mod host_use;
 mod hosts;
 mod meta;
 mod output;
+mod output_lines;
 mod output_writer;
 mod power;
 mod run_list;
@@ -24,13 +26,14 @@ mod sessions;
 mod snapshots;
 mod users;
 
-pub use audit::{ChainReport, verify_file};
+pub use audit_check::{ChainReport, END_LOST, verify_file};
 pub use cluster_book::{ClusterSecret, ClusterSecrets};
 pub use clusters::ClusterInput;
 pub use db::{Db, Tx};
 pub use error::{ChangeError, DbError};
 pub use hosts::{HostAccess, HostInput};
 pub use output::MAX_CHUNK;
+pub use output_lines::LineCounts;
 pub use runs::RunStore;
 pub use secrets::SealedSecret;
 pub use sessions::SessionRow;

@@ -4,7 +4,7 @@ use coxswain_wire::{RunId, StepIndex};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::run_rows::signed;
-use super::{Db, DbError, Tx};
+use super::{Db, DbError, Tx, output_lines};
 use crate::time::now;
 
 /// Jobs that may wait; more block their senders.
@@ -138,6 +138,7 @@ async fn write_one(tx: &mut Tx, job: &Job) -> Result<Result<(), DbError>, DbErro
         .bind(&chunk.safe)
         .execute(&mut **tx)
         .await?;
+        output_lines::note(tx, run, id.unsigned_abs()).await?;
         end = chunk.raw_to;
     }
     Ok(Ok(()))

@@ -2,7 +2,7 @@
 
 use coxswain_wire::{OutputChunk, RunId, RunSummary, StepIndex, Timestamp};
 use futures::TryStreamExt;
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 use super::run_rows::{signed, summary};
 use super::{Db, DbError};
@@ -48,14 +48,19 @@ impl Db {
         before: u64,
         bytes: u64,
     ) -> Result<Option<u64>, DbError> {
-        let mut rows = sqlx::query_as::<_, (i64, i64)>(
-            "SELECT id, length(bytes) FROM step_output
-             WHERE run = ?1 AND id < ?2 AND (?3 IS NULL OR step = ?3) ORDER BY id DESC",
-        )
-        .bind(run.0)
-        .bind(i64::try_from(before).unwrap_or(i64::MAX))
-        .bind(step)
-        .fetch(&self.readers);
+        // An index for each: a step may have printed long before all the others did.
+        let (order, of_step) = match step {
+            None => ("ORDER BY id DESC", ""),
+            Some(_) => ("ORDER BY attempt DESC, raw_from DESC", "AND step = ?3"),
+        };
+        let sql = format!(
+            "SELECT id, length(bytes) FROM step_output WHERE run = ?1 AND id < ?2 {of_step} {order}"
+        );
+        let mut rows = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql))
+            .bind(run.0)
+            .bind(i64::try_from(before).unwrap_or(i64::MAX))
+            .bind(step)
+            .fetch(&self.readers);
         let (mut first, mut seen) = (None, 0);
         while seen < bytes
             && let Some((id, length)) = rows.try_next().await?
@@ -71,11 +76,7 @@ impl Db {
     /// # Errors
     /// The storage failed.
     pub async fn output_end(&self, run: RunId) -> Result<u64, DbError> {
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM step_output WHERE run = ?")
-            .bind(run.0)
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(last.unwrap_or_default().unsigned_abs())
+        last_chunk(&mut *self.readers.acquire().await?, run).await
     }
 
     /// Output of a run after a chunk, in order, at most `limit` chunks.
@@ -88,30 +89,48 @@ impl Db {
         after: u64,
         limit: u32,
     ) -> Result<Vec<OutputChunk>, DbError> {
-        let rows = sqlx::query(
-            "SELECT id, step, attempt, at, bytes FROM step_output WHERE run = ? AND id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(run.0)
-        .bind(signed(after))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let number = |column: &'static str| -> Result<u32, DbError> {
-                    u32::try_from(row.try_get::<i64, _>(column)?)
-                        .map_err(|e| DbError::corrupt(column, e))
-                };
-                let id: i64 = row.try_get("id")?;
-                let bytes: Vec<u8> = row.try_get("bytes")?;
-                Ok(OutputChunk {
-                    id: id.unsigned_abs(),
-                    step: number("step")?,
-                    attempt: number("attempt")?,
-                    at: Timestamp(row.try_get("at")?),
-                    text: String::from_utf8_lossy(&bytes).into_owned(),
-                })
-            })
-            .collect()
+        let mut reader = self.readers.acquire().await?;
+        chunks_after(&mut reader, run, after, limit.into()).await
     }
+}
+
+pub(super) async fn last_chunk(tx: &mut SqliteConnection, run: RunId) -> Result<u64, DbError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM step_output WHERE run = ?")
+        .bind(run.0)
+        .fetch_one(tx)
+        .await?;
+    Ok(last.unwrap_or_default().unsigned_abs())
+}
+
+pub(super) async fn chunks_after(
+    tx: &mut SqliteConnection,
+    run: RunId,
+    after: u64,
+    limit: u64,
+) -> Result<Vec<OutputChunk>, DbError> {
+    let rows = sqlx::query(
+        "SELECT id, step, attempt, at, bytes FROM step_output WHERE run = ? AND id > ? ORDER BY id LIMIT ?",
+    )
+    .bind(run.0)
+    .bind(signed(after))
+    .bind(signed(limit))
+    .fetch_all(tx)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let number = |column: &'static str| -> Result<u32, DbError> {
+                u32::try_from(row.try_get::<i64, _>(column)?)
+                    .map_err(|e| DbError::corrupt(column, e))
+            };
+            let id: i64 = row.try_get("id")?;
+            let bytes: Vec<u8> = row.try_get("bytes")?;
+            Ok(OutputChunk {
+                id: id.unsigned_abs(),
+                step: number("step")?,
+                attempt: number("attempt")?,
+                at: Timestamp(row.try_get("at")?),
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            })
+        })
+        .collect()
 }

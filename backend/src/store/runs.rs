@@ -13,7 +13,7 @@ use super::audit::append as append_audit;
 use super::output::Outputs;
 use super::run_rows::{recorded, seq, signed, status_word};
 use super::{Db, DbError, Tx};
-use crate::audit::of_event;
+use crate::audit::{Draft, event_sha256, of_event};
 use crate::vault::Known;
 
 /// The engine's [`Store`] in SQLite.
@@ -183,15 +183,20 @@ async fn insert_event(
     at: Timestamp,
     event: &Event,
 ) -> Result<(), StoreError> {
+    let text = json("event", event)?;
+    let entry = Draft {
+        event_sha256: Some(event_sha256(&text)),
+        ..of_event(run, event)
+    };
     sqlx::query("INSERT INTO run_event (run, seq, at, event) VALUES (?, ?, ?, ?)")
         .bind(run.0)
         .bind(signed(seq))
         .bind(at.0)
-        .bind(json("event", event)?)
+        .bind(text)
         .execute(&mut **tx)
         .await
         .map_err(sql)?;
-    Ok(append_audit(tx, at, of_event(run, event)).await?)
+    Ok(append_audit(tx, at, entry).await?)
 }
 
 async fn take_locks(

@@ -8,6 +8,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use coxswain_engine::plan::hex;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -74,6 +76,14 @@ impl MasterKey {
         &self.0
     }
 
+    /// A key for something else, from which this one cannot be told.
+    pub(super) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.bytes()).expect("any length is a key");
+        mac.update(b"coxswain-derived-key-1:");
+        mac.update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+
     #[cfg(test)]
     pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
@@ -111,6 +121,17 @@ pub(super) fn load(source: &KeySource) -> Result<Option<MasterKey>, KeyError> {
         .ok_or_else(|| KeyError::Malformed {
             path: path.to_owned(),
         })
+}
+
+/// A key for something else that is derived from the vault's, none if there is no vault key.
+///
+/// # Errors
+/// The vault's key cannot be used.
+pub fn derived_key(
+    source: &KeySource,
+    purpose: &str,
+) -> Result<Option<Zeroizing<[u8; 32]>>, KeyError> {
+    Ok(load(source)?.map(|key| key.derive(purpose)))
 }
 
 fn parse(text: &str) -> Option<MasterKey> {

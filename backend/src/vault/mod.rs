@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use coxswain_wire::SecretId;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
-pub use key::{KeyError, KeySource};
+pub use key::{KeyError, KeySource, derived_key};
 pub use known::Known;
 pub(crate) use seal::random;
 
@@ -156,6 +157,12 @@ impl Vault {
     pub async fn get(&self, id: SecretId) -> Result<Secret, VaultError> {
         let sealed = self.db.secret(id).await?.ok_or(VaultError::NotFound(id))?;
         self.unseal(&sealed)
+    }
+
+    /// A key for something else, derived from the vault's.
+    #[must_use]
+    pub fn derived_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        self.key.derive(purpose)
     }
 
     /// All values, for redactors.

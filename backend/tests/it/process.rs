@@ -190,4 +190,12 @@ fn the_trail_is_checked_without_the_panel() {
     assert!(!bad.status.success());
     let said = String::from_utf8_lossy(&bad.stdout);
     assert!(said.contains("broken at entry 1"), "{said}");
+
+    // Without its seal nobody knows where the trail ends.
+    std::fs::remove_file(folder.path().join("audit.head")).unwrap();
+    std::fs::remove_file(folder.path().join("vault.key")).unwrap();
+    let said = verify();
+    assert!(!said.status.success());
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("--vault-key-file"), "{said}");
 }

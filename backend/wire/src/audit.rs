@@ -24,6 +24,9 @@ pub struct AuditEntry {
     pub detail: String,
     /// The run it belongs to.
     pub run: Option<RunId>,
+    /// SHA-256 of the event of the run's log that it records, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_sha256: Option<String>,
     /// SHA-256 over this entry and the hash before, hex.
     pub hash: String,
 }
@@ -36,6 +39,7 @@ pub struct AuditPage {
     pub entries: Vec<AuditEntry>,
     /// Pass as `before` for the next page; none at the beginning of the chain.
     pub next_before: Option<i64>,
-    /// The whole chain was recomputed just now and holds.
-    pub intact: bool,
+    /// What is wrong with the trail: these entries, recomputed just now, do not follow each other, or the panel's
+    /// check of the whole trail (at its start, and of everything new since) found something.
+    pub flaw: Option<String>,
 }

@@ -1,10 +1,12 @@
 //! How lines of output are counted. A link names a line of a step: the panel, which counts what a page has not
 //! loaded, and the page must agree on its number.
 
+use serde::{Deserialize, Serialize};
+
 use crate::OutputChunk;
 
 /// Where in a sequence the stream stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum At {
     #[default]
     Text,
@@ -19,7 +21,7 @@ enum At {
 }
 
 /// Takes terminal control sequences out of a stream, also when one is cut by the end of a chunk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Stripper {
     at: At,
 }
@@ -61,7 +63,7 @@ impl Stripper {
 
 /// Counts the lines of one step, over all its attempts, from 1. A line feed ends a line, and so does a new attempt;
 /// what a terminal would not show begins none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LineCount {
     /// Lines begun so far.
     pub lines: u32,
@@ -70,6 +72,7 @@ pub struct LineCount {
     /// The latest line has not ended.
     pub open: bool,
     stripper: Stripper,
+    #[serde(skip)]
     plain: String,
 }
 

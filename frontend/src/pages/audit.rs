@@ -7,6 +7,7 @@ use leptos::task::spawn_local;
 use crate::api::Failure;
 use crate::components::badge::Badge;
 use crate::components::button::Button;
+use crate::components::callout::callout;
 use crate::components::icon::{Glyph, Icon};
 use crate::components::keyed::{Entry, keyed};
 use crate::components::panel::PageHead;
@@ -23,7 +24,7 @@ pub(crate) fn Audit() -> impl IntoView {
     app.at(vec![("Audit".into(), None)]);
     let entries = RwSignal::new(Vec::<AuditEntry>::new());
     let next = RwSignal::new(None::<i64>);
-    let intact = RwSignal::new(None::<bool>);
+    let flaw = RwSignal::new(None::<Option<String>>);
     let failure = RwSignal::new(None::<Failure>);
     let busy = RwSignal::new(false);
     let filter = RwSignal::new(String::new());
@@ -38,7 +39,7 @@ pub(crate) fn Audit() -> impl IntoView {
                 Ok(AuditPage {
                     entries: page,
                     next_before,
-                    intact: holds,
+                    flaw: found,
                 }) => {
                     entries.try_update(|all| {
                         if before.is_none() {
@@ -47,7 +48,7 @@ pub(crate) fn Audit() -> impl IntoView {
                         all.extend(page);
                     });
                     next.try_set(next_before);
-                    intact.try_set(Some(holds));
+                    flaw.try_set(Some(found));
                 }
                 Err(problem) => {
                     failure.try_set(Some(problem));
@@ -66,17 +67,17 @@ pub(crate) fn Audit() -> impl IntoView {
         })
     });
     let chain = move || {
-        intact.get().map(|holds| {
-            let (look, state) = if holds {
-                (("Chain intact", Tone::Good, Icon::Check), "intact")
+        flaw.get().map(|found| {
+            let (look, state) = if found.is_none() {
+                (("Trail intact", Tone::Good, Icon::Check), "intact")
             } else {
-                (("Chain broken: entries were changed", Tone::Bad, Icon::Warn), "broken")
+                (("Trail broken", Tone::Bad, Icon::Warn), "broken")
             };
             view! { <Badge look=Signal::stored(look) state=Signal::stored(state) testid="audit-intact"/> }.into_any()
         })
     };
     view! {
-        <PageHead title="Audit" intro="Every entry holds the hash of the one before. The whole chain was recomputed for this page.">
+        <PageHead title="Audit" intro="Every entry holds the hash of the one before. What is shown was recomputed just now; the whole trail, its end and the logs of runs when the panel started, and whatever came since.">
             {chain}
         </PageHead>
         <div class="filters" role="search">
@@ -88,9 +89,14 @@ pub(crate) fn Audit() -> impl IntoView {
             </span>
             <Button icon=Icon::Retry busy=busy on_click=move |_| fetch(None)>"Refresh"</Button>
         </div>
+        {move || flaw.get().flatten().map(|found| callout(
+            Tone::Bad,
+            Icon::Warn,
+            format!("The audit trail was changed, or a part of it is lost. First found: {found}."),
+        ))}
         {move || failure.get().map(|f| problem(f, move || fetch(None)))}
-        {move || (intact.get().is_none() && failure.with(Option::is_none)).then(|| view! { <Skeleton/> }.into_any())}
-        {when(move || intact.get().is_some(), move || view! { <Entries shown/> }.into_any())}
+        {move || (flaw.get().is_none() && failure.with(Option::is_none)).then(|| view! { <Skeleton/> }.into_any())}
+        {when(move || flaw.get().is_some(), move || view! { <Entries shown/> }.into_any())}
         {when(move || next.get().is_some(), move || view! {
             <div class="load-more">
                 <Button busy=busy testid="audit-older" on_click=move |_| fetch(next.get_untracked())>"Load older"</Button>

@@ -129,5 +129,5 @@ async fn a_forgotten_snapshot_is_gone() {
         .map(|entry| entry.subject.as_str())
         .collect();
     assert_eq!(deleted, ["cluster prod"]);
-    assert!(audit.intact);
+    assert_eq!(audit.flaw, None);
 }

@@ -115,6 +115,26 @@ async fn a_link_to_a_step_or_a_line_finds_it() {
     assert_eq!(tail(&viewer, run, "?step=7").await, last);
 }
 
+/// Lines are counted when they are stored: what is long before the part is not read again.
+#[tokio::test]
+async fn nobody_reads_it_all_for_the_end_of_it() {
+    let (panel, viewer, run) = printed().await;
+    let questions = ["", "?before=400", "?step=0&line=290", "?step=1&line=150"];
+    let mut whole = Vec::new();
+    for question in questions {
+        whole.push(tail(&viewer, run, question).await);
+    }
+    let mut tx = panel.app.db.write().await.unwrap();
+    sqlx::raw_sql("DROP TRIGGER step_output_no_update; UPDATE step_output SET bytes = x'0a0a0a' WHERE id <= 128")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    for (question, whole) in questions.into_iter().zip(whole) {
+        assert_eq!(tail(&viewer, run, question).await, whole, "{question}");
+    }
+}
+
 #[tokio::test]
 async fn the_stream_goes_on_behind_it() {
     let (panel, viewer, run) = printed().await;
