@@ -30,17 +30,28 @@ impl TrailKeeper {
     /// # Errors
     /// The database or the file cannot be used.
     pub async fn start(db: Db, file: HeadFile, first_start: bool) -> anyhow::Result<Self> {
-        let found = match file.read() {
-            Ok(Some(head)) => db.audit_end(&head).await?,
-            Ok(None) if first_start => None,
-            Ok(None) => Some(unsealed(&db, "it was never sealed, or the seal is gone").await?),
-            Err(error @ HeadError::Forged(_)) => Some(unsealed(&db, &error.to_string()).await?),
+        match file.read() {
+            Ok(Some(head)) => {
+                if let Some(flaw) = db.audit_end(&head).await? {
+                    tell(&db, &flaw);
+                    note(&db, &flaw).await?;
+                }
+            }
+            Ok(None) if first_start => {}
+            // So it is after the update from a panel that sealed nothing; there is nothing to be afraid of yet.
+            Ok(None) => {
+                note(
+                    &db,
+                    &unsealed(&db, "it was never sealed, or the seal is gone").await?,
+                )
+                .await?;
+            }
+            Err(error @ HeadError::Forged(_)) => {
+                let flaw = unsealed(&db, &error.to_string()).await?;
+                tell(&db, &flaw);
+                note(&db, &flaw).await?;
+            }
             Err(error @ HeadError::Io { .. }) => return Err(error.into()),
-        };
-        if let Some(flaw) = found {
-            tell(&db, &flaw);
-            let draft = Draft::new(&Who::engine(), END_LOST, "audit trail", flaw.to_string());
-            db.audit(now(), draft).await?;
         }
         let file = Arc::new(file);
         seal(&db, &file).await?;
@@ -63,6 +74,12 @@ async fn unsealed(db: &Db, why: &str) -> Result<Flaw, DbError> {
         why: why.to_owned(),
         last: db.audit_head().await?.seq,
     })
+}
+
+/// In the trail itself, for ever.
+async fn note(db: &Db, flaw: &Flaw) -> Result<(), DbError> {
+    let draft = Draft::new(&Who::engine(), END_LOST, "audit trail", flaw.to_string());
+    db.audit(now(), draft).await
 }
 
 fn tell(db: &Db, flaw: &Flaw) {
