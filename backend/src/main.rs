@@ -154,7 +154,7 @@ async fn verify(data: DataDir, key: VaultKey) -> anyhow::Result<ExitCode> {
     for seq in report.ends_lost {
         writeln!(
             out,
-            "Entry {seq} says that the trail did not end where it had been sealed; see what stands there"
+            "Read entry {seq}: what the trail's end was before it, no seal vouches for"
         )?;
     }
     match flaw {

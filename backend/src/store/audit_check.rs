@@ -35,7 +35,7 @@ pub struct ChainReport {
     pub head: String,
     /// The first thing that does not fit.
     pub flaw: Option<Flaw>,
-    /// Entries that say that the end of the trail was not as it had been sealed, at some earlier time.
+    /// Entries that say that the end of the trail was not as it had been sealed, or not sealed, at some earlier time.
     pub ends_lost: Vec<i64>,
 }
 
