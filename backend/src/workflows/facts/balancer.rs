@@ -169,6 +169,8 @@ fn by_hand(section: &Section, text: &str, leaving: Option<&ApiHost>) -> String {
         )
     });
     let gone = leaving.and_then(|node| node.address.parse().ok());
+    // The same machine may come back, anew.
+    let gone = gone.filter(|address| section.servers.iter().all(|s| s.address != *address));
     let gone = gone.map(|address| server_lines(text, &address));
     let deleted = gone
         .into_iter()

@@ -37,9 +37,19 @@ async fn a_change_of_servers_tells_the_lines_to_change() {
                 host(3),
                 reachable.clone(),
                 ("replacement", FieldValue::Id(5)),
-                version,
+                version.clone(),
             ],
             vec![add, delete],
+        ),
+        (
+            "replace_node",
+            vec![
+                host(3),
+                reachable,
+                ("replacement", FieldValue::Id(3)),
+                version,
+            ],
+            vec![],
         ),
     ] {
         let (verdict, value, advice) = told(workflow, &more).await;
