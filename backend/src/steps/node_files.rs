@@ -79,6 +79,13 @@ impl NodeFiles {
             .map(|(path, file)| (path.as_str(), file.text.as_str()))
     }
 
+    /// Path, text and mode of each plain file.
+    pub(crate) fn plain(&self) -> impl Iterator<Item = (&str, &str, u32)> {
+        self.files
+            .iter()
+            .filter_map(|(path, file)| Some((path.as_str(), file.text.as_str(), self.mode(path)?)))
+    }
+
     /// The mode of a plain file; none if there is none, or it is a link.
     pub(crate) fn mode(&self, path: &str) -> Option<u32> {
         u32::from_str_radix(&self.files.get(path)?.mode, 8).ok()

@@ -1,5 +1,5 @@
-//! Step kind `place_token`: a node is told another token at its next start. What runs goes on. Not undone: it
-//! follows a token that the cluster has already.
+//! Step kind `place_token`: a node is told another token at its next start. What runs goes on. Undone, its files
+//! are as they were.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,14 @@ use serde_json::Value;
 
 use super::jobs::host;
 use super::move_token::RELOAD;
-use super::node_files::unit_path;
+use super::node_files::{NodeFiles, env_path, unit_path};
 use super::restart::NodeRole;
 use super::sections::{sections, value};
 use super::server_files::LIST;
+use super::services::SecretKind;
 use super::told_token::ToldToken;
-use super::{Services, check, failure};
-use crate::world::{RemoteCommand, World};
+use super::{Services, check, failure, memo};
+use crate::world::{RemoteCommand, Secret, World};
 
 /// Stored name.
 pub const KIND: &str = "place_token";
@@ -31,6 +32,12 @@ pub struct Params {
     pub role: NodeRole,
     /// The token.
     pub token: Param<SecretId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Memo {
+    /// The node's files before, as JSON.
+    before: SecretId,
 }
 
 /// The step kind.
@@ -48,6 +55,23 @@ impl PlaceToken {
         let id = id.map_err(StepFailure::fatal)?;
         let secret = self.0.secrets.get(id).await.map_err(failure::service)?;
         Ok(String::from_utf8_lossy(secret.expose()).into_owned())
+    }
+
+    async fn before(&self, context: &StepContext) -> Result<NodeFiles, StepFailure> {
+        let memo: Memo = memo(context)?;
+        let secret = self.0.secrets.get(memo.before).await;
+        serde_json::from_slice(secret.map_err(failure::service)?.expose())
+            .map_err(|e| StepFailure::fatal(format!("the files from before do not decode: {e}")))
+    }
+
+    /// Deletes a file, if one is named; then systemd reads its units again.
+    async fn reload(&self, context: &StepContext, deleted: &str) -> Result<(), StepFailure> {
+        let reload = RemoteCommand::script(RELOAD).arg(deleted).sudo();
+        let answer = self.0.world.run(host(context)?, reload).await;
+        answer
+            .and_then(|o| o.ok(RELOAD.name))
+            .map(drop)
+            .map_err(failure::world)
     }
 }
 
@@ -104,6 +128,18 @@ impl StepKind for PlaceToken {
         })
     }
 
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        let params: Params = context.params()?;
+        let files = NodeFiles::take(&*self.0.world, host(context)?, params.role).await?;
+        let json = serde_json::to_vec(&files).map_err(|e| StepFailure::fatal(e.to_string()))?;
+        let kept = self
+            .0
+            .secrets
+            .put(SecretKind::FileBefore, Secret::new(json));
+        let before = kept.await.map_err(failure::service)?;
+        serde_json::to_value(Memo { before }).map_err(|e| StepFailure::fatal(e.to_string()))
+    }
+
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let (world, on) = (&*self.0.world, host(context)?);
@@ -122,11 +158,46 @@ impl StepKind for PlaceToken {
                 .await
                 .map_err(failure::world)?;
         }
-        let reload = RemoteCommand::script(RELOAD).arg("").sudo();
-        let answer = world.run(on, reload).await;
-        answer
-            .and_then(|o| o.ok(RELOAD.name))
-            .map(drop)
-            .map_err(failure::world)
+        self.reload(context, "").await
+    }
+
+    async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
+        let params: Params = context.params()?;
+        let world = &*self.0.world;
+        let before = self.before(context).await?;
+        let now = NodeFiles::take(world, host(context)?, params.role).await?;
+        let why = match before.differences(&now) {
+            Some(other) => format!("not as before: {other}"),
+            None if !reloaded(world, context, params.role).await? => {
+                "systemd has not read the unit file anew".to_owned()
+            }
+            None => {
+                return Ok(Probe::Done {
+                    observed: format!("as before: {}", now.names()),
+                    outputs: BTreeMap::new(),
+                });
+            }
+        };
+        Ok(Probe::NotDone { why })
+    }
+
+    async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
+        let params: Params = context.params()?;
+        let (world, on) = (&*self.0.world, host(context)?);
+        let before = self.before(context).await?;
+        let now = NodeFiles::take(world, on, params.role).await?;
+        for (path, text, mode) in before.plain() {
+            if now.text(path) == Some(text) && now.mode(path) == Some(mode) {
+                continue;
+            }
+            world
+                .write_file(on, path, text.as_bytes(), mode)
+                .await
+                .map_err(failure::world)?;
+        }
+        // The one file that the step makes where there is none.
+        let env = env_path(params.role);
+        let made = !before.has(&env) && now.has(&env);
+        self.reload(context, if made { &env } else { "" }).await
     }
 }

@@ -1,5 +1,7 @@
 //! What steps note about a cluster: phase, secrets, members. Every change is safe to repeat.
 
+use std::collections::BTreeMap;
+
 use coxswain_wire::{ClusterId, ClusterPhase, HostId, Member, SecretId, Timestamp};
 use sqlx::Row;
 
@@ -90,6 +92,24 @@ impl Db {
                 server_token: row.try_get::<Option<i64>, _>("server_token")?.map(SecretId),
             },
         })
+    }
+
+    /// The token that each cluster's servers join with, where the vault has it.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn server_tokens(&self) -> Result<BTreeMap<ClusterId, SecretId>, DbError> {
+        let rows = sqlx::query(
+            "SELECT id, server_token FROM cluster WHERE server_token IS NOT NULL ORDER BY id",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let token = row.try_get("server_token")?;
+                Ok((ClusterId(row.try_get("id")?), SecretId(token)))
+            })
+            .collect()
     }
 
     /// Ties a secret to a cluster, or unties it. Safe to repeat.

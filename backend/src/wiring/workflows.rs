@@ -42,6 +42,7 @@ impl Planner for Workflows {
             clusters,
             hosts: self.db.hosts().await?,
             snapshots: self.db.snapshots().await?,
+            tokens: self.db.server_tokens().await?,
         };
         found
             .plan(inputs, &inventory)

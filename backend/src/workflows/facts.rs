@@ -15,6 +15,7 @@ mod reach;
 mod remains;
 pub(super) mod served;
 pub(super) mod source;
+pub(super) mod token_place;
 
 pub(super) use host::space as room;
 pub(super) use remains::jobs;

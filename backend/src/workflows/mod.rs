@@ -28,6 +28,7 @@ mod upgrade;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -35,7 +36,8 @@ use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_wire::{
-    Cluster, Fact, FactKind, Host, Inputs, RunId, Snapshot, StageIndex, Verdict, WorkflowInfo,
+    Cluster, ClusterId, Fact, FactKind, Host, Inputs, RunId, SecretId, Snapshot, StageIndex,
+    Verdict, WorkflowInfo,
 };
 
 use crate::steps::Services;
@@ -49,6 +51,8 @@ pub struct Inventory {
     pub hosts: Vec<Host>,
     /// All snapshots that the panel has taken, newest first.
     pub snapshots: Vec<Snapshot>,
+    /// The server token that each cluster has now, in the vault.
+    pub tokens: BTreeMap<ClusterId, SecretId>,
 }
 
 /// An input that is refused.

@@ -16,7 +16,7 @@ use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{fetch_kubeconfig, leave_cluster, remove_k3s};
 
-pub(super) use facts::{Checks, of_checks};
+pub(super) use facts::{Checks, of_checks, unasked};
 
 /// See the module.
 pub(super) struct RemoveNode;

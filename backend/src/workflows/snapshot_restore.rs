@@ -1,22 +1,21 @@
 //! Workflow `snapshot_restore`: a cluster goes back to a snapshot, by way of a cluster of one.
 
 mod facts;
+mod steps;
 
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan, Step};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{
-    Fact, Field, HostId, Inputs, SecretId, StageIndex, Timestamp, WorkflowInfo, step_number,
-};
+use coxswain_wire::{Fact, Field, HostId, Inputs, SecretId, StageIndex, Timestamp, WorkflowInfo};
 use serde::{Deserialize, Serialize};
 
-use super::draft::{Draft, json, step};
+use super::draft::{Draft, json};
 use super::form::Form;
 use super::nodes::{Node, Nodes, listed};
 use super::step_list;
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
+use crate::steps::copy_snapshot;
 use crate::steps::restart::{NodeRole, Target};
-use crate::steps::{copy_snapshot, rejoin_server, reset_cluster, stop_servers, verify_restore};
 
 /// See the module.
 pub(super) struct SnapshotRestore;
@@ -56,6 +55,8 @@ struct Request {
     nodes: Nodes,
     situation: Situation,
     source: Source,
+    /// The token of the snapshot's time, if the cluster has another one since.
+    old_token: Option<SecretId>,
     /// On whose disk it lies.
     from: Node,
     /// The server that is reset.
@@ -83,6 +84,7 @@ impl Workflow for SnapshotRestore {
                 "What it does: it copies the snapshot to a second machine, stops k3s on all servers, lets one of them replace its database by the snapshot, and starts it as a cluster of one. Then the others join it one by one with an empty database, agents are restarted, and the whole is looked at. Workloads go on running where their machines are up, but nothing can be changed or rescheduled meanwhile.",
                 "What it risks: everything that was written since the snapshot is gone: workloads, Secrets, changes. The gate shows its age. Volumes are not part of it: databases that run on the cluster keep their data, which may be newer than what the cluster remembers.",
                 "The old databases are kept: k3s keeps the one of the chosen server beside the new one (etcd-old-…), the panel moves those of the others to db.coxswain-<run>, with their certificates and keys if these have changed since the snapshot. Nothing is deleted. Until the reset all can be undone: k3s is started and enabled again as it was. The reset itself cannot.",
+                "A snapshot opens only with the server token of its time. If the token was rotated since, the vault still has the old one: every node is told it again before the reset, and the cluster goes on with it. Rotate it afterwards.",
                 "It takes five to ten minutes with three servers. If a step fails, read its output, correct the cause and retry: each step looks first what is so already.",
                 "Servers that are lost for good must not come back by themselves with their old database: take them off the network, and join them later as new ones.",
             ]
@@ -198,9 +200,19 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
             .cloned()
             .collect()
     };
+    let now = inventory.tokens.get(&nodes.cluster.id);
+    // Saving one notes the token of the moment, also one that was changed past the panel.
+    let mut taken = inventory.snapshots.iter();
+    let newest = taken.find(|snapshot| snapshot.cluster == nodes.cluster.id);
+    let newest = newest.map(|snapshot| &snapshot.token);
+    let of_its_time = source.noted.as_ref().map(|noted| noted.token);
     Some(Request {
         others: living(&nodes.servers),
         agents: living(&nodes.agents),
+        old_token: of_its_time.filter(|of_its_time| {
+            let mut since = now.into_iter().chain(newest);
+            since.any(|token| token != of_its_time)
+        }),
         nodes,
         situation,
         source,
@@ -316,7 +328,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         preflight: json(&facts::Checks::of(request)),
     });
 
-    let copies = copies(request);
+    let copies = steps::copies(request);
     let file = match copies.iter().position(|copy| copy.to == *chosen) {
         Some(at) => Param::Output(OutputRef {
             from_step: draft.next() + u32::try_from(at).unwrap_or(u32::MAX),
@@ -324,20 +336,35 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         }),
         None => Param::Value(request.source.path.clone()),
     };
-    let steps: Vec<Step> = copies
+    let copied: Vec<Step> = copies
         .iter()
-        .map(|copy| copy_step(request, &copy.to))
+        .map(|copy| steps::copy_step(request, &copy.to))
         .collect();
-    if !steps.is_empty() {
-        draft.stage("Copies of the snapshot", gate.take(), steps);
+    if !copied.is_empty() {
+        draft.stage("Copies of the snapshot", gate.take(), copied);
     }
-    draft.stage("Stop", gate.take(), vec![stop(request)]);
-    draft.stage("Reset", None, vec![reset(request, file)]);
+    draft.stage("Stop", gate.take(), vec![steps::stop(request)]);
+    if let Some(token) = request.old_token {
+        let servers = std::iter::once(chosen).chain(others);
+        let told = servers
+            .map(|node| steps::tell(node, NodeRole::Server, token))
+            .chain(
+                request
+                    .agents
+                    .iter()
+                    .map(|node| steps::tell(node, NodeRole::Agent, token)),
+            );
+        draft.stage("Token of the snapshot's time", None, told.collect());
+    }
+    draft.stage("Reset", None, vec![steps::reset(request, file)]);
+    if request.old_token.is_some() {
+        draft.stage("Token", None, vec![step_list::read_token(nodes, chosen)]);
+    }
     for (joined, node) in others.iter().enumerate() {
         draft.stage(
             format!("Join {}", node.name),
             None,
-            vec![rejoin(node, chosen, joined + 1)],
+            vec![steps::rejoin(node, chosen, joined + 1)],
         );
     }
     let agents = request.agents.iter().map(|agent| {
@@ -352,7 +379,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         step_list::restart(&target, None)
     });
     draft.stage("Agents", None, agents.collect());
-    draft.stage("Verification", None, vec![verify(request)]);
+    draft.stage("Verification", None, vec![steps::verify(request)]);
     draft.finish()
 }
 
@@ -362,168 +389,19 @@ fn warnings(draft: &mut Draft, request: &Request) {
         "k3s stops on all servers of {name}; nothing can be changed until the first of them is back"
     ));
     draft.warn("Everything that was written since the snapshot is lost.");
+    if request.old_token.is_some() {
+        draft.warn("The token was changed since the snapshot: the cluster goes back to the one of that time, and whoever knows that one can join again. Rotate it afterwards.");
+    }
     if !request.lost.is_empty() {
         draft.warn(format!(
             "{} must not come back with the old database: it would form the old cluster again.",
             listed(&request.lost)
         ));
     }
-    if request.others.is_empty() && copies(request).is_empty() {
+    if request.others.is_empty() && steps::copies(request).is_empty() {
         draft.warn(format!(
             "There is no second machine to copy the snapshot to: {} holds the only copy. Download it first.",
             request.from.name
         ));
     }
-}
-
-/// Where a copy of the snapshot goes.
-struct Copy {
-    to: Node,
-}
-
-/// To the server that is reset, if it lies elsewhere; else to another machine, as a copy to fall back on.
-fn copies(request: &Request) -> Vec<Copy> {
-    let to = if request.from == request.chosen {
-        request.others.first().or(request.agents.first())
-    } else {
-        Some(&request.chosen)
-    };
-    to.map(|to| Copy { to: to.clone() }).into_iter().collect()
-}
-
-fn copy_step(request: &Request, to: &Node) -> Step {
-    let params = copy_snapshot::Params {
-        from: request.from.api(),
-        path: request.source.path.clone(),
-        to: to.api(),
-        sha256: request.source.noted.as_ref().map(|n| n.sha256.clone()),
-    };
-    let title = format!(
-        "Copy the snapshot from {} to {}",
-        request.from.name, to.name
-    );
-    let mut planned = step(copy_snapshot::KIND, title, to.name.as_str(), &params);
-    planned.host = Some(to.host);
-    planned.deadline_s = 1800;
-    planned.commands = vec![
-        format!(
-            "scp {}:{} {}:{}/",
-            request.from.name,
-            request.source.path,
-            to.name,
-            copy_snapshot::DIRECTORY
-        ),
-        "sha256sum on both".to_owned(),
-    ];
-    planned.undo = Some("delete the copy".to_owned());
-    planned
-}
-
-fn stop(request: &Request) -> Step {
-    let Request {
-        nodes,
-        chosen,
-        others,
-        ..
-    } = request;
-    let params = stop_servers::Params {
-        chosen: chosen.api(),
-        others: others.iter().map(Node::api).collect(),
-    };
-    let mut planned = step(
-        stop_servers::KIND,
-        "Stop k3s on all servers",
-        &nodes.cluster.name,
-        &params,
-    );
-    planned.deadline_s = 300;
-    planned.commands = others
-        .iter()
-        .map(|node| format!("{}: systemctl disable k3s; systemctl stop k3s", node.name))
-        .chain([format!("{}: systemctl stop k3s", chosen.name)])
-        .collect();
-    planned.undo = Some("enable and start k3s again where it was so".to_owned());
-    planned.forecast = Some("the cluster is down from here on".to_owned());
-    planned
-}
-
-fn reset(request: &Request, file: Param<String>) -> Step {
-    let chosen = &request.chosen;
-    let shown = match &file {
-        Param::Value(path) => path.clone(),
-        Param::Output(made) => format!(
-            "\u{2039}{} from step {}\u{203a}",
-            made.output,
-            step_number(made.from_step)
-        ),
-    };
-    let params = reset_cluster::Params {
-        server: chosen.api(),
-        file,
-    };
-    let mut planned = step(
-        reset_cluster::KIND,
-        format!("Restore the snapshot on {} and start it alone", chosen.name),
-        chosen.name.as_str(),
-        &params,
-    );
-    planned.host = Some(chosen.host);
-    planned.irreversible = true;
-    planned.interruptible = false;
-    planned.deadline_s = reset_cluster::DEADLINE_S;
-    planned.commands = vec![
-        format!(
-            "k3s server \u{2039}the unit's own arguments, without --server; its environment; --etcd-s3=false where S3 is set\u{203a} --cluster-reset --cluster-reset-restore-path={shown}"
-        ),
-        "systemctl start --no-block k3s".to_owned(),
-        "etcd: POST /v3/cluster/member/list, until there is one member".to_owned(),
-    ];
-    planned
-}
-
-fn rejoin(node: &Node, chosen: &Node, members: usize) -> Step {
-    let params = rejoin_server::Params {
-        node: node.api(),
-        via: chosen.api(),
-    };
-    let mut planned = step(
-        rejoin_server::KIND,
-        format!("Let {} join with an empty database", node.name),
-        node.name.as_str(),
-        &params,
-    );
-    planned.host = Some(node.host);
-    planned.irreversible = true;
-    planned.interruptible = false;
-    planned.deadline_s = rejoin_server::DEADLINE_S;
-    planned.commands = vec![
-        "mv /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/db.coxswain-\u{2039}run\u{203a}, snapshots kept".to_owned(),
-        "mv \u{2026}/server/tls \u{2026}/server/cred beside it, if their keys are not those of the restored server".to_owned(),
-        format!("systemctl start --no-block k3s, for this once with --server {}", chosen.url()),
-        "systemctl enable k3s, when it is healthy".to_owned(),
-    ];
-    planned.forecast = Some(step_list::growth(members));
-    planned
-}
-
-fn verify(request: &Request) -> Step {
-    let params = verify_restore::Params {
-        servers: std::iter::once(&request.chosen)
-            .chain(&request.others)
-            .map(Node::api)
-            .collect(),
-        agents: request.agents.iter().map(|a| a.name.to_string()).collect(),
-    };
-    let mut planned = step(
-        verify_restore::KIND,
-        format!("Verify {}", request.nodes.name),
-        &request.nodes.cluster.name,
-        &params,
-    );
-    planned.deadline_s = 300;
-    planned.commands = vec![
-        "etcd on each server: POST /v3/cluster/member/list, GET /health".to_owned(),
-        "kubectl get --raw /readyz on each server; kubectl get nodes,deployments".to_owned(),
-    ];
-    planned
 }

@@ -415,3 +415,14 @@ pub(super) fn growth(before: usize) -> String {
     };
     format!("etcd {before} -> {} members; {tolerance}", before + 1)
 }
+
+/// Where a node's k3s is told a token for its next start.
+pub(super) fn token_placed(role: NodeRole, token: &str) -> Vec<String> {
+    let unit = role.unit();
+    vec![
+        format!(
+            "K3S_TOKEN={token} in {unit}.env (0600); token: in config.yaml instead, where it stands there; none in {unit}"
+        ),
+        "systemctl daemon-reload".to_owned(),
+    ]
+}

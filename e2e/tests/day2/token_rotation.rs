@@ -5,14 +5,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, steps};
+use coxswain_e2e::runs::{failing, inputs, steps, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{RunId, StepStatus};
 
-use crate::day::{BALANCER, Day, SERVERS, on_the_lab};
+use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
 
 /// Time a rotation may take on a busy machine.
 const ROTATION: Duration = Duration::from_secs(300);
+/// Time a restore may take there.
+const RESTORE: Duration = Duration::from_secs(480);
 /// A release that can rotate tokens.
 const ABLE: &str = "v1.28.15+k3s1";
 
@@ -111,6 +113,33 @@ fn the_old_token_is_refused_though_the_panel_was_killed() {
         let output = day.operator.output(run).await?;
         let password = new.rsplit(':').next().unwrap_or_default();
         ensure!(!output.contains(password), "the token stands in the log");
-        Ok(())
+        back_before(day, run, &old).await
     });
+}
+
+/// The snapshot that the rotation began with opens with the old token alone: a restore brings both back.
+async fn back_before(day: &Day, rotation: RunId, old: &str) -> Result<()> {
+    let cluster = day.operator.cluster(CLUSTER).await?.id;
+    let taken = day.operator.snapshots(cluster).await?;
+    let taken = taken.iter().find(|snapshot| snapshot.run == rotation);
+    let taken = taken.context("no snapshot is noted")?;
+    let form = inputs([
+        ("cluster", day.cluster().await?),
+        ("situation", text("data_wrong")),
+        ("snapshot", text(taken.name())),
+    ]);
+    let view = day
+        .operator
+        .complete("snapshot_restore", form, RESTORE)
+        .await?;
+    cluster::whole(&day.lab, &SERVERS, BALANCER, ROTATION).await?;
+    for server in SERVERS {
+        ensure!(token(day, server).await? == old, "{server} has another one");
+        let seen = answer(day, server, old).await?;
+        ensure!(seen == "200", "{server}: {seen}");
+    }
+    let output = day.operator.output(view.summary.id).await?;
+    let password = old.rsplit(':').next().unwrap_or_default();
+    ensure!(!output.contains(password), "the token stands in the log");
+    Ok(())
 }

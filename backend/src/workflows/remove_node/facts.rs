@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::super::PreflightContext;
 use super::super::facts::balancer::{self, Foreign};
 use super::super::facts::living::{self, Living, Strangers};
-use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, warn};
+use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, unknown, warn};
 use super::super::nodes::Node;
 use super::Leaving;
 use crate::steps::ApiHost;
-use crate::steps::dead;
+use crate::steps::dead::{self, Machine};
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_first;
 use crate::steps::quorum;
 use crate::steps::restart::NodeRole;
+use crate::world::WorldError;
 
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -140,11 +141,7 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     // The same machine, installed anew: the facts of the join tell what is on it.
     if !checks.same_machine {
         match inspect(world, checks.node.host).await {
-            // How it does not answer differs from look to look, and binds nobody.
-            Err(error) => facts.extend([
-                pass(name, "Machine", "does not answer"),
-                shown(name, "Connection", error.to_string()),
-            ]),
+            Err(error) => facts.extend(unasked(name, error)),
             Ok(found) => facts.push(match at_work(&found) {
                 Some(what) => fail(
                     name,
@@ -180,6 +177,32 @@ async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
         },
     });
     facts
+}
+
+/// A machine that is said to be lost and cannot be signed in to: silent, or on after all.
+pub(in crate::workflows) fn unasked(name: &str, error: WorldError) -> Vec<Fact> {
+    const NAME: &str = "Machine";
+    match dead::of_error(error) {
+        // How it is silent differs from look to look, and binds nobody.
+        Machine::Silent(how) => vec![
+            pass(name, NAME, "does not answer"),
+            shown(name, "Connection", how),
+        ],
+        Machine::Answers(how) => vec![
+            warn(
+                name,
+                NAME,
+                "is on, but nobody can look what runs on it",
+                "Make sure by its console that k3s does not run on it, or turn it off: nothing is done on it.",
+            ),
+            shown(name, "Connection", how),
+        ],
+        Machine::Unknown(error) => {
+            let mut fact = unknown(name, NAME, &error);
+            fact.advice = Some("This says nothing about the machine. Correct its entry in the inventory (its last IP address will do), and collect the evidence again.".to_owned());
+            vec![fact]
+        }
+    }
 }
 
 /// What a machine still has of its cluster, if so.

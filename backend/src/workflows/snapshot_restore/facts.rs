@@ -10,8 +10,11 @@ use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{at_once, checks_of, connection, fail, jobs, pass, shown, unknown, warn};
+use super::super::facts::{
+    at_once, checks_of, connection, fail, jobs, pass, shown, token_place, unknown, warn,
+};
 use super::super::nodes::Node;
+use super::super::remove_node::unasked;
 use super::{Noted, Request, Situation, Source};
 use crate::steps::ApiHost;
 use crate::steps::configured::Configured;
@@ -40,6 +43,9 @@ pub(super) struct Checks {
     others: Vec<ApiHost>,
     agents: Vec<ApiHost>,
     lost: Vec<ApiHost>,
+    /// The nodes are told the token of the snapshot's time.
+    #[serde(default)]
+    retold: bool,
 }
 
 impl Checks {
@@ -53,6 +59,7 @@ impl Checks {
             others: all(&request.others),
             agents: all(&request.agents),
             lost: all(&request.lost),
+            retold: request.old_token.is_some(),
         }
     }
 
@@ -78,22 +85,27 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
         .servers()
         .map(|node| (node, NodeRole::Server))
         .chain(checks.agents.iter().map(|node| (node, NodeRole::Agent)))
-        .map(|(node, role)| of_host(context, node, role));
+        .map(|(node, role)| of_host(context, node, role, checks.retold));
     let mut facts: Vec<Fact> = at_once(hosts.collect())
         .await
         .into_iter()
         .flatten()
         .collect();
     let lost = checks.lost.iter().map(|node| of_lost(context, node));
-    facts.extend(at_once(lost.collect()).await);
+    facts.extend(at_once(lost.collect()).await.into_iter().flatten());
     facts.extend(of_snapshot(context, checks).await);
     facts.extend(of_chosen(context, checks).await);
     facts.push(of_quorum(context, cluster, checks).await);
     facts
 }
 
-/// Connection, unit, and jobs of ours.
-async fn of_host(context: &PreflightContext, node: &ApiHost, role: NodeRole) -> Vec<Fact> {
+/// Connection, unit, a place for the token if it is told another one, and jobs of ours.
+async fn of_host(
+    context: &PreflightContext,
+    node: &ApiHost,
+    role: NodeRole,
+    retold: bool,
+) -> Vec<Fact> {
     let world = &*context.services.world;
     const ADVICE: &str = "Correct the host's role in the inventory, or declare it lost.";
     let name = node.name.as_str();
@@ -115,16 +127,19 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, role: NodeRole) -> 
         Ok(_) => fail(name, "k3s", format!("{unit} is not installed"), ADVICE),
         Err(failure) => fail(name, "k3s", failure.into_error().message, ADVICE),
     });
+    if retold {
+        facts.extend(token_place::facts(context, node, role).await);
+    }
     facts.extend(jobs(world, node, context.run).await);
     facts
 }
 
 /// A host that is said to be lost must not be at work.
-async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Fact {
+async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
     const NAME: &str = "Lost";
     let name = node.name.as_str();
-    match inspect(&*context.services.world, node.host).await {
-        Err(error) => pass(name, NAME, format!("does not answer ({})", short(&error))),
+    vec![match inspect(&*context.services.world, node.host).await {
+        Err(error) => return unasked(name, error),
         Ok(found) if found.k3s_unit.is_alive() || found.agent_unit.is_alive() => fail(
             name,
             NAME,
@@ -137,12 +152,7 @@ async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Fact {
             "it answers, but k3s does not run on it",
             "Do not start k3s on it: it has the old database.",
         ),
-    }
-}
-
-fn short(error: &crate::world::WorldError) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+    }]
 }
 
 async fn of_snapshot(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
@@ -337,14 +347,20 @@ async fn token(context: &PreflightContext, checks: &Checks, noted: Option<&Noted
         Ok(of_its_time) if of_its_time.expose() == here.expose().as_bytes() => {
             pass(name, NAME, "that of the snapshot's time")
         }
+        Ok(_) if checks.retold => warn(
+            name,
+            NAME,
+            "it was changed since: every node is told the one of the snapshot's time again",
+            "Rotate the token afterwards: whoever knows the old one can join again.",
+        ),
         Ok(_) => fail(
             name,
             NAME,
             format!(
-                "it was changed since: the snapshot needs secret {} of the vault",
+                "it was changed since, and the panel did not know: the snapshot needs secret {} of the vault",
                 noted.token
             ),
-            "Choose a snapshot that was taken after the change of the token.",
+            "Take a snapshot with the panel, which reads the new token, then start this again: the plan then puts the old token back.",
         ),
     }
 }

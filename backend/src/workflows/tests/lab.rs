@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use coxswain_k3s::token::SERVER_TOKEN_FILE;
 use coxswain_wire::{
     Cluster, ClusterId, ClusterPhase, CredentialId, DrillFault, DrillReport, Enrolment, FieldValue,
     Host, HostId, HostKey, Inputs, Member, MemberRole, RunId, SecretId, Snapshot, SnapshotId,
@@ -24,7 +25,7 @@ use crate::world::{Secret, World};
 /// The cluster of all tests.
 pub(super) const CLUSTER: ClusterId = ClusterId(1);
 /// What an older snapshot holds: the running lab before anybody made anything but this.
-const OLD_SNAPSHOT: &str = "node node1 1 server\nnode node2 2 server\nnode node3 3 server\nnode node4 4 agent\nobject before-snapshot\n";
+const OLD_SNAPSHOT: &str = "node node1 1 server\nnode node2 2 server\nnode node3 3 server\nnode node4 4 agent\nobject before-snapshot\ntoken 00000000000000000000000000000001\n";
 /// The load balancer.
 pub(super) const LB: HostId = HostId(9);
 
@@ -462,6 +463,7 @@ pub(super) fn inventory() -> Inventory {
         clusters: vec![cluster],
         hosts,
         snapshots: Vec::new(),
+        tokens: BTreeMap::new(),
     }
 }
 
@@ -534,8 +536,7 @@ pub(super) fn taken() -> Vec<Snapshot> {
 /// The running lab with these on its disks, and their token in the vault.
 pub(super) fn lab_with_snapshots() -> Lab {
     let lab = running_lab();
-    let token =
-        lab.world.picture().hosts["node1"].files["/var/lib/rancher/k3s/server/token"].clone();
+    let token = lab.world.file(HostId(1), SERVER_TOKEN_FILE).unwrap();
     let mut data = lab.memory.data.lock().unwrap();
     data.secrets.insert(1, Secret::new(token.trim()));
     data.token = Some(SecretId(1));
@@ -550,6 +551,21 @@ pub(super) fn lab_with_snapshots() -> Lab {
     for name in ["before-snapshot", "after-snapshot"] {
         lab.world.make(name);
     }
+    lab
+}
+
+/// The second secret in the vault: the token since the rotation.
+pub(super) const NEW_TOKEN: SecretId = SecretId(2);
+
+/// The same after a rotation of the token: the snapshots open with the old one.
+pub(super) fn lab_rotated_since() -> Lab {
+    let lab = lab_with_snapshots();
+    lab.world.rotate_tokens();
+    let token = lab.world.file(HostId(1), SERVER_TOKEN_FILE).unwrap();
+    let mut data = lab.memory.data.lock().unwrap();
+    data.secrets.insert(NEW_TOKEN.0, Secret::new(token.trim()));
+    data.token = Some(NEW_TOKEN);
+    drop(data);
     lab
 }
 

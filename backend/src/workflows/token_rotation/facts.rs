@@ -2,20 +2,15 @@
 
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
-use coxswain_k3s::token::Token;
-use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::{ClusterId, Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
-use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
-use crate::steps::node_files::unit_path;
-use crate::steps::place_token::ADVICE;
+use super::super::facts::{at_once, checks_of, fail, pass, shown, token_place};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::restart_k3s;
 use crate::steps::rotate_token::CAN;
-use crate::steps::told_token::ToldToken;
 use crate::world::RemoteCommand;
 
 /// What the gate looks at; stored in the plan.
@@ -59,16 +54,7 @@ async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
         NodeRole::Server => facts.push(can(context, target).await),
         NodeRole::Agent => {}
     }
-    let (name, host) = (target.node.name.as_str(), target.node.host);
-    match ToldToken::take(&*context.services.world, host, target.role).await {
-        Err(failure) => facts.push(fail(
-            name,
-            "Place of the token",
-            failure.into_error().message,
-            "Check the connection to this host, and k3s's configuration there.",
-        )),
-        Ok(told) => facts.extend(place(name, target.role, &told)),
-    }
+    facts.extend(token_place::facts(context, &target.node, target.role).await);
     facts
 }
 
@@ -94,41 +80,6 @@ async fn can(context: &PreflightContext, target: &Target) -> Fact {
             "Upgrade the cluster first: v1.25.15, v1.26.10, v1.27.7 and v1.28.3 were the first to have it.",
         ),
     }
-}
-
-fn place(name: &str, role: NodeRole, told: &ToldToken) -> Vec<Fact> {
-    const NAME: &str = "Place of the token";
-    let mut facts = vec![match told.with(role, &any_token()) {
-        Ok(retold) => {
-            let paths: Vec<&str> = retold.files.iter().map(|(path, _)| path.as_str()).collect();
-            pass(name, NAME, format!("goes into {}", paths.join(", ")))
-        }
-        Err(why) => fail(name, NAME, why, ADVICE),
-    }];
-    if told.of_agents {
-        facts.push(fail(
-            name,
-            "Token of agents",
-            "agents join with a token of their own (agent-token)",
-            "This procedure changes the one token that all nodes share. Rotate by hand (k3s token rotate) where agents have their own.",
-        ));
-    }
-    let unit = told.files.text(&unit_path(role)).unwrap_or_default();
-    let command = UnitFile::parse(unit).and_then(|unit| unit.command());
-    if command.is_ok_and(|command| command.has_token()) {
-        facts.push(warn(
-            name,
-            "Token in the unit file",
-            "everybody on the host may read it",
-            "The new one goes into the environment file of mode 0600 instead.",
-        ));
-    }
-    facts
-}
-
-/// In the form of one, to see where it would go.
-fn any_token() -> String {
-    Token::from_random([0; 16]).expose()
 }
 
 /// Older snapshots need the old token.

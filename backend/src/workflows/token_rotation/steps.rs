@@ -5,6 +5,7 @@ use coxswain_wire::SecretId;
 
 use super::super::draft::step;
 use super::super::nodes::{Node, Nodes};
+use super::super::step_list;
 use crate::steps::restart::NodeRole;
 use crate::steps::{place_token, rotate_token, verify_token};
 
@@ -34,13 +35,7 @@ pub(super) fn place(node: &Node, role: NodeRole, token: Param<SecretId>) -> Step
     let title = format!("Tell {} the new token for its next start", node.name);
     let mut planned = step(place_token::KIND, title, node.name.as_str(), &params);
     planned.host = Some(node.host);
-    let unit = role.unit();
-    planned.commands = vec![
-        format!(
-            "K3S_TOKEN=\u{2039}new token\u{203a} in {unit}.env (0600); token: in config.yaml instead, where it stands there; none in {unit}"
-        ),
-        "systemctl daemon-reload".to_owned(),
-    ];
+    planned.commands = step_list::token_placed(role, "\u{2039}new token\u{203a}");
     planned.irreversible = true;
     planned
 }

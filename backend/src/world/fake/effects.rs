@@ -9,7 +9,7 @@ use coxswain_wire::HostId;
 use tokio::time::Instant;
 
 use super::host::below;
-use super::k3s::{Fate, K3s, TOKEN_FILE, VERSION, sha256};
+use super::k3s::{Fate, K3s, VERSION, sha256};
 use super::{FakeHost, State, restore};
 use crate::world::{JobId, JobSpec, Script, Secret};
 
@@ -287,34 +287,6 @@ impl State {
         for node in nodes.filter(|node| node.host == id) {
             version.clone_into(&mut node.version);
         }
-    }
-
-    /// The server that is asked takes a new token, and so do all that start from now on.
-    fn rotate_token(&mut self, id: HostId) -> Result<(), String> {
-        let number = self.api_on(id).ok_or("connection refused")?;
-        let cluster = self.clusters.get_mut(&number).ok_or("no cluster")?;
-        // The same in every world: pictures of two runs can be compared.
-        let new = if cluster.password.starts_with('f') {
-            "e"
-        } else {
-            "f"
-        }
-        .repeat(32);
-        let host = self.hosts.get_mut(&id).ok_or("no such host")?;
-        let own = format!("K10{}::server:{}", sha256(&cluster.ca), cluster.password);
-        let file = host.files.get(TOKEN_FILE).map(|text| text.trim());
-        let half_done = file != Some(own.as_str());
-        let token = format!("K10{}::server:{new}\n", sha256(&cluster.ca));
-        host.files.insert(TOKEN_FILE.to_owned(), token);
-        if let Some(k3s) = host.k3s.as_mut() {
-            k3s.accepts.clone_from(&new);
-        }
-        // The file comes first; then k3s looks for the data of the token that stood in it.
-        if half_done || host.rotates_halfway {
-            return Err("level=fatal msg=\"bootstrap data already found and encrypted with different token\"".to_owned());
-        }
-        cluster.password = new;
-        Ok(())
     }
 
     fn unit(&mut self, id: HostId, spec: &JobSpec) -> Result<&mut K3s, String> {

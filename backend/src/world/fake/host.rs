@@ -30,6 +30,8 @@ pub struct FakeHost {
     pub loose: BTreeSet<String>,
     /// Answers over SSH.
     pub reachable: bool,
+    /// What a look finds if it does not.
+    pub unreachable: UnreachableKind,
     /// Answers on no port but SSH's: what a firewall does.
     pub filtered: bool,
     /// Its API server takes requests with credentials and does not answer them.
@@ -89,6 +91,7 @@ impl FakeHost {
             files: BTreeMap::new(),
             loose: BTreeSet::new(),
             reachable: true,
+            unreachable: UnreachableKind::TimedOut,
             filtered: false,
             api_hangs: false,
             etcd_hangs: false,
@@ -188,7 +191,7 @@ impl FakeHost {
         }
         Err(WorldError::Unreachable {
             target: self.name.clone(),
-            kind: UnreachableKind::TimedOut,
+            kind: self.unreachable,
             detail: "no answer within 10 s".to_owned(),
         })
     }

@@ -18,6 +18,7 @@ mod probe;
 mod restore;
 mod scripts;
 mod serving;
+mod token;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

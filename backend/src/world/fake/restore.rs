@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::State;
 use super::cluster::{Cluster, Member, Node};
 use super::host::below;
+use super::k3s::TOKEN_FILE;
 use crate::world::JobSpec;
 
 const SERVER: &str = "/var/lib/rancher/k3s/server";
@@ -30,7 +31,8 @@ pub(super) fn content(cluster: &Cluster) -> String {
         .objects
         .iter()
         .map(|name| format!("object {name}\n"));
-    nodes.chain(objects).collect()
+    let token = format!("token {}\n", cluster.password);
+    nodes.chain(objects).chain([token]).collect()
 }
 
 impl State {
@@ -70,15 +72,10 @@ impl State {
         }
         let file = self.reset_of(id, words, spec)?;
         let number = self.hosts[&id].k3s.as_ref().ok_or("no k3s")?.cluster;
-        let told = spec.secret_env.iter().find(|(name, _)| name == "K3S_TOKEN");
-        let told = told.map(|(_, token)| String::from_utf8_lossy(token.expose()).into_owned());
-        let password = self.clusters.get(&number).map(|c| c.password.clone());
-        if let (Some(told), Some(password)) = (told, password)
-            && !told.ends_with(&password)
-        {
+        if let Err(other_token) = self.opens(id, spec, number, &file) {
             let host = self.hosts.get_mut(&id).ok_or("no such host")?;
             host.files.insert(FLAG.to_owned(), String::new());
-            return Err("level=fatal msg=\"bootstrap data already found and encrypted with different token\"".to_owned());
+            return Err(other_token);
         }
         self.go_back(id, number, &file)?;
         let invocation = self.unique();
@@ -142,11 +139,31 @@ impl State {
         }
     }
 
+    /// The token that k3s is told, or else its own file, is that of the snapshot's time. k3s finds out when it has
+    /// restored the data.
+    fn opens(&self, id: HostId, spec: &JobSpec, number: u64, content: &str) -> Result<(), String> {
+        let told = spec.secret_env.iter().find(|(name, _)| name == "K3S_TOKEN");
+        let told = told.map(|(_, token)| String::from_utf8_lossy(token.expose()).into_owned());
+        let own = self.hosts[&id].files.get(TOKEN_FILE).cloned();
+        let token = told.or(own).unwrap_or_default();
+        let mut lines = content.lines();
+        let wanted = lines.find_map(|line| line.strip_prefix("token "));
+        let now = self.clusters.get(&number).map(|c| c.password.as_str());
+        match wanted.or(now) {
+            Some(password) if !token.trim().ends_with(password) => Err(
+                "level=fatal msg=\"bootstrap data already found and encrypted with different token\""
+                    .to_owned(),
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The cluster becomes what the snapshot says, with this host as its only member.
     fn go_back(&mut self, id: HostId, number: u64, content: &str) -> Result<(), String> {
         let (member, suffix) = (self.unique(), self.unique());
         let mut nodes = Vec::new();
         let mut objects = BTreeSet::new();
+        let mut password = None;
         for line in content.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
@@ -154,6 +171,7 @@ impl State {
                 ["object", name] => {
                     objects.insert((*name).to_owned());
                 }
+                ["token", of_its_time] => password = Some((*of_its_time).to_owned()),
                 _ => {
                     return Err(
                         "level=fatal msg=\"snapshot missing hash but --skip-hash-check=false\""
@@ -167,6 +185,9 @@ impl State {
         cluster.nodes = nodes.into_iter().collect();
         cluster.passwords = cluster.nodes.keys().cloned().collect();
         cluster.objects = objects;
+        if let Some(password) = password {
+            cluster.password = password;
+        }
         cluster.members = vec![Member {
             id: member,
             host: id,

@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use coxswain_k3s::token::SERVER_TOKEN_FILE;
+
 use super::*;
 
 /// The data is wrong: back to a snapshot on the first server.
@@ -29,6 +33,14 @@ fn restore_elsewhere() -> Example {
     )
 }
 
+/// The same, to a snapshot from before a rotation of the token.
+fn restore_before_rotation() -> Example {
+    let mut example = restore();
+    example.inventory.tokens = BTreeMap::from([(lab::CLUSTER, lab::NEW_TOKEN)]);
+    example.lab = lab::lab_rotated_since;
+    example
+}
+
 fn restoring(more: &[(&str, FieldValue)], lab: fn() -> Lab) -> Example {
     let mut inputs = lab::inputs(&[("cluster", FieldValue::Id(1))]);
     inputs.extend(lab::inputs(more));
@@ -47,11 +59,13 @@ fn restoring(more: &[(&str, FieldValue)], lab: fn() -> Lab) -> Example {
 conforms! {
     restore_wrong_data: restore(),
     restore_lost_quorum: restore_elsewhere(),
+    restore_before_rotation: restore_before_rotation(),
 }
 
 survives_death! {
     restore_survives_death_at_each_point: restore(),
     restore_of_a_lost_quorum_survives_death_at_each_point: restore_elsewhere(),
+    restore_before_a_rotation_survives_death_at_each_point: restore_before_rotation(),
 }
 
 /// As recorded (facts A 14): the things of the snapshot are back, later ones gone, all members there.
@@ -107,4 +121,26 @@ async fn younger_keys_are_moved_aside() {
         });
         assert_eq!(kept.map(|(_, keys)| keys.trim()), Some("younger"), "{name}");
     }
+}
+
+/// A snapshot opens with the token of its time alone: all nodes have it again, and the vault knows.
+#[tokio::test(start_paused = true)]
+async fn the_token_of_the_snapshots_time_is_back() {
+    let old = lab::lab_with_snapshots();
+    let old = old.world.file(HostId(1), SERVER_TOKEN_FILE).unwrap();
+    let ((world, book), _) = completes(&restore_before_rotation()).await.unwrap();
+    for name in ["node1", "node2", "node3"] {
+        assert_eq!(world.hosts[name].files[SERVER_TOKEN_FILE], old, "{name}");
+    }
+    let told = |(name, unit): (&str, &str)| {
+        let env = &world.hosts[name].files[&format!("/etc/systemd/system/{unit}.env")];
+        assert_eq!(*env, format!("K3S_TOKEN={old}"), "{name}");
+    };
+    let servers = ["node1", "node2", "node3"].map(|name| (name, "k3s.service"));
+    servers
+        .into_iter()
+        .chain([("node4", "k3s-agent.service")])
+        .for_each(told);
+    let stored = format!("{:?}", old.trim().as_bytes());
+    assert!(format!("{book:?}").contains(&stored), "{book:?}");
 }

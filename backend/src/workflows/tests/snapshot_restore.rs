@@ -1,0 +1,121 @@
+//! What the gate of a restore sees.
+
+use std::collections::BTreeMap;
+
+use coxswain_wire::{FieldValue, HostId, Inputs, Verdict};
+
+use super::super::Inventory;
+use super::evidence::{facts, failing};
+use super::lab::{self, Lab, inputs, text};
+
+const NEWEST: &str = "coxswain-9-0-node1-1795000300";
+
+fn restoring(situation: &str, snapshot: &str, lost: &[i64]) -> Inputs {
+    inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("situation", text(situation)),
+        ("snapshot", text(snapshot)),
+        ("lost", FieldValue::Ids(lost.to_vec())),
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_is_refused_when_it_is_not_called_for_or_cannot_work() {
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    let found = |lab: Lab, given: Inputs| {
+        let inventory = inventory.clone();
+        async move {
+            let before = lab.picture();
+            let facts = facts(&lab, "snapshot_restore", &given, &inventory).await;
+            assert_eq!(lab.picture(), before, "looking changes nothing");
+            (failing(&facts), facts)
+        }
+    };
+    let (none, facts) = found(
+        lab::lab_with_snapshots(),
+        restoring("data_wrong", NEWEST, &[]),
+    )
+    .await;
+    assert_eq!(none, [""; 0]);
+    let lost = facts.iter().find(|f| f.name == "Will be lost").unwrap();
+    assert!(lost.value.contains("2026-11-18T"), "{}", lost.value);
+
+    let (quorum, facts) = found(
+        lab::lab_with_snapshots(),
+        restoring("quorum_lost", NEWEST, &[]),
+    )
+    .await;
+    assert_eq!(quorum, ["prod: Quorum"]);
+    let advice = facts
+        .iter()
+        .find_map(|f| f.advice.clone().filter(|_| f.name == "Quorum"));
+    assert!(advice.unwrap().contains("replace_node"));
+
+    let (alive, _) = found(
+        lab::lab_with_snapshots(),
+        restoring("data_wrong", NEWEST, &[3]),
+    )
+    .await;
+    assert_eq!(alive, ["node3: Lost"]);
+
+    let (silent, _) = found(
+        lab::lab_without_quorum(),
+        restoring("quorum_lost", NEWEST, &[]),
+    )
+    .await;
+    assert_eq!(silent, ["node3: Connection"]);
+
+    let changed = lab::lab_with_snapshots();
+    changed.world.change(HostId(1), |host| {
+        let path = &lab::taken()[0].path;
+        host.files
+            .insert(path.clone(), "node node1 1 server\n".to_owned());
+    });
+    let (changed, _) = found(changed, restoring("data_wrong", NEWEST, &[])).await;
+    assert_eq!(changed, ["node1: Snapshot"]);
+
+    let rotated = lab::lab_rotated_since();
+    let (rotated, _) = found(rotated, restoring("data_wrong", NEWEST, &[])).await;
+    assert_eq!(rotated, ["node1: Server token"], "the panel did not know");
+
+    let flagged = lab::lab_with_snapshots();
+    flagged.world.change(HostId(1), |host| {
+        let flag = "/var/lib/rancher/k3s/server/db/reset-flag".to_owned();
+        host.files.insert(flag, String::new());
+        host.free_kib = 1000;
+    });
+    let (flagged, facts) = found(flagged, restoring("data_wrong", NEWEST, &[])).await;
+    assert_eq!(flagged, ["node1: Room"]);
+    assert!(facts.iter().any(|f| f.name == "Earlier reset"));
+}
+
+/// A rotation that the panel knows of is taken back, with a word of warning and a place to put the old token.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_from_before_a_rotation_gets_its_token() {
+    let lab = lab::lab_rotated_since();
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        tokens: BTreeMap::from([(lab::CLUSTER, lab::NEW_TOKEN)]),
+        ..lab::running_inventory()
+    };
+    let given = restoring("data_wrong", NEWEST, &[]);
+    let found = facts(&lab, "snapshot_restore", &given, &inventory).await;
+    assert_eq!(failing(&found), [""; 0]);
+    let verdict = |name: &str| {
+        let facts = found.iter().filter(|f| f.name == name);
+        facts.map(|f| f.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(verdict("Server token"), [Verdict::Warn]);
+    assert_eq!(verdict("Place of the token"), [Verdict::Pass; 4]);
+
+    let read_elsewhere = "token-file: /srv/token\n".to_owned();
+    lab.world.change(HostId(2), |host| {
+        let config = "/etc/rancher/k3s/config.yaml".to_owned();
+        host.files.insert(config, read_elsewhere);
+    });
+    let found = facts(&lab, "snapshot_restore", &given, &inventory).await;
+    assert_eq!(failing(&found), ["node2: Place of the token"]);
+}
