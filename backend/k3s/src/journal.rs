@@ -142,6 +142,9 @@ const WAITS_FOR_MEMBERS: [&str; 3] = [
     "unhealthy cluster",
 ];
 
+/// What newer versions say, as an error, before they end (k3s, `pkg/signals`); the reason follows.
+const GIVES_UP: &str = "Shutdown request received: ";
+
 /// What k3s says around a failure to talk to the server it joins.
 const JOINING: [&str; 4] = [
     "preparing server: ",
@@ -267,7 +270,14 @@ fn logrus(line: &str) -> Option<LogLine> {
         Some(quoted) => unquote(quoted),
         None => rest.split(' ').next().unwrap_or_default().to_owned(),
     };
-    Some(LogLine { level, message })
+    let gives_up = message.strip_prefix(GIVES_UP);
+    Some(match gives_up.filter(|_| level == Level::Error) {
+        Some(why) => LogLine {
+            level: Level::Fatal,
+            message: why.trim_matches('"').to_owned(),
+        },
+        None => LogLine { level, message },
+    })
 }
 
 /// Reads up to the closing quote, undoing Go's escapes.

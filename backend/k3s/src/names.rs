@@ -9,7 +9,7 @@ mod version;
 
 use std::net::IpAddr;
 
-pub use invisible::{invisible, unseen};
+pub use invisible::{invisible, unseen, unseen_in_prose};
 pub use url::{AbsPath, HttpUrl, ServerUrl};
 pub use version::{Channel, K3sVersion};
 

@@ -46,16 +46,23 @@ pub(super) async fn only_proxies(
 ) -> Response {
     let trusted = app.config.exposure.trusted_proxies();
     let peer = peer(request.extensions());
-    if trusted.is_empty() || trusted.contains(&peer) {
+    if trusted.is_empty() || is_one_of(trusted, peer) {
         return next.run(request).await;
     }
     tracing::warn!(%peer, "refused: it is none of the trusted proxies");
-    let message =
-        "Here the panel answers its trusted proxy alone. Open the address of the proxy instead.";
-    let failure = Failure::new(StatusCode::FORBIDDEN, "not_the_proxy", message);
+    let message = format!(
+        "Here the panel answers its trusted proxy alone, and {peer} is not it. Open the address of the proxy instead; if this is the proxy, start the panel with --trusted-proxy {peer}."
+    );
+    let failure = Failure::new(StatusCode::FORBIDDEN, "not_the_proxy", message.clone());
     let mut response = failure.into_response();
     *response.body_mut() = Body::from(format!("{message}\n"));
     response
+}
+
+/// A proxy on this machine reaches the panel at 127.0.0.1 or ::1, as its resolver has it.
+fn is_one_of(trusted: &[IpAddr], address: IpAddr) -> bool {
+    let here = address.is_loopback() && trusted.iter().any(IpAddr::is_loopback);
+    here || trusted.contains(&address)
 }
 
 /// `X-Forwarded-For` counts from the right, as far as the proxies are trusted.
@@ -68,7 +75,7 @@ fn seen(peer: IpAddr, trusted: &[IpAddr], headers: &HeaderMap) -> IpAddr {
         .flat_map(|v| v.split(','))
         .collect();
     for hop in hops.iter().rev() {
-        if !trusted.contains(&address) {
+        if !is_one_of(trusted, address) {
             break;
         }
         match hop.trim().parse::<IpAddr>() {
@@ -104,5 +111,11 @@ mod tests {
         );
         assert_eq!(from("10.0.0.1", &["nonsense"]), ip("10.0.0.1"));
         assert_eq!(from("10.0.0.1", &[]), ip("10.0.0.1"));
+        let here = [ip("127.0.0.1")];
+        assert_eq!(
+            seen(ip("::1"), &here, &headers(&["1.1.1.1"])),
+            ip("1.1.1.1")
+        );
+        assert_eq!(from("::1", &["1.1.1.1"]), ip("::1"));
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use coxswain_engine::store::Store;
+use coxswain_k3s::names::unseen_in_prose;
 use coxswain_wire::{
     CommandKind, NewRun, Permission, Role, RunCommand, RunId, RunSummary, RunView, StepIndex,
     UnwindView,
@@ -16,7 +17,7 @@ use futures::stream;
 
 use super::errors::{Answer, Failure};
 use super::guard::{Caller, forbidden};
-use super::input::{Id, Input, visible};
+use super::input::{Id, Input};
 use super::workflows::planned;
 use crate::app::App;
 use crate::audit::Draft;
@@ -100,7 +101,9 @@ pub(super) async fn command(
     Input(mut command): Input<RunCommand>,
 ) -> Answer<Json<RunView>> {
     if let Some(comment) = comment_of(&mut command) {
-        visible("comment", comment)?;
+        if let Some(message) = unseen_in_prose(comment) {
+            return Err(Failure::field("comment", message));
+        }
         *comment = app.runs.redact(comment).await?;
     }
     let kind = command.kind();

@@ -171,12 +171,12 @@ impl RuntimeDir {
         }
     }
 
-    /// Where systemd or the session keeps what is ours alone; else with other temporary files.
+    /// Where systemd keeps what is ours alone; else with other temporary files. Not in the session's folder: that
+    /// one goes when its user has signed out, and may be another user's under sudo.
     fn own() -> anyhow::Result<Self> {
-        let given = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"];
+        let given = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
         let base = given
-            .into_iter()
-            .filter_map(std::env::var_os)
+            .split(':')
             .map(PathBuf::from)
             .find(|path| path.is_absolute() && path.as_os_str().len() < LONGEST_RUNTIME_DIR - 20)
             .unwrap_or_else(std::env::temp_dir);

@@ -11,7 +11,7 @@ use coxswain_wire::HostId;
 use super::failure;
 use super::inspect::inspect;
 use super::unit::UnitLook;
-use crate::world::World;
+use crate::world::{KubeNode, World};
 
 /// Longest environment file that is read.
 const ENV_FILE_MAX: usize = 64 * 1024;
@@ -70,10 +70,42 @@ impl Configured {
     }
 }
 
+/// Nodes that cannot be Ready before somebody installs a network plugin, as the k3s of the server brings none.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(crate) async fn waiting_for_network(
+    world: &dyn World,
+    server: HostId,
+    nodes: &[KubeNode],
+) -> Result<Vec<String>, StepFailure> {
+    let lacking = lacking_plugin(nodes);
+    if lacking.is_empty() {
+        return Ok(lacking);
+    }
+    Ok(if brings_network(world, server).await? {
+        Vec::new()
+    } else {
+        lacking
+    })
+}
+
 /// Whether the k3s of a server brings the network of pods. Where it does not, nodes wait for a network plugin.
+///
+/// # Errors
+/// As above.
 pub(crate) async fn brings_network(world: &dyn World, server: HostId) -> Result<bool, StepFailure> {
     let told = Configured::take(world, server, "k3s.service").await?;
     Ok(told.settings.brings_network())
+}
+
+/// Where one node is Ready, there is a plugin: it is broken on the others.
+fn lacking_plugin(nodes: &[KubeNode]) -> Vec<String> {
+    if nodes.iter().any(|n| n.ready) {
+        return Vec::new();
+    }
+    let lacking = nodes.iter().filter(|n| n.lacks_network);
+    lacking.map(|n| n.name.clone()).collect()
 }
 
 async fn env_files(
@@ -106,4 +138,23 @@ fn environment(told: &UnitEnvironment, files: &[(String, String)]) -> EnvFile {
         text.push_str(file);
     }
     EnvFile::parse(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_broke_is_not_waited_for() {
+        let node = |name: &str, ready: bool| KubeNode {
+            name: name.to_owned(),
+            ready,
+            lacks_network: !ready,
+            ..KubeNode::default()
+        };
+        let new = [node("node1", false), node("node2", false)];
+        assert_eq!(lacking_plugin(&new), ["node1", "node2"]);
+        let broken = [node("node1", false), node("node2", true)];
+        assert_eq!(lacking_plugin(&broken), [""; 0]);
+    }
 }

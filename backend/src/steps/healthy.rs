@@ -4,7 +4,7 @@
 use coxswain_engine::step::StepFailure;
 use tokio::time::Instant;
 
-use super::configured::brings_network;
+use super::configured::waiting_for_network;
 use super::etcd::EtcdLook;
 use super::kube::{ApiHost, fresh_lease, last_line, of_server};
 use crate::world::{Kube, World};
@@ -103,10 +103,11 @@ async fn node(
     wanted: Wanted<'_>,
 ) -> Result<Result<Healthy, String>, StepFailure> {
     let name = &wanted.node.name;
-    let node = match kube.nodes().await {
+    let nodes = match kube.nodes().await {
         Err(e) => return Ok(Err(e.to_string())),
-        Ok(nodes) => nodes.into_iter().find(|n| n.name == *name),
+        Ok(nodes) => nodes,
     };
+    let node = nodes.iter().find(|n| n.name == *name);
     let Some(node) = node else {
         return Ok(Err(format!("{name} is not registered")));
     };
@@ -114,7 +115,8 @@ async fn node(
         Part::Server { .. } => wanted.node,
         Part::Agent { via } => via,
     };
-    let waits = !node.ready && node.lacks_network && !brings_network(world, server.host).await?;
+    let waits = waiting_for_network(world, server.host, &nodes).await?;
+    let waits = waits.contains(name);
     if !node.ready && !waits {
         return Ok(Err(format!("{name} is not Ready")));
     }
@@ -148,6 +150,6 @@ async fn node(
     }
     Ok(Ok(Healthy {
         words,
-        version: node.version,
+        version: node.version.clone(),
     }))
 }

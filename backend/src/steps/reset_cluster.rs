@@ -43,7 +43,7 @@ const NOT_OURS: [&str; 6] = ["HOME", "IFS", "LC_ALL", "PATH", "ENV", "PS4"];
 /// `$1` the unit, `$2` the file for the journal's cursor, `$3` the file that says the reset took effect, `$4`
 /// seconds for it, then k3s's words. An older `reset-flag` would block the reset; it is kept aside. k3s writes
 /// a new one when it has restored the snapshot, goes on with the keys in it, and takes the flag away at the next normal
-/// start. Some versions say in a fatal line that all went well.
+/// start. When it has said that all went well, its own end may look like a failure in the log.
 pub(crate) const RESET: Script = Script {
     name: "cluster-reset",
     text: r#"unit=$1 mark=$2 done=$3 limit=$4
@@ -61,7 +61,10 @@ said=$mark.said
     timeout -k 20 "$limit" /usr/local/bin/k3s "$@"
     echo "coxswain: k3s ended with status $?, which means nothing"
 } 2>&1 | tee "$said"
-gave_up=$(grep -a 'level=fatal' "$said" | grep -av 'restart without --cluster-reset' | tail -n 1)
+gave_up=
+if ! grep -aq 'restart without --cluster-reset' "$said"; then
+    gave_up=$(grep -a -e 'level=fatal' -e 'Shutdown request received: ' "$said" | tail -n 1)
+fi
 rm -f "$said"
 if [ -n "$gave_up" ]; then
     echo "coxswain: the cluster was not reset: k3s gave up" >&2

@@ -221,6 +221,19 @@ mod tests {
         // It says why: another member is joining, and it is the next one's turn.
         let waits = "time=\"x\" level=fatal msg=\"Waiting for other members to finish joining etcd cluster: etcdserver: too many learner members in cluster\"\n";
         assert!(look(7, waits).failure().is_none());
+        let newer = waits.replace(
+            "level=fatal msg=\"",
+            "level=error msg=\"Shutdown request received: ",
+        );
+        assert!(look(7, &newer).failure().is_none());
+        let newer = "time=\"x\" level=error msg=\"Shutdown request received: failed to save bootstrap data\"\n";
+        let failure = look(7, &newer.repeat(2))
+            .failure()
+            .map(StepFailure::into_error);
+        assert_eq!(
+            failure.unwrap().message,
+            "k3s: failed to save bootstrap data"
+        );
     }
 
     #[test]

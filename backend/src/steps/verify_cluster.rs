@@ -14,7 +14,7 @@ use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::configured::brings_network;
+use super::configured::waiting_for_network;
 use super::etcd::EtcdLook;
 use super::haproxy::Haproxy;
 use super::kube::{ApiHost, client, last_line};
@@ -85,7 +85,10 @@ impl VerifyCluster {
             Ok(nodes) => nodes,
             Err(e) => return Ok(Err(e.to_string())),
         };
-        let waiting = self.waiting(params, &nodes).await?;
+        let waiting = match params.servers.first() {
+            Some(first) => waiting_for_network(world, first.host, &nodes).await?,
+            None => Vec::new(),
+        };
         if let Some(why) = nodes_wrong(params, &nodes, &waiting) {
             return Ok(Err(why));
         }
@@ -98,26 +101,6 @@ impl VerifyCluster {
         Ok(match sans::wrong(world, params, config.ca_pem()).await {
             Some(why) => Err(why),
             None => Ok(waiting),
-        })
-    }
-
-    /// Nodes that cannot be Ready before somebody installs a network plugin, as k3s brings none.
-    async fn waiting(
-        &self,
-        params: &Params,
-        nodes: &[KubeNode],
-    ) -> Result<Vec<String>, StepFailure> {
-        let lacking: Vec<String> = nodes
-            .iter()
-            .filter(|n| n.lacks_network)
-            .map(|n| n.name.clone())
-            .collect();
-        Ok(match params.servers.first() {
-            Some(first) if !lacking.is_empty() => {
-                let brought = brings_network(&*self.0.world, first.host).await?;
-                if brought { Vec::new() } else { lacking }
-            }
-            Some(_) | None => Vec::new(),
         })
     }
 

@@ -168,7 +168,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         title,
         confirm: None,
         preflight: json(&Checks {
-            living: nodes.living().of_all_nodes().reached_at(nodes.needed(&[])),
+            living: nodes.living().reached_at(nodes.needed(&[])),
             targets: targets.iter().map(|(_, target)| target.clone()).collect(),
             release: release.clone(),
         }),

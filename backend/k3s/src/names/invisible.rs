@@ -34,6 +34,13 @@ pub fn invisible(text: &str) -> Option<char> {
     text.chars().find(hidden)
 }
 
+/// The same for prose, where joiners and variants of signs belong to how some languages and emoji are written.
+#[must_use]
+pub fn unseen_in_prose(text: &str) -> Option<String> {
+    let written = |c: &char| !matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}');
+    unseen(&text.chars().filter(written).collect::<String>())
+}
+
 /// Says so to who has typed it; nothing if all of it is seen.
 #[must_use]
 pub fn unseen(text: &str) -> Option<String> {
@@ -75,5 +82,7 @@ mod tests {
         ] {
             assert_eq!(invisible(plain), None, "{plain:?}");
         }
+        assert_eq!(unseen_in_prose("tested \u{26a0}\u{fe0f}"), None);
+        assert!(unseen_in_prose("a\u{202e}b").is_some());
     }
 }

@@ -164,14 +164,16 @@ async fn agents_stay_within_the_skew() {
     assert_eq!(with(&lost, Verdict::Fail), ["node4: Upgrade"]);
 }
 
+/// It may lag behind, as any agent: those of an autoscaler come and go.
 #[tokio::test(start_paused = true)]
-async fn a_stranger_stands_in_the_way() {
+async fn a_stranger_is_told_and_left_alone() {
     let lab = versions([FROM; 4]);
     let agent = "agent --server https://10.0.0.1:6443 --node-name node5";
     lab.world.set_up(HostId(5), "k3s-agent.service", agent);
     lab.world.run_version(HostId(5), FROM);
-    let found = with(&to(&lab, "v1.33.5+k3s1").await, Verdict::Fail);
-    assert_eq!(found, ["prod: Nodes"]);
+    let found = to(&lab, "v1.33.5+k3s1").await;
+    assert_eq!(with(&found, Verdict::Fail), [""; 0]);
+    assert!(with(&found, Verdict::Warn).contains(&"prod: Nodes".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
