@@ -14,6 +14,8 @@ use crate::wait::until;
 
 /// Time preflight may take on a busy machine.
 const PREFLIGHT: Duration = Duration::from_secs(120);
+/// How often evidence with something in the way is collected before that counts.
+const LOOKS: usize = 3;
 
 /// Inputs of a workflow's form.
 pub fn inputs<const N: usize>(fields: [(&str, FieldValue); N]) -> Inputs {
@@ -136,10 +138,27 @@ impl Operator {
         patience: Duration,
     ) -> Result<RunView> {
         let run = self.start(workflow, inputs).await?;
+        for _ in 0..LOOKS {
+            let (_, evidence) = self.evidence(run).await?;
+            if failing(&evidence).is_empty() {
+                break;
+            }
+            self.collect_again(run, &evidence).await?;
+        }
         if let Err(refused) = self.approve(run).await {
             return Err(refused.context(in_the_way(self, run).await));
         }
         self.completed(run, patience).await
+    }
+
+    /// As a person does whose cluster is about to be whole: etcd elects a leader when a member was lost.
+    async fn collect_again(&self, run: RunId, before: &Evidence) -> Result<()> {
+        self.command(run, &RunCommand::Refresh).await?;
+        until("evidence is collected again", PREFLIGHT, async || {
+            let (_, now) = self.evidence(run).await?;
+            Ok((now.at != before.at).then_some(()))
+        })
+        .await
     }
 
     /// Waits for the end; every step must have been observed done.
