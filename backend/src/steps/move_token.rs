@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::inspect::inspect;
 use super::jobs::host;
+use super::node_files::env_path;
 use super::restart::NodeRole;
 use super::sections::value;
 use super::services::SecretKind;
@@ -77,10 +78,6 @@ struct Places {
 
 /// The step kind.
 pub struct MoveToken(pub Services);
-
-fn env_path(role: NodeRole) -> String {
-    format!("/etc/systemd/system/{}.env", role.unit())
-}
 
 fn wanted(role: NodeRole, files: &Files) -> Result<Option<Moved>, StepFailure> {
     let refuse = |why: String| {
