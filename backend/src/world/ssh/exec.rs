@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::super::error::chain;
 use super::super::{Invocation, Output, RemoteCommand, Result, UnreachableKind, WorldError};
 use super::link::{Link, Root};
-use super::loader;
+use super::{loader, start};
 
 /// The host ends the command by itself this much after we gave it up.
 const REMOTE_GRACE: Duration = Duration::from_secs(5);
@@ -102,7 +102,7 @@ async fn talk(
     })
 }
 
-/// Reads to the end, keeps the first `max` bytes and counts the rest.
+/// Reads to the end, keeps the first `max` bytes that are the command's own, and counts the rest of them.
 pub(super) async fn capped<R: AsyncRead + Unpin>(
     stream: Option<R>,
     max: usize,
@@ -111,13 +111,17 @@ pub(super) async fn capped<R: AsyncRead + Unpin>(
     let Some(mut stream) = stream else {
         return Ok((kept, dropped));
     };
+    let most = max.saturating_add(start::NOISE + start::MARK.len() + 1);
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let n = stream.read(&mut buffer).await?;
         if n == 0 {
+            start::own(&mut kept);
+            dropped += kept.len().saturating_sub(max) as u64;
+            kept.truncate(max);
             return Ok((kept, dropped));
         }
-        let take = n.min(max - kept.len());
+        let take = n.min(most - kept.len());
         kept.extend_from_slice(&buffer[..take]);
         dropped += (n - take) as u64;
     }

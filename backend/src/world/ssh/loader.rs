@@ -2,7 +2,7 @@
 //!
 //! The remote command line is always the same few plain words around [`LOADER`], which holds no quote, no
 //! backslash, no exclamation mark and no line break, so that whatever login shell the user has reads it the same
-//! way. The loader takes a header of lines from standard input: the number of arguments, the script, the arguments.
+//! way. It first says that it is there ([`MARK`](super::start::MARK)), on both outputs. Then it takes a header of lines from standard input: the number of arguments, the script, the arguments.
 //! POSIX obliges `read` not to read past the line's end on a pipe, so what follows the header is the command's own
 //! standard input, byte for byte. A header that breaks off runs nothing (status 125).
 //!
@@ -15,6 +15,7 @@ use super::super::{Result, WorldError};
 
 /// Reads the header, then becomes the script with the arguments as positional parameters.
 pub(super) const LOADER: &str = "LC_ALL=C; export LC_ALL; \
+echo coxswain-starts; echo coxswain-starts >&2; \
 IFS= read -r n || exit 125; IFS= read -r s || exit 125; s=$(printf %b_ \"${s#e}\"); \
 while [ \"$n\" -gt 0 ]; do IFS= read -r a || exit 125; \
 case $a in p*) a=${a#p};; *) a=$(printf %b_ \"${a#e}\"); a=${a%_};; esac; \
@@ -75,11 +76,13 @@ mod tests {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
+    use super::super::start::{MARK, own};
     use super::*;
 
     #[test]
     fn loader_means_the_same_to_every_login_shell() {
         assert!(!LOADER.contains(['\'', '\\', '!', '\n', '`']));
+        assert_eq!(LOADER.matches(MARK).count(), 2);
     }
 
     #[test]
@@ -105,7 +108,8 @@ mod tests {
             .spawn()
             .ok()?;
         child.stdin.take().unwrap().write_all(input).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let mut output = child.wait_with_output().unwrap();
+        own(&mut output.stdout);
         Some((output.status.code(), output.stdout))
     }
 

@@ -12,6 +12,7 @@ mod link;
 mod loader;
 mod pool;
 mod scan;
+mod start;
 mod stream;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use coxswain_wire::HostId;
 use futures::StreamExt as _;
 use futures::stream::unfold;
 use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::super::{FileStream, RemoteCommand, Result, Script, WorldError};
 use super::files::absolute;
 use super::pool::Lease;
-use super::{Ssh, exec, loader};
+use super::{Ssh, exec, loader, start};
 
 const STREAM_FILE: Script = Script {
     name: "stream_file",
@@ -157,8 +157,7 @@ async fn open<'l>(lease: &'l Lease, command: &RemoteCommand) -> Result<Opened<'l
         .map_err(|e| broken(e.to_string()))?;
     drop(stdin);
     let mut stdout = BufReader::with_capacity(PIECE, stdout);
-    let mut line = String::new();
-    timeout(SILENT, (&mut stdout).take(32).read_line(&mut line))
+    let line = timeout(SILENT, first_line(&mut stdout))
         .await
         .map_err(|_| WorldError::TimedOut {
             what: exec::what(link, command),
@@ -181,6 +180,20 @@ async fn open<'l>(lease: &'l Lease, command: &RemoteCommand) -> Result<Opened<'l
         Some(status) => Err(WorldError::command(STREAM_FILE.name, status, &said)),
         None => Err(broken("ended by a signal".to_owned())),
     }
+}
+
+/// The first line that is the command's own; empty if it ended without one.
+async fn first_line<R: AsyncBufRead + Unpin>(from: &mut R) -> std::io::Result<String> {
+    let mut noise = Vec::new();
+    let mut before = from.take(start::NOISE as u64);
+    while before.read_until(b'\n', &mut noise).await? > 0 {
+        if noise.ends_with(format!("{}\n", start::MARK).as_bytes()) {
+            let mut line = String::new();
+            from.take(32).read_line(&mut line).await?;
+            return Ok(line);
+        }
+    }
+    Ok(String::new())
 }
 
 /// True: all `size` bytes were taken. False: nobody takes them. `Err`: the host did not send them all.

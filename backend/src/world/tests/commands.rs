@@ -119,6 +119,38 @@ async fn status_output_and_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_start_up_files_say_is_not_the_command_s() {
+    let sshd = Sshd::start("");
+    sshd.start_up("printf 'Welcome back!'; echo 'disk is 81% full' >&2");
+    let t = world(sshd.connection()).await;
+    let script = Script {
+        name: "both",
+        text: "printf 0123456789; echo err >&2",
+    };
+    let output = t
+        .world
+        .run(HOST, RemoteCommand::script(script).sudo().max_output(8))
+        .await
+        .unwrap();
+    assert_eq!(
+        (output.text(), output.error_text(), output.truncated),
+        ("01234567".into(), "err\n".into(), 2)
+    );
+
+    let path = sshd.dir.path().join("file");
+    let path = path.to_str().unwrap();
+    t.world.write_file(HOST, path, b"x", 0o600).await.unwrap();
+    assert_eq!(
+        t.world.read_file(HOST, path, 1).await.unwrap(),
+        Some(b"x".to_vec())
+    );
+    let file = t.world.stream_file(HOST, path, 9).await.unwrap().unwrap();
+    assert_eq!(file.size, 1);
+    let tested = t.world.test_connection(HOST).await;
+    assert!(tested.checks.iter().all(|check| check.ok), "{tested:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_replaced_whole() {
     let sshd = Sshd::start("");
     let t = world(sshd.connection()).await;

@@ -63,7 +63,8 @@ impl Sshd {
         let port = free_port();
         let config = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\n\
-             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n{more}\n",
+             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n\
+             SetEnv HOME={0}\n{more}\n",
             dir.path().display()
         );
         put(&dir.path().join("config"), config.as_bytes());
@@ -94,6 +95,11 @@ impl Sshd {
             std::thread::sleep(Duration::from_millis(10));
         }
         sshd
+    }
+
+    /// What the login shell runs first: the user's own start-up files are elsewhere.
+    pub(super) fn start_up(&self, script: &str) {
+        put(&self.dir.path().join(".bashrc"), script.as_bytes());
     }
 
     pub(super) fn log(&self) -> String {
