@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use self::proxies::{NoProxies, Proxies};
 use crate::vault::KeySource;
+
+mod proxies;
 
 /// File name of systemd's credential with the vault key.
 const CREDENTIAL: &str = "coxswain-vault-key";
@@ -51,7 +54,7 @@ pub enum Exposure {
     /// HTTPS with a certificate that the panel makes and whose fingerprint it prints.
     SelfSigned,
     /// Plain HTTP towards proxies that do HTTPS; their `X-Forwarded-For` is believed, and nobody else is answered.
-    Proxy(Vec<IpAddr>),
+    Proxy(Vec<Proxies>),
 }
 
 impl Exposure {
@@ -64,11 +67,11 @@ impl Exposure {
         }
     }
 
-    /// Addresses whose `X-Forwarded-For` is believed.
+    /// Those whose `X-Forwarded-For` is believed.
     #[must_use]
-    pub fn trusted_proxies(&self) -> &[IpAddr] {
+    pub fn trusted_proxies(&self) -> &[Proxies] {
         match self {
-            Exposure::Proxy(addresses) => addresses,
+            Exposure::Proxy(proxies) => proxies,
             Exposure::Loopback | Exposure::Tls { .. } | Exposure::SelfSigned => &[],
         }
     }
@@ -86,7 +89,7 @@ pub struct Options {
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub tls_self_signed: bool,
-    pub trusted_proxy: Vec<IpAddr>,
+    pub trusted_proxy: Vec<Proxies>,
 }
 
 /// Why the panel does not start with these options.
@@ -102,11 +105,6 @@ pub enum ConfigError {
     /// Two ways at once.
     #[error("choose one of --tls-cert with --tls-key, --tls-self-signed, and --trusted-proxy")]
     TwoWays,
-    /// No proxy has this address.
-    #[error(
-        "--trusted-proxy {0}: no machine has this address; give the one that the proxy connects from"
-    )]
-    NoProxy(IpAddr),
     /// Half a pair.
     #[error("--tls-cert and --tls-key go together")]
     HalfAPair,
@@ -124,23 +122,9 @@ impl TryFrom<Options> for Config {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfAPair),
         };
-        if let Some(none) = options
-            .trusted_proxy
-            .iter()
-            .find(|ip| ip.is_unspecified() || ip.is_multicast())
-        {
-            return Err(ConfigError::NoProxy(*none));
-        }
         let own = options.tls_self_signed.then_some(Exposure::SelfSigned);
-        let proxy = (!options.trusted_proxy.is_empty()).then(|| {
-            Exposure::Proxy(
-                options
-                    .trusted_proxy
-                    .iter()
-                    .map(IpAddr::to_canonical)
-                    .collect(),
-            )
-        });
+        let proxy =
+            (!options.trusted_proxy.is_empty()).then_some(Exposure::Proxy(options.trusted_proxy));
         let mut ways = [pair, own, proxy].into_iter().flatten();
         let exposure = match (ways.next(), ways.next()) {
             (Some(_), Some(_)) => return Err(ConfigError::TwoWays),

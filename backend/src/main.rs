@@ -1,7 +1,7 @@
 //! Command line of the panel.
 
 use std::io::{IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use coxswain::audit::Flaw;
 use coxswain::audit::head::{HeadFile, KEY_PURPOSE};
-use coxswain::config::{Config, Options};
+use coxswain::config::{Config, Options, Proxies};
 use coxswain::serve::{keep_memory_private, serve};
 use coxswain::store::verify_file;
 use coxswain::vault::derived_key;
@@ -72,10 +72,16 @@ struct Serve {
     /// HTTPS with a certificate that the panel makes, keeps in the data folder, and whose fingerprint it prints.
     #[arg(long, env = "COXSWAIN_TLS_SELF_SIGNED")]
     tls_self_signed: bool,
-    /// Address of a proxy that does HTTPS; its X-Forwarded-For is believed, and nobody else is answered. May be
-    /// given several times.
-    #[arg(long, env = "COXSWAIN_TRUSTED_PROXY", value_delimiter = ',')]
-    trusted_proxy: Vec<IpAddr>,
+    /// Address (10.0.0.7) or network (10.42.0.0/16) that a proxy which does HTTPS connects from; its X-Forwarded-For
+    /// is believed, and nobody else is answered. Of a network, every machine is believed. May be given several
+    /// times.
+    #[arg(
+        long,
+        env = "COXSWAIN_TRUSTED_PROXY",
+        value_delimiter = ',',
+        value_name = "ADDRESS_OR_NETWORK"
+    )]
+    trusted_proxy: Vec<Proxies>,
 }
 
 #[derive(Subcommand)]

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::errors::Failure;
 use crate::app::App;
+use crate::config::Proxies;
 
 /// The caller's address; behind a trusted proxy, the one that the proxy saw.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +61,13 @@ pub(super) async fn only_proxies(
 }
 
 /// A proxy on this machine reaches the panel at 127.0.0.1 or ::1, as its resolver has it.
-fn is_one_of(trusted: &[IpAddr], address: IpAddr) -> bool {
-    let here = address.is_loopback() && trusted.iter().any(IpAddr::is_loopback);
-    here || trusted.contains(&address)
+fn is_one_of(trusted: &[Proxies], address: IpAddr) -> bool {
+    let here = address.is_loopback() && trusted.iter().any(Proxies::is_loopback);
+    here || trusted.iter().any(|proxies| proxies.contains(address))
 }
 
 /// `X-Forwarded-For` counts from the right, as far as the proxies are trusted.
-fn seen(peer: IpAddr, trusted: &[IpAddr], headers: &HeaderMap) -> IpAddr {
+fn seen(peer: IpAddr, trusted: &[Proxies], headers: &HeaderMap) -> IpAddr {
     let mut address = peer;
     let hops: Vec<&str> = headers
         .get_all("x-forwarded-for")
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn only_a_trusted_proxy_is_believed() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let trusted = [ip("10.0.0.1"), ip("10.0.0.2")];
+        let proxies = |text: &str| text.parse::<Proxies>().unwrap();
+        let trusted = [proxies("10.0.0.1"), proxies("10.0.0.2")];
         let from = |peer: &str, values: &[&str]| seen(ip(peer), &trusted, &headers(values));
         assert_eq!(from("10.9.9.9", &["1.1.1.1"]), ip("10.9.9.9"));
         assert_eq!(from("10.0.0.1", &["6.6.6.6, 1.1.1.1"]), ip("1.1.1.1"));
@@ -111,11 +113,18 @@ mod tests {
         );
         assert_eq!(from("10.0.0.1", &["nonsense"]), ip("10.0.0.1"));
         assert_eq!(from("10.0.0.1", &[]), ip("10.0.0.1"));
-        let here = [ip("127.0.0.1")];
+        let here = [proxies("127.0.0.1")];
         assert_eq!(
             seen(ip("::1"), &here, &headers(&["1.1.1.1"])),
             ip("1.1.1.1")
         );
         assert_eq!(from("::1", &["1.1.1.1"]), ip("::1"));
+        let network = [proxies("10.42.0.0/16")];
+        let through = |peer: &str, hops: &str| seen(ip(peer), &network, &headers(&[hops]));
+        assert_eq!(
+            through("10.42.3.4", "6.6.6.6, 1.1.1.1, 10.42.9.9"),
+            ip("1.1.1.1")
+        );
+        assert_eq!(through("10.43.0.1", "1.1.1.1"), ip("10.43.0.1"));
     }
 }

@@ -130,6 +130,26 @@ fn another_address_needs_tls() {
 }
 
 /// Over TLS, trusting this certificate and no other.
+#[test]
+fn a_proxy_that_is_none_is_refused_by_the_name_of_its_option() {
+    let folder = tempfile::tempdir().unwrap();
+    for (proxy, says) in [
+        ("proxy.lan", "give an address (10.0.0.7) or a network"),
+        ("10.0.0.7/24", "or 10.0.0.0/24 for the whole network"),
+        ("10.0.0.1,0.0.0.0/0", "every address there is"),
+    ] {
+        let refused = serve(folder.path(), &["--trusted-proxy", proxy])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success(), "{proxy}");
+        assert!(
+            said.contains("--trusted-proxy") && said.contains(says),
+            "{proxy}: {said}"
+        );
+    }
+}
+
 fn https_get(certificate: &Path, port: u16, path: &str) -> String {
     let mut roots = rustls::RootCertStore::empty();
     roots

@@ -261,6 +261,8 @@ async fn behind_a_proxy_nobody_else_is_answered() {
         "{page:?}"
     );
 
-    let panel = Panel::told(folder(), behind("127.0.0.1")).await.unwrap();
-    assert_eq!(panel.nobody().get("/boot").await.status, 200);
+    for holding in ["127.0.0.1", "127.0.0.0/8"] {
+        let panel = Panel::told(folder(), behind(holding)).await.unwrap();
+        assert_eq!(panel.nobody().get("/boot").await.status, 200, "{holding}");
+    }
 }
