@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,17 @@ pub(crate) struct Cmd {
     interruptible: bool,
 }
 
-/// A program, to be found on the PATH; the deadline is two minutes unless [`Cmd::timeout`] says otherwise.
+/// A program, to be found in [`folders`]; the deadline is two minutes unless [`Cmd::timeout`] says otherwise.
 pub(crate) fn cmd(program: impl AsRef<OsStr>) -> Cmd {
+    let shown = program.as_ref().to_owned();
+    let mut command = Command::new(program);
+    // Should no folder have a colon in its name, which the variable cannot hold, it is set.
+    if let Ok(path) = std::env::join_paths(folders()) {
+        command.env("PATH", path);
+    }
     Cmd {
-        shown: program.as_ref().to_owned(),
-        command: Command::new(program),
+        shown,
+        command,
         input: Vec::new(),
         timeout: Duration::from_secs(120),
         interruptible: true,
@@ -257,11 +263,22 @@ impl Running {
     }
 }
 
-/// Whether a program of this name lies on the PATH (or in the system's own folders, which a plain user's lacks).
-pub(crate) fn on_path(program: &str) -> bool {
+/// The PATH, then the system's own folders, which a plain user's lacks, and root's after `su`.
+fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for system in ["/usr/sbin", "/sbin"].map(PathBuf::from) {
+        if !folders.contains(&system) {
+            folders.push(system);
+        }
+    }
+    folders
+}
+
+/// Whether a program of this name lies in [`folders`].
+pub(crate) fn on_path(program: &str) -> bool {
+    folders()
+        .iter()
         .any(|folder| folder.join(program).is_file())
 }
 

@@ -1,10 +1,11 @@
 //! `cargo xtask demo`: everything, started; Ctrl-C takes all of it down.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::cmd::cmd;
 use crate::lab::{Lab, Spec, TimeScale};
@@ -20,13 +21,27 @@ const LISTEN: &str = "127.0.0.1:7300";
 /// # Errors
 /// Anything on the way; also then everything that was started is taken down.
 pub(crate) fn run(k3s: Option<&Path>) -> Result<()> {
-    setup::install_missing()?;
+    setup::install_missing(setup::For::Demo)?;
+    port_is_free()?;
     let engine = setup::engine()?;
+    let result = on_the_engine(k3s);
+    result.and(engine.end())
+}
+
+/// Before the long build, not after it.
+fn port_is_free() -> Result<()> {
+    TcpListener::bind(LISTEN)
+        .map(drop)
+        .with_context(|| format!("{LISTEN}, where the panel would listen: end what uses it"))
+}
+
+fn on_the_engine(k3s: Option<&Path>) -> Result<()> {
     let lab = Lab::on_free_net(PROJECT, NET)?;
+    // What a demo that was killed has left would be no bare machines.
+    lab.down()?;
     let result = serve(&lab, k3s);
     println!("\ntaking the demo down");
-    let down = lab.down().and_then(|()| engine.end());
-    result.and(down)
+    result.and(lab.down())
 }
 
 fn serve(lab: &Lab, k3s: Option<&Path>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::{build, lab, paths, setup, web};
 /// # Errors
 /// Something does not build, or no engine answers.
 pub(crate) fn panel() -> Result<()> {
-    setup::install_missing()?;
+    setup::install_missing(setup::For::Demo)?;
     setup::engine()?;
     let page = web::build(web::Mode::Release)?;
     let program = build::release("coxswain")?;

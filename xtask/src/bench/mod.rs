@@ -20,7 +20,7 @@ const ON_NODES: &str = "python3";
 /// # Errors
 /// Anything on the way; also then the lab is taken down.
 pub(crate) fn run() -> Result<()> {
-    setup::install_missing()?;
+    setup::install_missing(setup::For::Tests)?;
     let engine = setup::engine()?;
     let result = measure();
     result.and(engine.end())

@@ -21,6 +21,14 @@ use crate::paths;
 /// The first three numbers of the default network.
 pub(crate) const DEFAULT_NET: &str = "172.30.77";
 
+/// Without these a container is no machine; other units may fail for what the machine below has or lacks.
+const NEEDED_UNITS: [&str; 4] = [
+    "ssh.service",
+    "dbus.service",
+    "systemd-journald.service",
+    "haproxy.service",
+];
+
 /// One lab by its compose project name and network.
 pub(crate) struct Lab {
     project: String,
@@ -278,13 +286,18 @@ impl Lab {
                 .read()?;
             Ok(matches!(state.as_str(), "running" | "degraded" | "maintenance").then_some(state))
         })?;
-        if state != "running" {
-            let failed = self.exec(
-                service,
-                &["systemctl", "--failed", "--no-legend", "--plain"],
-            )?;
+        if state == "running" {
+            return Ok(());
+        }
+        let list = ["systemctl", "--failed", "--no-legend", "--plain"];
+        let failed = self.exec(service, &list)?;
+        let mut units = failed
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        if state == "maintenance" || units.any(|unit| NEEDED_UNITS.contains(&unit)) {
             bail!("{service} is {state}:\n{failed}");
         }
+        println!("{service} goes on without:\n{failed}");
         Ok(())
     }
 

@@ -48,13 +48,17 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         .quiet()
 }
 
-/// Keeps a service from ever being started, unless somebody has made a unit of that name already.
+/// Keeps a service from ever being started, and says how to have it; unless somebody has made a unit of that name
+/// already.
 fn mask(unit: &str) -> Result<()> {
     let folder = Path::new("/etc/systemd/system");
     let file = folder.join(unit);
     if fs::symlink_metadata(&file).is_err() {
         fs::create_dir_all(folder)?;
         symlink("/dev/null", file)?;
+        println!(
+            "set-up: {unit} is masked, only the package's program is wanted (for the service: systemctl unmask {unit})"
+        );
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{install_missing, need_root};
+use super::{For, install_missing, need_root};
 use crate::cmd::{Running, cmd, on_path, wait_for};
 use crate::paths;
 
@@ -45,7 +45,7 @@ pub(crate) fn engine() -> Result<Daemon> {
         return Ok(Daemon::Found);
     }
     if !on_path("dockerd") {
-        install_missing()?;
+        install_missing(For::Demo)?;
     }
     need_root("starting the container engine")?;
     if Path::new("/run/systemd/system").exists()

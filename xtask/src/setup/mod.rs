@@ -13,9 +13,20 @@ pub(crate) use daemon::engine;
 
 use crate::cmd::{cmd, on_path};
 
+/// What is about to be done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Building the panel, starting it and a lab
+    Demo,
+    /// All of it
+    Tests,
+}
+
 /// One thing that has to be there.
 struct Need {
     name: &'static str,
+    /// The least that needs it
+    of: For,
     /// Whether it is there; quick, and changes nothing
     check: fn() -> bool,
     install: Install,
@@ -32,48 +43,57 @@ enum Install {
 const NEEDS: [Need; 15] = [
     Need {
         name: "C compiler",
+        of: For::Demo,
         check: || on_path("cc"),
         install: Install::Apt(&["gcc", "libc6-dev"]),
     },
     Need {
         name: "SSH client",
+        of: For::Demo,
         check: || on_path("ssh") && on_path("ssh-agent"),
         install: Install::Apt(&["openssh-client"]),
     },
     // The panel's tests of SSH run a server of their own.
     Need {
         name: "SSH server's program",
+        of: For::Tests,
         check: || fs::metadata("/usr/sbin/sshd").is_ok(),
         install: Install::Apt(&["openssh-server"]),
     },
     // docker-cli is part of docker.io up to Debian 12 and a package of its own since.
     Need {
         name: "container engine",
+        of: For::Demo,
         check: || on_path("dockerd") && on_path("docker"),
         install: Install::Apt(&["docker.io", "docker-cli?"]),
     },
     Need {
         name: "AppArmor's parser",
+        of: For::Demo,
         check: || !apparmor() || on_path("apparmor_parser"),
         install: Install::Apt(&["apparmor"]),
     },
     Need {
         name: "debootstrap",
+        of: For::Demo,
         check: || on_path("debootstrap"),
         install: Install::Apt(&["debootstrap"]),
     },
     Need {
         name: "Chromium",
+        of: For::Tests,
         check: || on_path("chromium"),
         install: Install::Apt(&["chromium"]),
     },
     Need {
         name: "ChromeDriver",
+        of: For::Tests,
         check: || on_path("chromedriver"),
         install: Install::Apt(&["chromium-driver"]),
     },
     Need {
         name: "a font",
+        of: For::Tests,
         check: || {
             fs::read_dir("/usr/share/fonts/truetype").is_ok_and(|mut fonts| fonts.next().is_some())
         },
@@ -81,31 +101,37 @@ const NEEDS: [Need; 15] = [
     },
     Need {
         name: "etcd",
+        of: For::Tests,
         check: || on_path("etcd") && on_path("etcdctl"),
         install: Install::Apt(&["etcd-server", "etcd-client"]),
     },
     Need {
         name: "compose plugin",
+        of: For::Demo,
         check: compose::works,
         install: Install::Own(compose::install),
     },
     Need {
         name: "wasm target",
+        of: For::Demo,
         check: rust::has_wasm_target,
         install: Install::Own(rust::add_wasm_target),
     },
     Need {
         name: "clippy",
+        of: For::Tests,
         check: || cmd("cargo").args(["clippy", "--version"]).succeeds(),
         install: Install::Own(|| rust::add_component("clippy")),
     },
     Need {
         name: "rustfmt",
+        of: For::Tests,
         check: || cmd("cargo").args(["fmt", "--version"]).succeeds(),
         install: Install::Own(|| rust::add_component("rustfmt")),
     },
     Need {
         name: "cargo-deny",
+        of: For::Tests,
         check: rust::has_cargo_deny,
         install: Install::Own(rust::install_cargo_deny),
     },
@@ -116,18 +142,22 @@ const NEEDS: [Need; 15] = [
 /// # Errors
 /// Not root where something must be installed, an installation that fails, or something still missing after it.
 pub(crate) fn all() -> Result<()> {
-    install_missing()?;
+    install_missing(For::Tests)?;
     engine()?;
     println!("set-up: everything is there");
     Ok(())
 }
 
-/// The table alone, without the engine.
+/// What is needed for something, without the engine.
 ///
 /// # Errors
 /// As [`all`].
-pub(crate) fn install_missing() -> Result<()> {
-    install(&NEEDS)
+pub(crate) fn install_missing(for_what: For) -> Result<()> {
+    install(
+        NEEDS
+            .iter()
+            .filter(|need| need.of == For::Demo || for_what == For::Tests),
+    )
 }
 
 /// Python with what makes environments of its own; the benchmarks alone want it.
@@ -137,6 +167,7 @@ pub(crate) fn install_missing() -> Result<()> {
 pub(crate) fn python() -> Result<()> {
     install(&[Need {
         name: "Python",
+        of: For::Tests,
         check: || {
             cmd("python3")
                 .args(["-c", "import ensurepip, venv"])
@@ -146,8 +177,8 @@ pub(crate) fn python() -> Result<()> {
     }])
 }
 
-fn install(needs: &[Need]) -> Result<()> {
-    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.check)()).collect();
+fn install<'n>(needs: impl IntoIterator<Item = &'n Need>) -> Result<()> {
+    let missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.check)()).collect();
     if missing.is_empty() {
         return Ok(());
     }

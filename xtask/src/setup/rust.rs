@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::cmd::cmd;
+use crate::cmd::{cmd, on_path};
 use crate::paths;
 
 /// The browser's part is compiled for it.
@@ -21,16 +21,21 @@ pub(super) fn has_wasm_target() -> bool {
 }
 
 pub(super) fn add_wasm_target() -> Result<()> {
-    cmd("rustup")
-        .args(["target", "add", WASM])
-        .dir(paths::root())
-        .timeout(600)
-        .quiet()
+    add("target", WASM)
 }
 
 pub(super) fn add_component(name: &str) -> Result<()> {
+    add("component", name)
+}
+
+fn add(what: &str, name: &str) -> Result<()> {
+    if !on_path("rustup") {
+        bail!(
+            "this cargo was not installed by rustup, which alone can add the {what} {name} and the release that rust-toolchain.toml names: install rustup, and take its cargo"
+        );
+    }
     cmd("rustup")
-        .args(["component", "add", name])
+        .args([what, "add", name])
         .dir(paths::root())
         .timeout(600)
         .quiet()

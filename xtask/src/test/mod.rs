@@ -18,10 +18,10 @@ use tally::Tally;
 pub(crate) struct Scope {
     /// Without dependency checks, page and lab
     pub(crate) fast: bool,
-    /// With the tests that are marked as ignored
+    /// With the tests that are marked as ignored, and failing for what is known against dependencies
     pub(crate) full: bool,
-    /// Without browser
-    pub(crate) skip_browser: bool,
+    /// Without what needs a lab
+    pub(crate) skip_lab: bool,
     /// Only what has this word in its name
     pub(crate) only: Option<String>,
     /// Only tests that have one of these in their path; all, if there is none
@@ -33,7 +33,6 @@ pub(crate) struct Scope {
 enum Part {
     Always,
     NotFast,
-    Browser,
     Lab,
 }
 
@@ -54,7 +53,7 @@ const CHECKS: [Check; 8] = [
     Check {
         name: "dependencies",
         part: Part::NotFast,
-        run: |_, _| deny::check(),
+        run: |scope, _| deny::check(scope.full),
     },
     Check {
         name: "lints",
@@ -81,7 +80,7 @@ const CHECKS: [Check; 8] = [
     },
     Check {
         name: "browser on the lab",
-        part: Part::Browser,
+        part: Part::Lab,
         run: |scope, tally| on_the_engine(|| browser::run(scope, tally)),
     },
     Check {
@@ -96,8 +95,8 @@ const CHECKS: [Check; 8] = [
 /// # Errors
 /// The set-up failed, or at least one check, named in the error.
 pub(crate) fn run(scope: &Scope) -> Result<()> {
-    setup::install_missing()?;
     let mut checks = Checks::default();
+    checks.set_up()?;
     for check in CHECKS.iter().filter(|check| scope.wants(check)) {
         checks.run(check, scope);
     }
@@ -108,8 +107,8 @@ impl Scope {
     fn wants(&self, check: &Check) -> bool {
         let part = match check.part {
             Part::Always => true,
-            Part::NotFast | Part::Lab => !self.fast,
-            Part::Browser => !self.fast && !self.skip_browser,
+            Part::NotFast => !self.fast,
+            Part::Lab => !self.fast && !self.skip_lab,
         };
         part && self
             .only
@@ -164,6 +163,15 @@ struct Checks {
 }
 
 impl Checks {
+    /// Installs what is missing; without it nothing is checked.
+    fn set_up(&mut self) -> Result<()> {
+        let start = Instant::now();
+        setup::install_missing(setup::For::Tests)?;
+        self.done
+            .push(("set-up", start.elapsed().as_secs_f64(), Ok(())));
+        Ok(())
+    }
+
     /// Runs one check with a headline; its failure does not stop the others.
     fn run(&mut self, check: &Check, scope: &Scope) {
         if interrupt::pending() {
@@ -190,6 +198,8 @@ impl Checks {
                 if result.is_ok() { "passed" } else { "FAILED" }
             );
         }
+        let whole: f64 = self.done.iter().map(|(_, seconds, _)| seconds).sum();
+        println!("{:20} {whole:7.1} s", "all of it");
         println!("{}", self.tally);
         if interrupt::pending() {
             bail!("interrupted");
