@@ -137,6 +137,9 @@ fn identity(certificate: &[u8], key: &Secret) -> Result<AuthInfo> {
 pub(super) fn classify(endpoint: &Endpoint, error: &Error) -> WorldError {
     let (status, detail) = if let Error::Api(said) = error {
         (Some(said.code), said.message.clone())
+    } else if let Error::Service(error) = error {
+        // Between kube's word and the cause stand the layers of its HTTP client.
+        (None, cause(&**error))
     } else {
         (None, chain(error))
     };
@@ -144,6 +147,19 @@ pub(super) fn classify(endpoint: &Endpoint, error: &Error) -> WorldError {
         endpoint: endpoint.name.clone(),
         status,
         detail,
+    }
+}
+
+/// The innermost error, without the number that Linux has for it.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    let text = innermost.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 
