@@ -89,6 +89,9 @@ pub(crate) fn run_status_key(status: RunStatus) -> &'static str {
     }
 }
 
+/// A step that may be done already is looked at before it begins.
+pub(crate) const STEP_CHECKED: Look = ("Checking", Tone::Active, Icon::Spinner);
+
 pub(crate) fn step_status(status: StepStatus) -> Look {
     match status {
         StepStatus::Pending => ("Pending", Tone::Quiet, Icon::Circle),
@@ -127,6 +130,20 @@ pub(crate) fn is_moving(status: StepStatus) -> bool {
         | StepStatus::Succeeded
         | StepStatus::Failed
         | StepStatus::Unsure
+        | StepStatus::Undone
+        | StepStatus::UndoFailed => false,
+    }
+}
+
+/// True if the run goes on past the step.
+pub(crate) fn is_done(status: StepStatus) -> bool {
+    match status {
+        StepStatus::Succeeded | StepStatus::AlreadySatisfied => true,
+        StepStatus::Pending
+        | StepStatus::Running
+        | StepStatus::Failed
+        | StepStatus::Unsure
+        | StepStatus::Undoing
         | StepStatus::Undone
         | StepStatus::UndoFailed => false,
     }

@@ -59,9 +59,15 @@ fn offered(next: Vec<NextRun>) -> AnyView {
     .into_any()
 }
 
+/// A sentence: it may take several lines.
+fn is_words(cell: &str) -> bool {
+    cell.len() > 40 && cell.contains(' ')
+}
+
 /// A value that reads better in columns: a path, a sum, an address.
 fn is_code(cell: &str) -> bool {
-    cell.contains('/') || (cell.len() >= 16 && cell.bytes().all(|b| b.is_ascii_hexdigit()))
+    (cell.contains('/') && !cell.contains(' '))
+        || (cell.len() >= 16 && cell.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn draw(step: StepIndex, table: Table) -> AnyView {
@@ -74,8 +80,8 @@ fn draw(step: StepIndex, table: Table) -> AnyView {
         let cells = cells
             .into_iter()
             .map(|cell| {
-                let code = is_code(&cell);
-                view! { <td class:mono=code>{cell}</td> }.into_any()
+                let (code, words) = (is_code(&cell), is_words(&cell));
+                view! { <td class:mono=code class:words=words>{cell}</td> }.into_any()
             })
             .collect_view();
         view! { <tr>{cells}</tr> }.into_any()

@@ -1,6 +1,6 @@
 //! Stages and their steps with state, attempt and time; choosing one shows its output.
 
-use coxswain_wire::{StageView, StepIndex, StepProgress, StepStatus, StepView};
+use coxswain_wire::{RunStatus, RunView, StageView, StepIndex, StepProgress, StepStatus, StepView};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
@@ -13,7 +13,7 @@ use crate::components::icon::{Glyph, Icon};
 use crate::components::time::Elapsed;
 use crate::components::when::when;
 use crate::paths;
-use crate::words::{self, is_moving, is_trouble};
+use crate::words::{self, is_done, is_moving, is_trouble};
 
 /// The list of stages.
 #[component]
@@ -77,10 +77,12 @@ fn stage(run: Run, n: usize, stage: StageView) -> AnyView {
     // The one step says what the stage is.
     let single = stage.steps.len() == 1;
     let gate = has_gate.then(|| gate_state(run, n));
+    let first = stage.steps.first().map_or(0, |s| s.index);
+    let current = Memo::new(move |_| run.view.with(|v| is_current(v, first)));
     let rows = stage
         .steps
         .into_iter()
-        .map(|s| step_row(run, s))
+        .map(|s| step_row(run, s, current))
         .collect_view();
     view! {
         <li class="stage" class:stage-single=single data-testid=format!("stage-{n}")>
@@ -90,6 +92,14 @@ fn stage(run: Run, n: usize, stage: StageView) -> AnyView {
         </li>
     }
     .into_any()
+}
+
+/// True if the run works on the stage that begins with this step.
+fn is_current(run: &RunView, first: StepIndex) -> bool {
+    let before = usize::try_from(first).unwrap_or(usize::MAX);
+    run.summary.status == RunStatus::Running
+        && !run.stopping
+        && run.steps.iter().take(before).all(|s| is_done(s.status))
 }
 
 const IDLE: StepProgress = StepProgress {
@@ -104,12 +114,21 @@ const IDLE: StepProgress = StepProgress {
     error: None,
 };
 
-fn step_row(run: Run, step: StepView) -> AnyView {
+/// `current`: see [`is_current`].
+fn step_row(run: Run, step: StepView, current: Memo<bool>) -> AnyView {
     let index = step.index;
     let at = usize::try_from(index).unwrap_or(usize::MAX);
     let progress = Memo::new(move |_| run.view.with(|v| v.steps.get(at).cloned().unwrap_or(IDLE)));
     let status = Signal::derive(move || progress.with(|p| p.status));
-    let look = Signal::derive(move || words::step_status(status.get()));
+    // Nothing is recorded before it is known whether there is anything to do, and knowing may take half a minute.
+    let checked = Memo::new(move |_| status.get() == StepStatus::Pending && current.get());
+    let look = Signal::derive(move || {
+        if checked.get() {
+            words::STEP_CHECKED
+        } else {
+            words::step_status(status.get())
+        }
+    });
     let started = Signal::derive(move || progress.with(|p| p.started_at));
     let finished = Signal::derive(move || {
         progress.with(|p| {
@@ -140,7 +159,8 @@ fn step_row(run: Run, step: StepView) -> AnyView {
                 <span class="step-target mono">{step.target}</span>
                 <span class="step-time">
                     {move || (attempt.get() > 1).then(|| view! { <span class="tag tone-warn" title="Attempt">{format!("try {}", attempt.get())}</span> }.into_any())}
-                    {when(move || timed.get(), move || view! { <Elapsed from=started to=finished/> }.into_any())}
+                    {when(move || checked.get(), move || view! { <span title="Whether it is so already">"checking"</span> }.into_any())}
+                    {when(move || timed.get() && !checked.get(), move || view! { <Elapsed from=started to=finished/> }.into_any())}
                 </span>
             </a>
             {move || detail(progress.get(), chosen.get())}
