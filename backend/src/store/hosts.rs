@@ -1,5 +1,6 @@
 //! Tables `host` and `host_key`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -11,7 +12,7 @@ use sqlx::Row;
 
 use super::audit::append;
 use super::host_rows::{SELECT, check, host, keys};
-use super::host_use::not_in_use;
+use super::host_use::{Change, Use, allows};
 use super::{ChangeError, Db, DbError, Tx, power};
 use crate::audit::{Draft, Who};
 
@@ -137,10 +138,11 @@ impl Db {
         Ok(HostId(id))
     }
 
-    /// Replaces a host's fields. Another address or port takes its pinned keys away.
+    /// Replaces a host's fields. Another address or port takes its pinned keys away, unless a run was approved for the
+    /// machine that has them.
     ///
     /// # Errors
-    /// There is no such host, a run uses it, or as for a new one.
+    /// There is no such host, a run does not allow it, or as for a new one.
     pub async fn update_host(
         &self,
         who: &Who,
@@ -149,21 +151,36 @@ impl Db {
         input: &HostInput,
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
-        let old = sqlx::query("SELECT name, ssh_address, ssh_port FROM host WHERE id = ?")
-            .bind(id.0)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(|| ChangeError::NotFound(format!("host {id}")))?;
+        let old = sqlx::query(
+            "SELECT name, ssh_address, ssh_port, node_address, confirmed_at IS NOT NULL AS pinned FROM host WHERE id = ?",
+        )
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| ChangeError::NotFound(format!("host {id}")))?;
         let (name, address, port): (String, String, i64) = (
             old.try_get("name")?,
             old.try_get("ssh_address")?,
             old.try_get("ssh_port")?,
         );
-        not_in_use(&mut tx, id, &name).await?;
-        check(&mut tx, input, Some(id)).await?;
+        let (node_address, pinned): (String, bool) =
+            (old.try_get("node_address")?, old.try_get("pinned")?);
         let moved =
             address != input.ssh_address.as_str() || port != i64::from(input.ssh_port.get());
-        if moved {
+        let renamed = name != input.name.as_str() || node_address != input.node_address.to_string();
+        // Without pinned keys nothing tells one machine from another.
+        let change = if renamed || moved && !pinned {
+            Change::Machine
+        } else {
+            Change::Way
+        };
+        let uses = allows(&mut tx, id, &name, change).await?;
+        check(&mut tx, input, Some(id)).await?;
+        let unpinned = match uses {
+            Use::Free => moved,
+            Use::Bound => false,
+        };
+        if unpinned {
             sqlx::query("DELETE FROM host_key WHERE host = ?")
                 .bind(id.0)
                 .execute(&mut *tx)
@@ -181,7 +198,7 @@ impl Db {
         .bind(input.ssh_user.as_str())
         .bind(input.node_address.to_string())
         .bind(input.credential.0)
-        .bind(moved)
+        .bind(unpinned)
         .bind(id.0)
         .execute(&mut *tx)
         .await?;
@@ -189,7 +206,7 @@ impl Db {
         let detail = format!(
             "was {name}; {}{}",
             words(input),
-            if moved { "; keys unpinned" } else { "" }
+            if unpinned { "; keys unpinned" } else { "" }
         );
         append(
             &mut tx,
@@ -203,7 +220,7 @@ impl Db {
     /// Removes a host.
     ///
     /// # Errors
-    /// There is no such host, a run uses it, or it is in a cluster.
+    /// There is no such host, a run was approved for it, or it is in a cluster.
     pub async fn delete_host(
         &self,
         who: &Who,
@@ -212,7 +229,7 @@ impl Db {
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
         let name = name_of(&mut tx, id).await?;
-        not_in_use(&mut tx, id, &name).await?;
+        allows(&mut tx, id, &name, Change::Machine).await?;
         let cluster: Option<String> = sqlx::query_scalar(
             "SELECT c.name FROM cluster_member m JOIN cluster c ON c.id = m.cluster WHERE m.host = ?",
         )
@@ -241,7 +258,7 @@ impl Db {
     /// Pins these keys and no others. Each comes with its `<algorithm> <base64>`.
     ///
     /// # Errors
-    /// There is no such host, a run uses it, or it was changed since `generation`.
+    /// There is no such host, a run does not allow it, or it was changed since `generation`.
     pub async fn pin_host_keys(
         &self,
         who: &Who,
@@ -252,7 +269,20 @@ impl Db {
     ) -> Result<(), ChangeError> {
         let mut tx = self.write().await?;
         let name = name_of(&mut tx, id).await?;
-        not_in_use(&mut tx, id, &name).await?;
+        let old: BTreeSet<String> =
+            sqlx::query_scalar("SELECT fingerprint FROM host_key WHERE host = ?")
+                .bind(id.0)
+                .fetch_all(&mut *tx)
+                .await?
+                .into_iter()
+                .collect();
+        let same = keys
+            .iter()
+            .map(|(k, _)| k.fingerprint.clone())
+            .collect::<BTreeSet<_>>()
+            == old;
+        let change = if same { Change::Way } else { Change::Machine };
+        allows(&mut tx, id, &name, change).await?;
         let changed = sqlx::query(
             "UPDATE host SET confirmed_at = ?, generation = generation + 1, last_test = NULL
              WHERE id = ? AND generation = ?",

@@ -1,7 +1,7 @@
 //! The evidence for installing k3s on hosts. Reads only; hosts are asked side by side.
 //!
 //! The subject of a fact is a host's name, or the cluster's for what is about all of them: that is how the
-//! engine knows which facts a run has changed itself.
+//! engine knows which facts a run has changed itself. What no run changes has a subject of its own, see [`machine`].
 
 pub(super) mod balancer;
 pub(super) mod diff;

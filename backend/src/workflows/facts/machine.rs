@@ -1,4 +1,6 @@
-//! Which machines a run means: an approval is for these and no others.
+//! Which machines a run means, and how they are reached: an approval is for these and no others.
+//!
+//! No step changes that, so it binds however far a run is: the subject of these facts is no step's target.
 
 use coxswain_engine::plan::Plan;
 use coxswain_wire::{Enrolment, Fact, Host, HostId};
@@ -13,21 +15,22 @@ pub(in crate::workflows) async fn facts(book: &dyn ClusterBook, plan: &Plan) -> 
     join_all(hosts.into_iter().map(|id| of_host(book, id))).await
 }
 
-const NAME: &str = "SSH";
+/// No host and no cluster has such a name.
+const SUBJECT: &str = "SSH";
 
 async fn of_host(book: &dyn ClusterBook, id: HostId) -> Fact {
-    let subject = format!("host {id}");
+    let name = format!("host {id}");
     match book.host(id).await {
         Ok(Some(host)) => known(&host),
         Ok(None) => fail(
-            &subject,
-            NAME,
+            SUBJECT,
+            &name,
             "is no longer in the inventory",
             "This run needs a host that was removed: reject it and start a new one.",
         ),
         Err(error) => fail(
-            &subject,
-            NAME,
+            SUBJECT,
+            &name,
             error.to_string(),
             "The panel cannot read its inventory; see its log.",
         ),
@@ -56,8 +59,8 @@ fn known(host: &Host) -> Fact {
     };
     match enrolment {
         Enrolment::Unconfirmed => warn(
+            SUBJECT,
             name,
-            NAME,
             format!("{at}, host keys not confirmed: the panel does not sign in there"),
             "Confirm the host's keys on its page.",
         ),
@@ -67,7 +70,7 @@ fn known(host: &Host) -> Fact {
         } => {
             let mut keys: Vec<&str> = keys.iter().map(|k| k.fingerprint.as_str()).collect();
             keys.sort_unstable();
-            pass(name, NAME, format!("{at}, host key {}", keys.join(", ")))
+            pass(SUBJECT, name, format!("{at}, host key {}", keys.join(", ")))
         }
     }
 }

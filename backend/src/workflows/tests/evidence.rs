@@ -85,6 +85,10 @@ async fn every_gate_is_bound_to_its_machines() {
     ] {
         let plan = find(workflow).unwrap().plan(&given, &inventory).unwrap();
         assert!(plan.hosts().contains(&host), "{workflow}");
+        // However far the run is: no step changes which machine it is.
+        let mut begun = RunState::new(Arc::new(plan.clone()));
+        begun.steps.iter_mut().for_each(|step| step.attempt = 1);
+        assert!(begun.untouched("SSH", 0), "{workflow}");
         let before = facts(&lab, workflow, &given, &inventory).await;
         let changes: [fn(&mut Host); 4] = [
             |host| host.ssh_address = "10.0.0.66".to_owned(),
@@ -111,7 +115,7 @@ async fn every_gate_is_bound_to_its_machines() {
             let now = facts(&lab, workflow, &given, &inventory).await;
             let told = changes_of(&before, &now);
             assert!(
-                told.contains(&format!("node{host}, SSH: was ops@")),
+                told.contains(&format!("SSH, node{host}: was ops@")),
                 "{told}"
             );
             let now = evidence(virtual_now(), now);

@@ -1,10 +1,11 @@
 //! Hosts and their enrolment.
 
-use coxswain_wire::{ConnectionTest, Enrolment, Host, HostKey, RunStatus};
+use coxswain_wire::{ConnectionTest, Enrolment, Host, HostKey, RunId, RunStatus, StepStatus};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Panel, approve, credential, host, new_host, reaches, waiting_run, waiting_run_with,
+    HOLD, Panel, Reply, approve, credential, host, new_host, reaches, until, waiting_run,
+    waiting_run_with,
 };
 
 fn with(mut body: Value, field: &str, value: Value) -> Value {
@@ -183,13 +184,139 @@ async fn keys_are_pinned_only_as_a_person_saw_them() {
     );
 }
 
+/// A host with the pinned keys `one`, and a run that is at work on it.
+async fn at_work(panel: &Panel) -> (Host, RunId) {
+    let admin = panel.admin().await;
+    let host = host(panel, 1).await;
+    panel.machines.show_keys(&["one"]);
+    confirm(panel, &host).await.is::<Host>(200);
+    let run = waiting_run_with(panel, json!({"text": HOLD, "host": host.id})).await;
+    // Before the approval everything may change: the evidence says so.
+    let _: Host = admin
+        .put(&format!("/hosts/{}", host.id), new(&host, &[]))
+        .await
+        .is(200);
+    approve(panel, run).await;
+    until(panel, run, |v| v.steps[0].status == StepStatus::Running).await;
+    (host, run)
+}
+
+/// Scans the keys that the machine shows and pins them.
+async fn confirm(panel: &Panel, host: &Host) -> Reply {
+    let admin = panel.admin().await;
+    let path = |what: &str| format!("/hosts/{}/{what}", host.id);
+    let shown: Vec<HostKey> = admin.post(&path("scan"), json!({})).await.is(200);
+    let prints: Vec<&str> = shown.iter().map(|k| k.fingerprint.as_str()).collect();
+    let keys = json!({ "fingerprints": prints });
+    admin.post(&path("confirm"), keys).await
+}
+
+/// The request for `node1` with these fields.
+fn new(host: &Host, fields: &[(&str, Value)]) -> Value {
+    let mut body = json!({"name": "node1", "ssh_address": "10.0.0.1", "node_address": "10.0.0.1", "ssh_user": "root", "credential": host.credential});
+    for (field, value) in fields {
+        body[*field] = value.clone();
+    }
+    body
+}
+
 #[tokio::test]
-async fn an_approved_run_keeps_its_machines() {
+async fn nothing_of_a_host_changes_while_a_run_is_at_work_on_it() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let (host, run) = at_work(&panel).await;
+    let path = format!("/hosts/{}", host.id);
+    for field in [
+        ("ssh_user", json!("ops")),
+        ("ssh_port", json!(2222)),
+        ("ssh_address", json!("10.0.0.9")),
+    ] {
+        let error = admin
+            .put(&path, new(&host, std::slice::from_ref(&field)))
+            .await
+            .refused(409);
+        let words = format!("Run {run} (Note something) was approved for node1 and is at work");
+        assert!(error.message.starts_with(&words), "{}", error.message);
+    }
+    assert_eq!(confirm(&panel, &host).await.status, 409);
+    assert_eq!(admin.delete(&path).await.status, 409);
+    // Another host is nobody's business.
+    let other = crate::support::host(&panel, 2).await;
+    assert_eq!(
+        admin.delete(&format!("/hosts/{}", other.id)).await.status,
+        204
+    );
+}
+
+#[tokio::test]
+async fn the_way_to_the_machine_of_a_failed_run_is_mended() {
+    let panel = Panel::new().await;
+    let admin = panel.admin().await;
+    let (host, run) = at_work(&panel).await;
+    let path = format!("/hosts/{}", host.id);
+    let say = async |command: Value| {
+        let told = admin.post(&format!("/runs/{run}/commands"), command).await;
+        assert_eq!(told.status, 200, "{told:?}");
+    };
+    say(json!({"command": "kill"})).await;
+    reaches(&panel, run, RunStatus::Failed).await;
+
+    // The pinned keys stay: they tell that it is the same machine.
+    let key = credential(&panel, "better").await;
+    let pinned = |host: &Host| match &host.enrolment {
+        Enrolment::Pinned { keys, .. } => keys.iter().map(|k| k.fingerprint.clone()).collect(),
+        Enrolment::Unconfirmed => vec![],
+    };
+    let way = [
+        ("ssh_user", json!("ops")),
+        ("ssh_port", json!(2222)),
+        ("ssh_address", json!("10.0.0.9")),
+        ("credential", json!(key.id)),
+    ];
+    let mended: Host = admin.put(&path, new(&host, &way)).await.is(200);
+    assert_eq!((mended.ssh_user.as_str(), mended.ssh_port), ("ops", 2222));
+    assert_eq!(pinned(&mended), ["SHA256:one"]);
+    confirm(&panel, &host).await.is::<Host>(200);
+
+    // Another machine it does not become.
+    panel.machines.show_keys(&["two"]);
+    for refused in [
+        confirm(&panel, &host).await,
+        admin
+            .put(&path, new(&host, &[("node_address", json!("10.0.0.9"))]))
+            .await,
+        admin
+            .put(&path, new(&host, &[("name", json!("node9"))]))
+            .await,
+        admin.delete(&path).await,
+    ] {
+        let error = refused.refused(409);
+        let words = format!("Run {run} (Note something) was approved for node1 as it is now");
+        assert!(error.message.starts_with(&words), "{}", error.message);
+    }
+    let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
+    assert_eq!(pinned(&hosts[0]), ["SHA256:one"]);
+
+    // Tried again it is at work again; when it is over, all may change.
+    say(json!({"command": "retry"})).await;
+    until(&panel, run, |v| v.steps[0].status == StepStatus::Running).await;
+    assert_eq!(admin.put(&path, new(&host, &[])).await.status, 409);
+    say(json!({"command": "kill"})).await;
+    reaches(&panel, run, RunStatus::Failed).await;
+    say(json!({"command": "abandon", "comment": "not today", "dead_hosts": []})).await;
+    reaches(&panel, run, RunStatus::Abandoned).await;
+    let moved: Host = admin.put(&path, new(&host, &[])).await.is(200);
+    assert_eq!(moved.enrolment, Enrolment::Unconfirmed);
+    confirm(&panel, &host).await.is::<Host>(200);
+    assert_eq!(admin.delete(&path).await.status, 204);
+}
+
+#[tokio::test]
+async fn an_approved_run_that_waits_binds_a_host_without_keys_to_its_address() {
     let panel = Panel::new().await;
     let admin = panel.admin().await;
     let host = host(&panel, 1).await;
     let path = format!("/hosts/{}", host.id);
-    let body = |user: &str| json!({"name": "node1", "ssh_address": "10.0.0.1", "ssh_user": user, "credential": host.credential});
     // Another run holds the lock: the approved one waits for it.
     let first = waiting_run(&panel, "first").await;
     let mut tx = panel.app.db.write().await.unwrap();
@@ -200,44 +327,15 @@ async fn an_approved_run_keeps_its_machines() {
         .unwrap();
     tx.commit().await.unwrap();
     let run = waiting_run_with(&panel, json!({"text": "x", "host": host.id})).await;
-    panel.machines.show_keys(&["one"]);
-    admin.post(&format!("{path}/scan"), json!({})).await;
-    // Before the approval everything may change: the evidence says so.
-    let _: Host = admin.put(&path, body("root")).await.is(200);
     approve(&panel, run).await;
-    admin.post(&format!("{path}/scan"), json!({})).await;
-    let keys = json!({"fingerprints": ["SHA256:one"]});
-    for refused in [
-        admin.put(&path, body("ops")).await,
-        admin.post(&format!("{path}/confirm"), keys.clone()).await,
-        admin.delete(&path).await,
-    ] {
-        let error = refused.refused(409);
-        let words = format!("Run {run} (Note something) was approved for node1");
-        assert!(error.message.starts_with(&words), "{}", error.message);
-    }
+    until(&panel, run, |v| v.notice.is_some()).await;
+    let _: Host = admin.put(&path, new(&host, &[])).await.is(200);
+    panel.machines.show_keys(&["one"]);
+    assert_eq!(confirm(&panel, &host).await.status, 409);
+    let moved = new(&host, &[("ssh_address", json!("10.0.0.9"))]);
+    assert_eq!(admin.put(&path, moved).await.status, 409);
     let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
-    assert_eq!(
-        (hosts[0].ssh_user.as_str(), &hosts[0].enrolment),
-        ("root", &Enrolment::Unconfirmed)
-    );
-    // Another host is nobody's business.
-    let other = crate::support::host(&panel, 2).await;
-    assert_eq!(
-        admin.delete(&format!("/hosts/{}", other.id)).await.status,
-        204
-    );
-    let end = json!({"command": "abandon", "comment": "not today", "dead_hosts": []});
-    assert_eq!(
-        admin
-            .post(&format!("/runs/{run}/commands"), end)
-            .await
-            .status,
-        200
-    );
-    reaches(&panel, run, RunStatus::Abandoned).await;
-    let _: Host = admin.post(&format!("{path}/confirm"), keys).await.is(200);
-    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(hosts[0].enrolment, Enrolment::Unconfirmed);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use client::{Client, Reply};
 pub(crate) use machines::Machines;
-pub(crate) use note::{Always, Note, Planned};
+pub(crate) use note::{Always, HOLD, Note, Planned};
 
 /// A password that is long enough.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -181,11 +181,16 @@ pub(crate) async fn waiting_run_with(panel: &Panel, inputs: Value) -> RunId {
 
 /// Waits until a run stands somewhere.
 pub(crate) async fn reaches(panel: &Panel, run: RunId, status: RunStatus) -> RunView {
+    until(panel, run, |view| view.summary.status == status).await
+}
+
+/// Waits until a run is as wanted.
+pub(crate) async fn until(panel: &Panel, run: RunId, wanted: impl Fn(&RunView) -> bool) -> RunView {
     let mut changed = panel.app.engine.changed();
     let wait = async {
         loop {
             let view = panel.app.engine.view(run).await.unwrap();
-            if view.summary.status == status {
+            if wanted(&view) {
                 return view;
             }
             changed.recv().await.unwrap();
@@ -193,7 +198,7 @@ pub(crate) async fn reaches(panel: &Panel, run: RunId, status: RunStatus) -> Run
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), wait)
         .await
-        .unwrap_or_else(|_| panic!("run {run} did not reach {status:?}"))
+        .unwrap_or_else(|_| panic!("run {run} did not get there"))
 }
 
 /// Approves a waiting run as another person.

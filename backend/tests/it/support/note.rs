@@ -14,6 +14,9 @@ use coxswain_wire::{
 };
 use serde_json::Value;
 
+/// With this text a step runs until it is killed.
+pub(crate) const HOLD: &str = "hold";
+
 /// Prints and remembers where it has been.
 #[derive(Default)]
 pub(crate) struct Note {
@@ -45,6 +48,9 @@ impl StepKind for Note {
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let text: String = context.params()?;
+        if text == HOLD {
+            std::future::pending::<()>().await;
+        }
         if let Some(output) = &context.output {
             let from = output.position().await;
             output.append(from, text.as_bytes()).await.unwrap();

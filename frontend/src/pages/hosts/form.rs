@@ -17,8 +17,7 @@ use crate::state::app;
 use crate::words::Tone;
 
 /// Said when a pinned host is changed.
-const ANOTHER_MACHINE: &str =
-    "Another address or port may be another machine: its fingerprint must be confirmed again.";
+const ANOTHER_MACHINE: &str = "Another address or port may be another machine: its fingerprint must be confirmed again. Only while a run that was approved for this host is not over, its keys stay, and no other machine is let in.";
 
 /// The form; leads on to the fingerprints.
 #[component]
