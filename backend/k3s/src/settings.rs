@@ -8,6 +8,7 @@ use std::fmt;
 use crate::config_yaml::{Config, split_values};
 use crate::env_file::EnvFile;
 use crate::flags::{self, Flag, FlagKind};
+use crate::names::K3sVersion;
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +170,17 @@ impl Settings {
         self.values("tls-san")
     }
 
+    /// A server of this version adds a name to the API's certificate when anybody asks for it. Since v1.28 it does so
+    /// only if told to (facts B.6); v1.22 was seen not to (facts A, TLS SANs).
+    #[must_use]
+    pub fn learns_names(&self, version: Option<&K3sVersion>) -> bool {
+        const SECURITY: &str = "tls-san-security";
+        match self.get(SECURITY) {
+            Some(_) => !self.is_on(SECURITY),
+            None => version.is_some_and(|v| v.major() == 1 && (23..=27).contains(&v.minor())),
+        }
+    }
+
     /// Values in configuration files that the command line hides.
     #[must_use]
     pub fn hidden(&self) -> &[Hidden] {
@@ -268,5 +280,32 @@ mod tests {
         let settings = Settings::effective(&[], &config, &env);
         assert_eq!(settings.values("node-name"), ["a"]);
         assert!(!settings.is_on("cluster-init"));
+    }
+    #[test]
+    fn what_teaches_k3s_names_is_the_flag_then_the_release() {
+        let told = |line: &str, config: &str| {
+            let config = Config::merge([(CONFIG_FILE, config)]).unwrap();
+            Settings::effective(&words(line), &config, &EnvFile::default())
+        };
+        let release = |text: &str| text.parse::<K3sVersion>().unwrap();
+        let untold = told("--tls-san a", "");
+        for (version, learns) in [
+            ("v1.22.4+k3s1", false),
+            ("v1.24.17+k3s1", true),
+            ("v1.27.16+k3s1", true),
+            ("v1.28.1+k3s1", false),
+            ("v1.34.1+k3s1", false),
+        ] {
+            let version = release(version);
+            assert_eq!(untold.learns_names(Some(&version)), learns, "{version}");
+        }
+        assert!(!untold.learns_names(None));
+        let new = release("v1.33.5+k3s1");
+        assert!(told("--tls-san-security=false", "").learns_names(Some(&new)));
+        assert!(told("", "tls-san-security: false\n").learns_names(None));
+        let old = release("v1.26.9+k3s1");
+        assert!(!told("--tls-san-security", "").learns_names(Some(&old)));
+        // The command line wins.
+        assert!(!told("--tls-san-security=true", "tls-san-security: false\n").learns_names(None));
     }
 }

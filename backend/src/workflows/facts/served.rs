@@ -5,16 +5,19 @@ use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
 use coxswain_wire::Fact;
 
-use super::{at_once, fail, pass};
+use super::{at_once, fail, pass, warn};
 use crate::steps::ApiHost;
 use crate::steps::configured::Configured;
+use crate::steps::place_k3s::PROGRAM;
+use crate::steps::resolve_release::binary;
 use crate::steps::serving::{served, words};
 use crate::world::World;
 
 const NAME: &str = "Names in the certificate";
 const UNIT: &str = "k3s.service";
 
-/// The fact: a name is in the certificate of one of the servers, or each of them issues it when asked.
+/// The fact: a name is in the certificate of one of the servers, or one of them is told to have it and issues it when
+/// asked. Where all servers learn names from strangers, one that is missing is worth a warning.
 pub(in crate::workflows) async fn names(
     world: &dyn World,
     cluster: &str,
@@ -32,29 +35,51 @@ pub(in crate::workflows) async fn names(
     };
     let wanted: Vec<AltName> = wanted.iter().map(AltName::from).collect();
     let mut missing: Vec<&AltName> = wanted.iter().filter(|name| !now.contains(name)).collect();
+    let mut learned = false;
     if !missing.is_empty() {
-        for told in at_once(servers.iter().map(|s| told(world, s)).collect()).await {
-            missing.retain(|name| !told.contains(name));
-        }
+        let told: Vec<Told> = at_once(servers.iter().map(|s| told(world, s)).collect())
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        missing.retain(|name| !told.iter().any(|server| server.names.contains(name)));
+        learned = !told.is_empty() && told.iter().all(|server| server.learns);
     }
     if missing.is_empty() {
         return pass(cluster, NAME, format!("good for {}", words(&wanted)));
     }
+    let value = format!("not good for {}", words(missing));
+    if learned {
+        return warn(
+            cluster,
+            NAME,
+            value,
+            "This k3s adds a name by itself when somebody asks for it, so this should work. From v1.28 on it does so only with --tls-san-security=false. To be sure, and before an upgrade to such a version, add the name with \u{201c}Change the API's names\u{201d}.",
+        );
+    }
     fail(
         cluster,
         NAME,
-        format!("not good for {}", words(missing)),
+        value,
         "k3s and the panel would refuse it there. Add it first, with \u{201c}Change the API's names\u{201d}.",
     )
 }
 
-/// What a server is told to have in its certificate. One that cannot be asked has facts of its own.
-async fn told(world: &dyn World, server: &ApiHost) -> Vec<AltName> {
-    match Configured::take(world, server.host, UNIT).await {
-        Err(_) => Vec::new(),
-        Ok(told) => {
-            let sans = told.settings.sans().iter();
-            sans.map(|san| AltName::from_text(san)).collect()
-        }
-    }
+/// What a server makes of names.
+struct Told {
+    /// Told to have them in its certificate.
+    names: Vec<AltName>,
+    /// Adds whatever it is asked for.
+    learns: bool,
+}
+
+/// None if the server cannot be asked: it has facts of its own.
+async fn told(world: &dyn World, server: &ApiHost) -> Option<Told> {
+    let told = Configured::take(world, server.host, UNIT).await.ok()?;
+    let version = binary(world, server.host, PROGRAM).await.ok()?;
+    let sans = told.settings.sans().iter();
+    Some(Told {
+        names: sans.map(|san| AltName::from_text(san)).collect(),
+        learns: told.settings.learns_names(version.as_ref()),
+    })
 }

@@ -1,6 +1,6 @@
 //! What the gates say where the certificate is not good for the names that a run uses.
 
-use coxswain_wire::{FieldValue, Inputs, Verdict};
+use coxswain_wire::{FieldValue, HostId, Inputs, Verdict};
 
 use super::evidence::{facts, failing};
 use super::lab::{self, inputs, text};
@@ -52,6 +52,41 @@ async fn an_endpoint_that_is_not_in_the_certificate_stands_in_the_way() {
     }
 }
 
+/// One that learns what it is asked for would take the name as soon as a node joins there.
+#[tokio::test(start_paused = true)]
+async fn where_every_server_learns_names_a_missing_one_is_only_told() {
+    let learning = lab::running_lab();
+    learning.world.restart_servers(
+        " --tls-san other.example.org --tls-san-security=false",
+        None,
+    );
+    let by_release = lab::running_lab();
+    by_release.tell(&["other.example.org"]);
+    for host in 1..=3 {
+        by_release.world.run_version(HostId(host), "v1.26.9+k3s1");
+    }
+    let one_refuses = lab::running_lab();
+    one_refuses.tell(&["other.example.org"]);
+    for host in 1..=2 {
+        one_refuses.world.run_version(HostId(host), "v1.27.16+k3s1");
+    }
+    for (lab, verdict) in [
+        (learning, Verdict::Warn),
+        (by_release, Verdict::Warn),
+        (one_refuses, Verdict::Fail),
+    ] {
+        lab.balance();
+        let given = given("load_balancer");
+        let found = facts(&lab, "load_balancer", &given, &lab::running_inventory()).await;
+        let named = found.iter().find(|f| f.name == "Names in the certificate");
+        let fact = named.unwrap();
+        assert_eq!(fact.verdict, verdict, "{fact:?}");
+        assert_eq!(fact.value, "not good for 10.0.0.9");
+        let advice = fact.advice.as_ref().unwrap();
+        assert!(advice.contains("Change the API's names"), "{advice}");
+    }
+}
+
 /// Nodes join at the load balancer's own address; all else goes by the endpoint's name.
 #[tokio::test(start_paused = true)]
 async fn the_load_balancers_address_matters_to_a_join_alone() {
@@ -80,7 +115,7 @@ async fn a_name_that_servers_are_told_of_is_as_good() {
     let mut inventory = lab::running_inventory();
     inventory.clusters[0].endpoint = "api.example.org".to_owned();
     for host in 1..=3 {
-        lab.world.change(coxswain_wire::HostId(host), |host| {
+        lab.world.change(HostId(host), |host| {
             let config = "/etc/rancher/k3s/config.yaml".to_owned();
             let unit = "/etc/systemd/system/k3s.service".to_owned();
             host.files.insert(

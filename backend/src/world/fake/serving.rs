@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coxswain_k3s::certs::Certificate;
+use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::serving::{CACHE_FILE, SECRET};
 use coxswain_wire::HostId;
 use tokio::time::Instant;
@@ -44,7 +45,7 @@ pub(super) struct Shared {
 pub(super) struct Own {
     /// Its node name, its address, and its `tls-san`.
     pub(super) names: BTreeSet<String>,
-    /// `--tls-san-security=false`: it learns what it is asked for.
+    /// It learns what it is asked for: by `--tls-san-security=false`, or by its release's default.
     pub(super) learns: bool,
 }
 
@@ -117,9 +118,17 @@ impl State {
         let k3s = host.k3s.as_ref()?;
         let name = k3s.flags("--node-name").next().unwrap_or(&host.name);
         let names = [name.to_owned(), host.address.clone()];
+        let security = k3s
+            .words
+            .iter()
+            .find_map(|word| word.strip_prefix("--tls-san-security"));
+        let by_default = || {
+            let version = k3s.version.parse::<K3sVersion>();
+            version.is_ok_and(|version| (23..28).contains(&version.minor()))
+        };
         Some(Own {
             names: names.into_iter().chain(k3s.sans.iter().cloned()).collect(),
-            learns: k3s.words.iter().any(|w| w == "--tls-san-security=false"),
+            learns: security.map_or_else(by_default, |value| value == "=false"),
         })
     }
 
