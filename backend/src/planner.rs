@@ -1,8 +1,8 @@
-//! Turns a workflow's name and inputs into a plan.
+//! Turns a workflow's name and inputs into a plan, and what a run saw into a report.
 
 use async_trait::async_trait;
 use coxswain_engine::plan::Plan;
-use coxswain_wire::{Inputs, WorkflowInfo};
+use coxswain_wire::{DrillReport, Inputs, RunId, WorkflowInfo};
 use thiserror::Error;
 
 use crate::store::DbError;
@@ -37,4 +37,11 @@ pub trait Planner: Send + Sync + 'static {
     /// # Errors
     /// The first input that cannot be.
     async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError>;
+
+    /// The report of a run that came to rest before it made one, of what had been seen by then; none if its workflow
+    /// makes no reports, or nothing was seen.
+    ///
+    /// # Errors
+    /// The storage failed.
+    async fn late_report(&self, run: RunId, plan: &Plan) -> Result<Option<DrillReport>, DbError>;
 }

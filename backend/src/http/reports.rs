@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use coxswain_wire::{DrillReport, RunId};
+use coxswain_engine::store::Store as _;
+use coxswain_wire::{DrillReport, RunId, RunStatus};
 
 use super::envelope::OwnPolicy;
 use super::errors::{Answer, Failure};
@@ -38,6 +39,31 @@ pub(super) async fn printable(State(app): State<Arc<App>>, Id(run): Id<RunId>) -
 }
 
 async fn report(app: &App, run: RunId) -> Answer<DrillReport> {
-    let found = app.db.drill_report(run).await?;
-    found.ok_or_else(|| Failure::not_found(format!("report of run {run}")))
+    if let Some(kept) = app.db.drill_report(run).await? {
+        return Ok(kept);
+    }
+    let none = || Failure::not_found(format!("report of run {run}"));
+    if !rests(app.engine.view(run).await?.summary.status) {
+        return Err(none());
+    }
+    let plan = app.runs.load(run).await?.plan;
+    app.planner.late_report(run, &plan).await?.ok_or_else(none)
+}
+
+/// A drill that goes on makes its report itself.
+fn rests(status: RunStatus) -> bool {
+    match status {
+        RunStatus::Stopped
+        | RunStatus::Failed
+        | RunStatus::Parked
+        | RunStatus::Completed
+        | RunStatus::Unwound
+        | RunStatus::Abandoned => true,
+        RunStatus::Preflight
+        | RunStatus::Waiting
+        | RunStatus::Running
+        | RunStatus::Paused
+        | RunStatus::Unwinding
+        | RunStatus::Rejected => false,
+    }
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use coxswain_engine::plan::Plan;
 use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
-use coxswain_wire::{DrillReport, FieldValue, NextRun, Report};
+use coxswain_wire::{DrillReport, DrillVerdict, FieldValue, NextRun, Report, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::drill::Watched;
+use super::drill::points::STUCK;
+use super::drill::record::Record;
 use super::drill::report::{Subject, report};
 use super::drill::watch::load;
 use super::{Services, check, failure};
@@ -37,6 +40,49 @@ pub struct Params {
 /// The step kind.
 pub struct ReportDrill(pub Services);
 
+impl Params {
+    /// Those of a drill's plan; none if it is another plan.
+    pub(crate) fn of(plan: &Plan) -> Option<Self> {
+        let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+        let step = steps.find(|step| step.kind == KIND)?;
+        serde_json::from_value(step.params.clone()).ok()
+    }
+}
+
+/// The report of a drill whose run ended, or rests, before one was made: of what had been seen by then.
+///
+/// # Errors
+/// What was seen does not decode.
+pub(crate) fn of_what_was_seen(
+    record: Value,
+    run: RunId,
+    params: &Params,
+    earlier: &[DrillReport],
+) -> Result<DrillReport, serde_json::Error> {
+    let mut record: Record = serde_json::from_value(record)?;
+    let last = record.looked.spans().last().map(|span| span.until);
+    let why = "the run did not get to the end of the observation".to_owned();
+    record.end(last.unwrap_or(record.fault_at), Some(why));
+    Ok(made(&record, run, params, earlier))
+}
+
+fn made(record: &Record, run: RunId, params: &Params, earlier: &[DrillReport]) -> DrillReport {
+    let watched = &params.watched;
+    report(
+        record,
+        &Subject {
+            run,
+            cluster: &params.cluster,
+            victim: &watched.victim.name,
+            fault: watched.fault.name(),
+            planned_s: params.observe_s,
+            downtime_s: params.downtime_s,
+            ways: &watched.ways(),
+            earlier,
+        },
+    )
+}
+
 fn in_words(report: &DrillReport) -> String {
     let mut words = vec![match report.score.points {
         Some(points) => format!("score {points} of 100"),
@@ -63,10 +109,18 @@ fn next(report: &DrillReport, watched: &Watched) -> Vec<NextRun> {
         ("cluster", FieldValue::Id(watched.cluster.0)),
         ("node", FieldValue::Id(watched.victim.host.0)),
     ];
+    let left = report
+        .points
+        .iter()
+        .any(|point| point.name == STUCK && point.verdict == DrillVerdict::Worse);
+    let why = if left {
+        "Only if the machine is off for good: its pods in Terminating are then deleted by force."
+    } else {
+        "Not needed now: they went when the server came back. When a machine is off for good, this deletes its pods in Terminating by force."
+    };
     vec![NextRun {
         title: format!("Free the stuck pods of {}", report.victim),
-        why: "Only if the machine is off for good: its pods in Terminating are then deleted by force."
-            .to_owned(),
+        why: why.to_owned(),
         workflow: "stuck_pods".to_owned(),
         inputs: inputs.map(|(name, id)| (name.to_owned(), id)).into(),
     }]
@@ -119,19 +173,7 @@ impl StepKind for ReportDrill {
             .earlier(watched.cluster, fault, context.run)
             .await
             .map_err(failure::service)?;
-        let made = report(
-            &record,
-            &Subject {
-                run: context.run,
-                cluster: &params.cluster,
-                victim: &watched.victim.name,
-                fault,
-                planned_s: params.observe_s,
-                downtime_s: params.downtime_s,
-                ways: &watched.ways(),
-                earlier: &earlier,
-            },
-        );
+        let made = made(&record, context.run, &params, &earlier);
         book.keep_report(&made).await.map_err(failure::service)
     }
 }

@@ -8,7 +8,7 @@ use super::{Panel, service_error};
 use crate::steps::services::{DrillBook, ServiceError};
 
 /// Earlier drills that a report compares with.
-const COMPARED: u32 = 10;
+pub(super) const COMPARED: u32 = 10;
 
 type Answer<T> = Result<T, ServiceError>;
 

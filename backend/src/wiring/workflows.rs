@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 use coxswain_engine::plan::Plan;
-use coxswain_wire::{Inputs, WorkflowInfo};
+use coxswain_wire::{DrillReport, Inputs, RunId, WorkflowInfo};
 use tokio::sync::watch;
 
+use super::drill_book::COMPARED;
 use crate::observe::Observed;
 use crate::planner::{PlanError, Planner};
-use crate::store::Db;
+use crate::steps::report_drill::{Params, of_what_was_seen};
+use crate::store::{Db, DbError};
 use crate::workflows::{Inventory, all, find};
 
 /// All workflows of the panel.
@@ -56,5 +58,21 @@ impl Planner for Workflows {
                     message: "The inputs were refused.".to_owned(),
                 },
             })
+    }
+    async fn late_report(&self, run: RunId, plan: &Plan) -> Result<Option<DrillReport>, DbError> {
+        let Some(params) = Params::of(plan) else {
+            return Ok(None);
+        };
+        let Some(record) = self.db.drill_record(run).await? else {
+            return Ok(None);
+        };
+        let (cluster, fault) = (params.watched.cluster, params.watched.fault.name());
+        let earlier = self
+            .db
+            .earlier_drills(cluster, fault, run, COMPARED)
+            .await?;
+        of_what_was_seen(record, run, &params, &earlier)
+            .map(Some)
+            .map_err(|e| DbError::Corrupt(format!("drill.record of run {run}: {e}")))
     }
 }

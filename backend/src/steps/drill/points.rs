@@ -305,9 +305,11 @@ fn members(record: &Record) -> DrillPoint {
     )
 }
 
+/// Name of the point that [`stuck`] makes.
+pub(crate) const STUCK: &str = "Pods stuck in Terminating";
+
 /// Pods are Terminating while their node is away, and go when it is back.
 fn stuck(record: &Record, subject: &Subject<'_>, evicted: bool) -> DrillPoint {
-    const NAME: &str = "Pods stuck in Terminating";
     let left = record.leaving.len() + record.leaving_more;
     let names = record.stuck.join(", ");
     let observed = match (record.stuck.len(), left) {
@@ -318,7 +320,7 @@ fn stuck(record: &Record, subject: &Subject<'_>, evicted: bool) -> DrillPoint {
     };
     if subject.comes_back() {
         let so = record.stuck.is_empty() && left == 0;
-        return said(NAME, observed, "none", if_so(so));
+        return said(STUCK, observed, "none", if_so(so));
     }
     let expected = "as many as were evicted, until the node is back; none after the recovery";
     let verdict = if left > 0 {
@@ -328,7 +330,7 @@ fn stuck(record: &Record, subject: &Subject<'_>, evicted: bool) -> DrillPoint {
     } else {
         DrillVerdict::NotObserved
     };
-    said(NAME, observed, expected, verdict)
+    said(STUCK, observed, expected, verdict)
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Reports of failover drills.
 
+use coxswain::observe::Observed;
+use coxswain::planner::Planner as _;
+use coxswain::wiring::Workflows;
+use coxswain_engine::plan::Plan;
 use coxswain_wire::{
-    Cluster, DrillAvailability, DrillFault, DrillPlane, DrillPoint, DrillReport, DrillScore,
-    DrillSpan, DrillVerdict, Role, RunId, Timestamp,
+    Cluster, ClusterId, DrillAvailability, DrillFault, DrillPlane, DrillPoint, DrillReport,
+    DrillScore, DrillSpan, DrillVerdict, Role, RunId, Timestamp,
 };
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -115,4 +119,56 @@ async fn a_report_is_read_and_printed_and_nothing_in_it_becomes_markup() {
         .await
         .unwrap();
     viewer.get("/runs/7/report").await.refused(404);
+}
+
+fn drill(cluster: ClusterId) -> Plan {
+    let host = |id: i64| json!({ "host": id, "name": format!("node{id}"), "address": format!("10.0.0.{id}") });
+    let params = json!({
+        "cluster": "prod", "observe_s": 420, "downtime_s": 30,
+        "watched": { "cluster": cluster, "victim": host(1), "others": [host(2), host(3)], "load_balancers": [],
+            "fault": { "kind": "stopped" } },
+    });
+    serde_json::from_value(json!({
+        "workflow": "failover_drill", "title": "Drill", "inputs": {}, "cluster": cluster, "cluster_name": "prod",
+        "locks": [], "warnings": [],
+        "stages": [{ "title": "Report", "gate": null, "steps": [{
+            "kind": "report_drill", "title": "Make the report", "host": null, "target": "prod", "params": params,
+            "commands": [], "undo": null, "irreversible": false, "deadline_s": 60,
+            "interruptible": false, "forecast": null }] }],
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_drill_that_ended_early_reports_what_was_seen() {
+    let panel = Panel::new().await;
+    let server = host(&panel, 1).await.id;
+    let operator = panel.role(Role::Operator).await;
+    let members = json!([{ "host": server, "role": "server" }]);
+    let cluster: Cluster = operator
+        .post("/clusters", json!({ "name": "prod", "members": members }))
+        .await
+        .is(201);
+    let db = panel.app.db.clone();
+    let (run, plan) = (RunId(7), drill(cluster.id));
+    let planner = Workflows::new(
+        db.clone(),
+        tokio::sync::watch::channel(Observed::default()).1,
+    );
+    let late = async || planner.late_report(run, &plan).await.unwrap();
+    assert_eq!(late().await, None);
+
+    let look = json!({ "spans": [{ "from": 1000, "until": 31_000, "value": null }] });
+    let away = json!({ "spans": [
+        { "from": 1000, "until": 11_000, "value": true }, { "from": 11_000, "until": 31_000, "value": false }] });
+    let record = json!({ "fault_at": 1000, "looked": look, "ways": { "node2": away } });
+    db.keep_drill_record(run, cluster.id, DrillFault::Stopped, &record)
+        .await
+        .unwrap();
+    let report = late().await.unwrap();
+    assert_eq!((report.started_at.0, report.ended_at.0), (1000, 31_000));
+    let why = report.aborted.unwrap();
+    assert!(why.contains("did not get to the end"), "{why}");
+    let node2 = report.availability.iter().find(|a| a.name == "node2");
+    assert_eq!(node2.unwrap().away_ms, 20_000);
 }

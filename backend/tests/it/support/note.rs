@@ -5,12 +5,14 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use coxswain::planner::{PlanError, Planner};
+use coxswain::store::DbError;
 use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::{Gate, Plan, Stage, Step};
 use coxswain_engine::state::RunState;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_wire::{
-    Fact, FactKind, FieldValue, HostId, Inputs, RunId, StageIndex, Verdict, WorkflowInfo,
+    DrillReport, Fact, FactKind, FieldValue, HostId, Inputs, RunId, StageIndex, Verdict,
+    WorkflowInfo,
 };
 use serde_json::Value;
 
@@ -92,6 +94,10 @@ impl Planner for Planned {
             help: vec![],
             fields: vec![],
         }]
+    }
+
+    async fn late_report(&self, _: RunId, _: &Plan) -> Result<Option<DrillReport>, DbError> {
+        Ok(None)
     }
 
     async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError> {

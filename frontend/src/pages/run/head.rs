@@ -1,6 +1,6 @@
 //! Title, state, progress, and the commands that steer a healthy run.
 
-use coxswain_wire::{CommandKind, RunCommand, RunStatus};
+use coxswain_wire::{CommandKind, RunCommand, RunStatus, RunView};
 use leptos::prelude::*;
 
 use super::Run;
@@ -28,6 +28,23 @@ pub(super) fn wants_decision(status: RunStatus) -> bool {
     }
 }
 
+/// Whether there is a report to download: only drills have one, made at their end, or of what was seen before the run
+/// came to rest.
+fn is_reported(run: &RunView) -> bool {
+    let rests = wants_decision(run.summary.status)
+        || matches!(
+            run.summary.status,
+            RunStatus::Unwound | RunStatus::Abandoned
+        );
+    let watched = || {
+        let steps = run.plan.stages.iter().flat_map(|stage| &stage.steps);
+        let mut both = steps.zip(&run.steps);
+        both.any(|(step, now)| step.kind == "observe_drill" && now.attempt > 0)
+    };
+    run.plan.workflow == "failover_drill"
+        && (run.steps.iter().any(|step| !step.report.is_empty()) || (rests && watched()))
+}
+
 #[component]
 pub(super) fn Head(run: Run) -> impl IntoView {
     let view = run.view;
@@ -39,13 +56,7 @@ pub(super) fn Head(run: Run) -> impl IntoView {
     let finished = Signal::derive(move || view.with(|v| v.summary.finished_at));
     let summary = view.with_untracked(|v| v.summary.clone());
     let cluster = view.with_untracked(|v| (v.plan.cluster, v.plan.cluster_name.clone()));
-    // Only drills have one.
-    let reported = Memo::new(move |_| {
-        view.with(|v| {
-            v.plan.workflow == "failover_drill"
-                && v.steps.iter().any(|step| !step.report.is_empty())
-        })
-    });
+    let reported = Memo::new(move |_| view.with(is_reported));
     let stopping = Memo::new(move |_| view.with(|v| v.stopping));
     view! {
         <header class="page-head run-head">
