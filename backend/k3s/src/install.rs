@@ -8,7 +8,7 @@ mod script;
 
 pub use again::{Again, AgainError};
 pub use args::{ArgumentError, check_extra_args};
-pub use script::{AIR_GAP_SCRIPT, IMAGES_DIR, ONLINE_SCRIPT};
+pub use script::{AIR_GAP_SCRIPT, IMAGES_DIR, ONLINE_SCRIPT, download_lines, protocols};
 
 use std::net::IpAddr;
 
@@ -256,10 +256,7 @@ impl InstallRequest {
         let mut lines = Vec::new();
         let script = match &self.source {
             Source::Online { installer_url, .. } => {
-                lines.push(format!(
-                    "curl -sSfL -o install.sh {}",
-                    args::show(installer_url.as_str())
-                ));
+                lines.extend(download_lines(installer_url));
                 "install.sh".to_owned()
             }
             Source::AirGap {
@@ -374,11 +371,9 @@ mod tests {
         let lines = online(Role::FirstServer)
             .display("‹token from step 3›")
             .unwrap();
-        assert_eq!(
-            lines[0],
-            "curl -sSfL -o install.sh https://get.example/install.sh"
-        );
-        assert!(lines[1].starts_with("INSTALL_K3S_EXEC='server --cluster-init "));
+        let url = "https://get.example/install.sh".parse().unwrap();
+        assert_eq!(lines[..2], download_lines(&url));
+        assert!(lines[2].starts_with("INSTALL_K3S_EXEC='server --cluster-init "));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
-use coxswain_k3s::install::{Release, Source};
+use coxswain_k3s::install::{Release, Source, protocols};
 use coxswain_k3s::names::{AbsPath, Channel, HttpUrl, K3sVersion};
 use coxswain_k3s::upgrade::named_release;
 use coxswain_wire::HostId;
@@ -27,11 +27,20 @@ pub(crate) const CHANNEL: Script = Script {
     name: "resolve-channel",
     text: r#"work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+case $1 in
+https://*) proto='=https' ;;
+*) proto='=https,http' ;;
+esac
 if command -v curl >/dev/null 2>&1; then
-    url=$(curl -sSfL --proto '=https,http' --connect-timeout 5 --max-time 20 -w '%{url_effective}' -o "$work/body" "$1") || exit $?
+    url=$(curl -sSfL --proto "$proto" --connect-timeout 5 --max-time 20 -w '%{url_effective}' -o "$work/body" "$1") || exit $?
 elif command -v wget >/dev/null 2>&1; then
     if ! wget -S --timeout=10 --tries=1 -O "$work/body" "$1" 2>"$work/log"; then
         tail -n 3 "$work/log" >&2
+        exit 1
+    fi
+    if [ "$proto" = '=https' ] &&
+        grep -i '^ *location: *[a-z][a-z0-9+.-]*:' "$work/log" | grep -qiv 'location: *https:'; then
+        echo "it leads on to an address without https" >&2
         exit 1
     fi
     url=$(sed -n 's/^ *[Ll]ocation: *\([^ ]*\).*/\1/p' "$work/log" | tail -n 1)
@@ -97,13 +106,29 @@ pub(crate) async fn resolve(
     }
 }
 
+/// Where a channel is named.
+fn address(channels: &HttpUrl, channel: &Channel) -> String {
+    format!("{}/{channel}", channels.as_str().trim_end_matches('/'))
+}
+
+/// What asks it, with curl and where there is none with wget; for the plan.
+pub(crate) fn lines(channels: &HttpUrl, channel: &Channel) -> [String; 2] {
+    let (address, protocols) = (address(channels, channel), protocols(channels));
+    [
+        format!(
+            "curl -sSfL --proto '{protocols}' --connect-timeout 5 --max-time 20 -w '%{{url_effective}}' -o body {address}"
+        ),
+        format!("# without curl: wget -S --timeout=10 --tries=1 -O body {address}"),
+    ]
+}
+
 async fn of_channel(
     world: &dyn World,
     node: &ApiHost,
     channels: &HttpUrl,
     channel: &Channel,
 ) -> Result<Result<K3sVersion, String>, StepFailure> {
-    let address = format!("{}/{channel}", channels.as_str().trim_end_matches('/'));
+    let address = address(channels, channel);
     let command = RemoteCommand::script(CHANNEL).arg(&address);
     let answer = world
         .run(node.host, command)
@@ -219,5 +244,68 @@ mod tests {
         assert!(answer.status.success());
         assert_eq!(String::from_utf8_lossy(&answer.stdout), "");
         assert!(!mark.exists());
+    }
+    /// Runs it where curl or wget is this script; gives its status, what it says, and what it was asked.
+    fn ask(loader: &str, body: &str, address: &str) -> (Option<i32>, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = folder.path().join("asked");
+        let tools = ["sh", "mktemp", "rm", "head", "tail", "grep", "sed", "tr"];
+        for tool in tools {
+            let found = std::process::Command::new("sh")
+                .args(["-c", "command -v \"$1\"", "sh", tool])
+                .output()
+                .unwrap();
+            let path = String::from_utf8(found.stdout).unwrap();
+            std::os::unix::fs::symlink(path.trim(), folder.path().join(tool)).unwrap();
+        }
+        let program = folder.path().join(loader);
+        std::fs::write(&program, format!("#!/bin/sh\n{body}")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let answer = std::process::Command::new("sh")
+            .args(["-c", CHANNEL.text, "sh", address])
+            .env("PATH", folder.path())
+            .env("ASKED", &asked)
+            .output()
+            .unwrap();
+        let said = String::from_utf8([answer.stdout, answer.stderr].concat()).unwrap();
+        let asked = std::fs::read_to_string(asked).unwrap_or_default();
+        (answer.status.code(), said, asked)
+    }
+
+    /// Remembers its arguments and writes to where the last but one says.
+    const LOADER: &str =
+        "echo \"${0##*/} $*\" >\"$ASKED\"\nwhile [ $# -gt 2 ]; do shift; done\necho text >\"$1\"\n";
+
+    #[test]
+    fn what_the_plan_shows_is_what_asks_for_a_channel() {
+        for channels in ["https://update.example/channels/", "http://mirror.lan:8080"] {
+            let (channels, channel) = (channels.parse().unwrap(), "stable".parse().unwrap());
+            let [curl, wget] = lines(&channels, &channel);
+            let wget = wget.strip_prefix("# without curl: ").unwrap().to_owned();
+            for (program, shown) in [("curl", curl), ("wget", wget)] {
+                let (status, said, asked) = ask(program, LOADER, &address(&channels, &channel));
+                assert_eq!(status, Some(0), "{said}");
+                let words = asked.split_whitespace().map(|word| match word {
+                    // In the script it lies in a folder of its own.
+                    word if word.ends_with("/body") => "body",
+                    word => word,
+                });
+                let asked = words.collect::<Vec<_>>().join(" ");
+                assert_eq!(asked, shown.replace('\'', ""));
+            }
+        }
+    }
+
+    #[test]
+    fn wget_is_not_led_away_from_tls() {
+        for (to, status) in [
+            ("https://github.com/k3s-io/k3s/releases/tag/v1.33.5+k3s1", 0),
+            ("http://github.com/k3s-io/k3s/releases/tag/v1.33.5+k3s1", 1),
+        ] {
+            let led = format!("{LOADER}echo '  Location: {to}' >&2\n");
+            let (code, said, _) = ask("wget", &led, "https://update.example/stable");
+            assert_eq!(code, Some(status), "{said}");
+            assert_eq!(said.contains(&format!("url={to}\n")), status == 0, "{said}");
+        }
     }
 }

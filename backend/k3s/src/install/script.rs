@@ -1,11 +1,15 @@
 //! The constant shell texts that run the installer. They take values only as positional parameters and
 //! from the environment.
 
+use super::args::show;
+use crate::names::HttpUrl;
+
 /// Where k3s looks for images archives at start, by extension.
 pub const IMAGES_DIR: &str = "/var/lib/rancher/k3s/agent/images";
 
 /// `$1` is the installer's URL. The script is downloaded whole before any of it runs: a broken download
-/// piped into a shell would run half of it.
+/// piped into a shell would run half of it. What comes without TLS is run only if it was asked for without: wget follows
+/// every redirection, so what it followed is looked at before anything runs. See [`download_lines`].
 pub const ONLINE_SCRIPT: &str = r##"#!/bin/sh
 # $1: address of the installer. Environment: INSTALL_K3S_*, K3S_TOKEN.
 set -eu
@@ -16,12 +20,24 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 143' HUP INT TERM
 echo "coxswain: downloading the installer from $1"
+case $1 in
+https://*) proto='=https' ;;
+*) proto='=https,http' ;;
+esac
 if command -v curl >/dev/null 2>&1; then
-    curl -sSfL --proto '=https,http' --connect-timeout 10 --max-time 120 --retry 2 -o "$work/install.sh" "$1" ||
+    curl -sSfL --proto "$proto" --connect-timeout 10 --max-time 120 --retry 2 -o "$work/install.sh" "$1" ||
         fail "download failed: curl ended with status $?"
 elif command -v wget >/dev/null 2>&1; then
-    wget -nv --timeout=30 --tries=3 -O "$work/install.sh" "$1" ||
-        fail "download failed: wget ended with status $?"
+    status=0
+    wget -S --timeout=30 --tries=3 -O "$work/install.sh" "$1" 2>"$work/log" || status=$?
+    if [ "$status" -ne 0 ]; then
+        tail -n 3 "$work/log" >&2
+        fail "download failed: wget ended with status $status"
+    fi
+    if [ "$proto" = '=https' ] &&
+        grep -i '^ *location: *[a-z][a-z0-9+.-]*:' "$work/log" | grep -qiv 'location: *https:'; then
+        fail "$1 leads on to an address without https: give the address without it if that is meant"
+    fi
 else
     fail "neither curl nor wget is installed"
 fi
@@ -35,6 +51,30 @@ sh "$work/install.sh" || status=$?
 echo "coxswain: the installer ended with status $status"
 exit "$status"
 "##;
+
+/// What [`ONLINE_SCRIPT`] types to download the installer, with curl and where there is none with wget, into a folder of
+/// its own.
+#[must_use]
+pub fn download_lines(installer_url: &HttpUrl) -> [String; 2] {
+    let url = show(installer_url.as_str());
+    [
+        format!(
+            "curl -sSfL --proto '{}' --connect-timeout 10 --max-time 120 --retry 2 -o install.sh {url}",
+            protocols(installer_url)
+        ),
+        format!("# without curl: wget -S --timeout=30 --tries=3 -O install.sh {url}"),
+    ]
+}
+
+/// What curl's `--proto` is told, so that no redirection leads away from TLS where an address begins with it.
+#[must_use]
+pub fn protocols(address: &HttpUrl) -> &'static str {
+    if address.as_str().starts_with("https://") {
+        "=https"
+    } else {
+        "=https,http"
+    }
+}
 
 /// `$1` the installer, `$2` the k3s binary, `$3` (optional) the images archive, all on the host. Files
 /// are copied under a temporary name and renamed, so that a full disk leaves nothing half-written.
@@ -159,5 +199,80 @@ mod tests {
         let (status, said) = run_online(&serve("<html>sign in</html>", 20));
         assert_eq!(status, Some(1), "{said}");
         assert!(said.contains("not a shell script"), "{said}");
+    }
+    /// Runs it where this is all the programs there are; `loader` writes what it is told into `asked`.
+    fn run_with(loader: &str, body: &str, url: &str) -> (Option<i32>, String, String) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let work = tempfile::tempdir().unwrap();
+        let asked = work.path().join("asked");
+        for tool in ["sh", "mktemp", "rm", "head", "tail", "grep", "cat"] {
+            let found = Command::new("sh")
+                .args(["-c", &format!("command -v {tool}")])
+                .output();
+            let path = String::from_utf8(found.unwrap().stdout).unwrap();
+            std::os::unix::fs::symlink(path.trim(), work.path().join(tool)).unwrap();
+        }
+        let program = work.path().join(loader);
+        std::fs::write(&program, format!("#!/bin/sh\n{body}")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let output = Command::new("sh")
+            .args(["-c", ONLINE_SCRIPT, "install", url])
+            .env("PATH", work.path())
+            .env("ASKED", &asked)
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let asked = std::fs::read_to_string(&asked).unwrap_or_default();
+        (output.status.code(), said, asked)
+    }
+
+    /// Remembers its arguments and writes an installer to where the last but one says.
+    const LOADER: &str = r##"
+echo "${0##*/} $*" >"$ASKED"
+while [ $# -gt 2 ]; do shift; done
+printf '#!/bin/sh\necho installer ran\n' >"$1"
+"##;
+
+    #[test]
+    fn what_is_shown_is_what_is_typed() {
+        for url in ["https://get.example/i.sh", "http://mirror.lan:8080/i.sh"] {
+            let [curl, wget] = download_lines(&url.parse().unwrap());
+            let wget = wget.strip_prefix("# without curl: ").unwrap().to_owned();
+            for (program, shown) in [("curl", curl), ("wget", wget)] {
+                let (status, said, asked) = run_with(program, LOADER, url);
+                assert_eq!(status, Some(0), "{said}");
+                assert!(said.contains("installer ran\n"), "{said}");
+                let words = asked.split_whitespace().map(|word| {
+                    // In the script it lies in a folder of its own.
+                    if word.ends_with("/install.sh") {
+                        "install.sh"
+                    } else {
+                        word
+                    }
+                });
+                let asked = words.collect::<Vec<_>>().join(" ");
+                assert_eq!(asked, shown.replace('\'', ""), "{program}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_wget_got_without_tls_is_run_only_if_that_was_asked_for() {
+        let led = |to: &str| {
+            format!("{LOADER}echo '  HTTP/1.1 302 Found' >&2\necho '  Location: {to}' >&2\n")
+        };
+        for (url, to, runs) in [
+            ("https://get.example/i.sh", "https://cdn.example/i.sh", true),
+            ("https://get.example/i.sh", "/other.sh", true),
+            ("https://get.example/i.sh", "http://cdn.example/i.sh", false),
+            ("https://get.example/i.sh", "HTTP://cdn.example/i.sh", false),
+            ("https://get.example/i.sh", "ftp://cdn.example/i.sh", false),
+            ("http://mirror.lan/i.sh", "http://cdn.example/i.sh", true),
+        ] {
+            let (status, said, _) = run_with("wget", &led(to), url);
+            assert_eq!(said.contains("installer ran\n"), runs, "{url} {to}: {said}");
+            assert_eq!(status, Some(i32::from(!runs)), "{said}");
+            assert_eq!(said.contains("without https"), !runs, "{said}");
+        }
     }
 }

@@ -12,13 +12,28 @@ use crate::steps::ApiHost;
 use crate::steps::resolve_release::BINARY;
 use crate::world::{RemoteCommand, Script, World};
 
-/// `$1` an address. Fetches it and throws it away.
+/// `$1` an address. Fetches it as the installation does, and throws it away.
 pub(crate) const FETCH: Script = Script {
     name: "try-installer",
-    text: r#"if command -v curl >/dev/null 2>&1; then
-    exec curl -sSfL --proto '=https,http' --connect-timeout 5 --max-time 20 -o /dev/null "$1"
+    text: r#"case $1 in
+https://*) proto='=https' ;;
+*) proto='=https,http' ;;
+esac
+if command -v curl >/dev/null 2>&1; then
+    exec curl -sSfL --proto "$proto" --connect-timeout 5 --max-time 20 -o /dev/null "$1"
 elif command -v wget >/dev/null 2>&1; then
-    exec wget -nv --timeout=10 --tries=1 -O /dev/null "$1"
+    status=0
+    log=$(wget -S --timeout=10 --tries=1 -O /dev/null "$1" 2>&1) || status=$?
+    if [ "$status" -ne 0 ]; then
+        printf '%s\n' "$log" | tail -n 3 >&2
+        exit "$status"
+    fi
+    if [ "$proto" = '=https' ] && printf '%s\n' "$log" |
+        grep -i '^ *location: *[a-z][a-z0-9+.-]*:' | grep -qiv 'location: *https:'; then
+        echo 'it leads on to an address without https' >&2
+        exit 1
+    fi
+    exit 0
 fi
 echo 'neither curl nor wget is installed' >&2
 exit 127

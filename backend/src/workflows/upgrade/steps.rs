@@ -1,7 +1,7 @@
 //! The steps of `upgrade`, with their commands as a person would type them.
 
 use coxswain_engine::plan::{OutputRef, Param, Step};
-use coxswain_k3s::install::{Release, Source};
+use coxswain_k3s::install::{Release, Source, download_lines};
 use coxswain_k3s::names::K3sVersion;
 use coxswain_wire::StepIndex;
 
@@ -26,21 +26,23 @@ fn shown(version: &Param<K3sVersion>) -> String {
 }
 
 pub(super) fn resolve(nodes: &Nodes, params: &resolve_release::Params) -> Step {
-    let (title, command) = match &params.source {
+    let (title, commands) = match &params.source {
         Source::AirGap { binary_path, .. } => (
             "Read the version of the k3s that lies on the hosts",
-            format!("{binary_path} --version, on every host"),
+            vec![format!("{binary_path} --version, on every host")],
         ),
         Source::Online { release, .. } => (
             "Ask which version the channel means",
             match release {
-                Release::Channel(channel) => format!("curl -sSfL {}/{channel}", params.channels),
-                Release::Version(version) => version.to_string(),
+                Release::Channel(channel) => {
+                    resolve_release::lines(&params.channels, channel).to_vec()
+                }
+                Release::Version(version) => vec![version.to_string()],
             },
         ),
     };
     let mut planned = step(resolve_release::KIND, title, &nodes.cluster.name, params);
-    planned.commands = vec![command];
+    planned.commands = commands;
     planned
 }
 
@@ -90,13 +92,14 @@ pub(super) fn place(
         "cp -p {PROGRAM} {unit} {unit}.env to /var/lib/coxswain/kept"
     )];
     commands.extend(match source {
-        Source::Online { installer_url, .. } => vec![
-            format!("curl -sSfL -o install.sh {installer_url}"),
-            format!(
+        Source::Online { installer_url, .. } => {
+            let mut lines = download_lines(installer_url).to_vec();
+            lines.push(format!(
                 "INSTALL_K3S_VERSION={} {told} sh install.sh",
                 shown(version)
-            ),
-        ],
+            ));
+            lines
+        }
         Source::AirGap {
             script_path,
             binary_path,
