@@ -213,6 +213,7 @@ impl Joining {
             node: self.node.api(),
             cluster: self.nodes.cluster.id,
             leaving: None,
+            also_lost: Vec::new(),
         }
     }
 }

@@ -166,12 +166,33 @@ impl Nodes {
         rest
     }
 
+    /// Hosts of a field that are lost, each once; noted against it if one is no server or agent.
+    pub(super) fn lost(&self, form: &mut Form, field: &str) -> Option<Vec<Node>> {
+        let mut lost: Vec<Node> = Vec::new();
+        let mut known = true;
+        for id in form.ids(field) {
+            match self.with_k3s().find(|n| n.host == HostId(id)) {
+                Some(node) if lost.contains(node) => {}
+                Some(node) => lost.push(node.clone()),
+                None => {
+                    form.refuse(
+                        field,
+                        format!("Host {id} is no server or agent of {}.", self.name),
+                    );
+                    known = false;
+                }
+            }
+        }
+        known.then_some(lost)
+    }
+
     /// The cluster as evidence looks at it.
     pub(super) fn living(&self) -> Living {
         Living {
             servers: self.servers.iter().map(Node::api).collect(),
             agents: self.agents.iter().map(Node::api).collect(),
             leaving: None,
+            also_lost: Vec::new(),
             strangers: Strangers::default(),
             needed: Vec::new(),
         }

@@ -9,7 +9,7 @@ use coxswain_wire::{Fact, Field, HostId, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::form::Form;
-use super::nodes::{Node, Nodes};
+use super::nodes::{Node, Nodes, listed};
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::restart::{NodeRole, Target};
@@ -24,6 +24,8 @@ pub(super) struct RemoveNode;
 /// Answers to the question that decides the order of things.
 const REACHABLE: &str = "reachable";
 const LOST: &str = "lost";
+/// The field for further lost hosts.
+pub(super) const ALSO_LOST: &str = "also_lost";
 
 /// A node that leaves: the checked inputs.
 pub(super) struct Leaving {
@@ -31,6 +33,8 @@ pub(super) struct Leaving {
     pub(super) node: Node,
     target: Target,
     pub(super) lost: bool,
+    /// Further lost nodes, which leave with it.
+    pub(super) also_lost: Vec<Node>,
 }
 
 #[async_trait]
@@ -48,6 +52,7 @@ impl Workflow for RemoveNode {
                 "A snapshot is taken first. The node is drained, taken out of the load balancer, stopped, and deleted; k3s then removes its etcd member. At the end k3s and its data are removed from the host.",
                 "With two members left, the member leaves while both servers run: stopping one first would lose the quorum for good. A cluster's only server is not removed: that is an uninstall.",
                 "If the machine is lost, nothing is done on it: its Node and etcd member are removed from the others. Should it ever come back, it must be cleaned before it is used again: the inventory marks it so.",
+                "If more machines are lost, name all of them: they leave in the same run. More than half of the servers must still be healthy, and every server and agent that you do not name.",
                 "It takes two to five minutes, longer if disruption budgets hold pods back. Until the member has left, everything can be unwound; after that the node comes back only by a join.",
             ]
             .map(str::to_owned)
@@ -83,10 +88,16 @@ pub(super) fn form() -> Vec<Field> {
         &[(REACHABLE, "Answers over SSH"), (LOST, "Is lost")],
     );
     let host = fields::host("host", "Host", "The server or agent that goes.");
+    let also_lost = fields::hosts(
+        ALSO_LOST,
+        "Other hosts that are lost too",
+        "Servers and agents that do not come back either: they leave in the same run, because etcd lets no server join while a member is down. One that will come back is not lost: bring it back first.",
+    );
     vec![
         fields::cluster("It must be running."),
         fields::required(host),
         fields::preset(REACHABLE, state),
+        fields::only_if("state", LOST, also_lost),
     ]
 }
 
@@ -116,12 +127,26 @@ pub(super) fn leaving(form: &mut Form, inventory: &Inventory) -> Option<Leaving>
         );
         return None;
     }
-    Some(Leaving {
+    let mut also_lost = nodes.lost(form, ALSO_LOST)?;
+    also_lost.retain(|other| other.host != node.host);
+    let leaving = Leaving {
         lost: form.text("state") == Some(LOST),
         nodes,
         node,
         target,
-    })
+        also_lost,
+    };
+    if leaving.staying().is_empty() {
+        form.refuse(
+            ALSO_LOST,
+            format!(
+                "No server of {} is left then: restore a snapshot on one that comes back.",
+                leaving.nodes.name
+            ),
+        );
+        return None;
+    }
+    Some(leaving)
 }
 
 impl Leaving {
@@ -133,31 +158,64 @@ impl Leaving {
         }
     }
 
-    /// Load balancers that send traffic to it.
+    /// Everything that leaves, and whether it is a server.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (&Node, bool)> {
+        let gone = std::iter::once(&self.node).chain(&self.also_lost);
+        gone.map(|node| (node, self.nodes.servers.contains(node)))
+    }
+
+    /// At least one of them is a server.
+    fn servers_go(&self) -> bool {
+        self.gone().any(|(_, server)| server)
+    }
+
+    /// What leaves, in words.
+    pub(super) fn names(&self) -> String {
+        listed(self.gone().map(|(node, _)| node))
+    }
+
+    /// Load balancers that send traffic to them.
     fn balancers(&self) -> impl Iterator<Item = &Node> {
         let balancers = self.nodes.load_balancers.iter();
-        balancers.filter(|_| self.server())
+        balancers.filter(|_| self.servers_go())
+    }
+
+    /// The cluster as it is afterwards.
+    pub(super) fn after(&self) -> Nodes {
+        let mut after = self.nodes.clone();
+        for (node, _) in self.gone() {
+            after = after.without(node.host);
+        }
+        after
     }
 
     /// Servers that stay.
     pub(super) fn staying(&self) -> Vec<Node> {
-        let servers = self.nodes.servers.iter();
-        servers
-            .filter(|s| s.host != self.node.host)
-            .cloned()
+        self.after().servers
+    }
+
+    /// The book says what has left, of `node` this.
+    pub(super) fn records(&self, entry: Entry) -> Vec<Step> {
+        let also = self.also_lost.iter().map(|n| (n, Entry::Lost(n.host)));
+        std::iter::once((&self.node, entry))
+            .chain(also)
+            .map(|(node, entry)| record(&self.nodes, node, entry))
             .collect()
     }
 }
 
 fn plan(workflow: &str, inputs: &Inputs, leaving: &Leaving) -> Plan {
     let Leaving { nodes, node, .. } = leaving;
-    let title = format!("Remove {} from cluster {}", node.name, nodes.name);
+    let names = leaving.names();
+    let title = format!("Remove {names} from cluster {}", nodes.name);
     let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
-    draft.lock_host(node.host);
+    for (node, _) in leaving.gone() {
+        draft.lock_host(node.host);
+    }
     let servers = leaving.staying();
     warn(&mut draft, leaving, servers.len());
     let gate = Gate {
-        title: format!("Remove {} from {}", node.name, nodes.name),
+        title: format!("Remove {names} from {}", nodes.name),
         confirm: Some(node.name.to_string()),
         preflight: json(&Checks::new(leaving)),
     };
@@ -168,7 +226,7 @@ fn plan(workflow: &str, inputs: &Inputs, leaving: &Leaving) -> Plan {
     } else {
         Entry::Left(node.host)
     };
-    draft.stage("Record", None, vec![record(leaving, entry)]);
+    draft.stage("Record", None, leaving.records(entry));
     draft.finish()
 }
 
@@ -179,6 +237,7 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
         node,
         target,
         lost,
+        also_lost: _,
     } = leaving;
     let servers = leaving.staying();
     let Some(via) = servers.first() else {
@@ -188,7 +247,7 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
     if !lost {
         draft.stage("Drain", None, vec![step_list::drain(nodes, node, via)]);
     }
-    if leaving.server() {
+    if leaving.servers_go() {
         draft.stage(
             "Load balancer",
             None,
@@ -204,7 +263,10 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
         let stop = step_list::stop(target, Outage::Refused, step_list::forecast(nodes, target));
         draft.stage("Stop", None, vec![stop]);
     }
-    draft.stage("Departure", None, vec![leave(node, via, leaving.server())]);
+    let departures = leaving
+        .gone()
+        .map(|(node, server)| leave(node, via, server));
+    draft.stage("Departure", None, departures.collect());
     if !lost {
         let params = remove_k3s::Params { keep };
         draft.stage("Removal", None, vec![step_list::remove(node, &params)]);
@@ -217,14 +279,11 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
 }
 
 fn warn(draft: &mut Draft, leaving: &Leaving, staying: usize) {
-    let Leaving { node, lost, .. } = leaving;
-    if *lost {
-        draft.warn(format!(
-            "{} must be cleaned before it is used again: with its old data it would come up as what it was.",
-            node.name
-        ));
+    if leaving.lost {
+        let gone: Vec<&Node> = leaving.gone().map(|(node, _)| node).collect();
+        draft.warn(unclean(&gone));
     }
-    if leaving.server() {
+    if leaving.servers_go() {
         draft.warn(match staying {
             1 => "One server stays: its loss is an outage.".to_owned(),
             even if even.is_multiple_of(2) => format!(
@@ -236,8 +295,21 @@ fn warn(draft: &mut Draft, leaving: &Leaving, staying: usize) {
     }
 }
 
+/// What becomes of lost machines, in words.
+pub(super) fn unclean(lost: &[&Node]) -> String {
+    let names = listed(lost.iter().copied());
+    match lost {
+        [_] => format!(
+            "{names} must be cleaned before it is used again: with its old data it would come up as what it was."
+        ),
+        _ => format!(
+            "{names} must be cleaned before they are used again: with their old data they would come up as what they were."
+        ),
+    }
+}
+
 /// Node and member leave. The member does not come back.
-fn leave(node: &Node, via: &Node, server: bool) -> Step {
+pub(super) fn leave(node: &Node, via: &Node, server: bool) -> Step {
     let params = leave_cluster::Params {
         node: node.api(),
         via: via.api(),
@@ -255,7 +327,7 @@ fn leave(node: &Node, via: &Node, server: bool) -> Step {
 
 /// What stays is looked at.
 fn see(draft: &mut Draft, leaving: &Leaving, servers: &[Node]) {
-    let Leaving { nodes, node, .. } = leaving;
+    let nodes = &leaving.after();
     let Some(via) = servers.first() else { return };
     let kubeconfig = Param::Output(OutputRef {
         from_step: draft.next(),
@@ -266,19 +338,18 @@ fn see(draft: &mut Draft, leaving: &Leaving, servers: &[Node]) {
         None,
         vec![step_list::fetch_kubeconfig(nodes, via)],
     );
-    let agents: Vec<Node> = nodes
-        .agents
-        .iter()
-        .filter(|a| a.host != node.host)
-        .cloned()
-        .collect();
-    let verify = step_list::verify(nodes, servers, &agents, &nodes.needed(&[]), kubeconfig);
+    let verify = step_list::verify(
+        nodes,
+        servers,
+        &nodes.agents,
+        &nodes.needed(&[]),
+        kubeconfig,
+    );
     draft.stage("Verification", None, vec![verify]);
 }
 
 /// The book says that it has left.
-pub(super) fn record(leaving: &Leaving, entry: Entry) -> Step {
-    let Leaving { nodes, node, .. } = leaving;
+pub(super) fn record(nodes: &Nodes, node: &Node, entry: Entry) -> Step {
     let title = match entry {
         Entry::Lost(_) => format!(
             "Record that {} left {}, and must be cleaned before it is used again",

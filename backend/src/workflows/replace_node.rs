@@ -12,7 +12,7 @@ use super::draft::{Draft, json, step};
 use super::form::Form;
 use super::install_form::{self, args_field, sans_field};
 use super::join::{self, Joining};
-use super::nodes::Node;
+use super::nodes::{Node, listed};
 use super::remove_node::{self, Leaving};
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
 use crate::steps::forget_password;
@@ -51,6 +51,7 @@ impl Workflow for ReplaceNode {
             help: [
                 "A snapshot is taken first. Then the old node leaves as in a removal: if its machine answers, it is drained, taken out of the load balancer, stopped, deleted, and k3s is removed from it; if it is lost, its Node and etcd member are removed from the others. Then the replacement joins as a server or agent, as the old node was, with the cluster's token and the arguments of this form, and is added to the load balancer.",
                 "Nothing else is taken over from the old node: labels, taints, kubelet arguments and other flags it was started with must be given here again, the cluster's version and critical flags too. The gate names those that the cluster remembers of the old node and the new one would not get, and compares the critical ones with the servers that stay.",
+                "If more machines are lost, name all of them: they leave in the same run, because etcd lets no server join while a member is down. More than half of the servers must still be healthy. One of them is replaced; join others in place of the rest afterwards.",
                 "If the name is used again, the password that the cluster keeps for it is deleted, too: k3s would refuse the new machine otherwise. To give a new machine the name of a lost one, put its address into the old host's entry in the inventory, confirm its host keys, and choose that host twice here.",
                 "What it risks: until the replacement has joined, the cluster has one server less, and tolerates less. The gate counts the quorum without the old node. An old machine that comes back with its data must be cleaned first: it is marked so in the inventory.",
                 "It takes five to ten minutes, longer if disruption budgets hold pods back.",
@@ -82,8 +83,15 @@ impl Workflow for ReplaceNode {
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let leaving = remove_node::leaving(form, inventory)?;
-    let after = leaving.nodes.without(leaving.node.host);
+    let after = leaving.after();
     let replacement = HostId(form.id("replacement")?);
+    if leaving.also_lost.iter().any(|n| n.host == replacement) {
+        form.refuse(
+            "replacement",
+            format!("Host {replacement} is named as lost, too."),
+        );
+        return None;
+    }
     if after.cluster.members.iter().any(|m| m.host == replacement) {
         form.refuse(
             "replacement",
@@ -116,7 +124,9 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     };
     let title = format!("{what} in cluster {}", nodes.name);
     let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
-    draft.lock_host(old.host);
+    for (node, _) in leaving.gone() {
+        draft.lock_host(node.host);
+    }
     if !request.same_machine() {
         draft.lock_host(new.host);
     }
@@ -141,11 +151,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     } else {
         Entry::Left(old.host)
     };
-    draft.stage(
-        "Record the departure",
-        None,
-        vec![remove_node::record(leaving, entry)],
-    );
+    draft.stage("Record the departure", None, leaving.records(entry));
     if old.name == new.name {
         draft.stage("Node password", None, vec![forget(old, &servers)]);
     }
@@ -155,13 +161,20 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
 
 fn warn(draft: &mut Draft, request: &Request) {
     let Request { leaving, joining } = request;
-    if leaving.lost && !request.same_machine() {
+    let gone = leaving.gone().map(|(node, _)| node);
+    let unclean: Vec<&Node> = gone
+        .filter(|node| leaving.lost && node.host != joining.node.host)
+        .collect();
+    if !unclean.is_empty() {
+        draft.warn(remove_node::unclean(&unclean));
+    }
+    if !leaving.also_lost.is_empty() {
         draft.warn(format!(
-            "{} must be cleaned before it is used again: with its old data it would come up as what it was.",
-            leaving.node.name
+            "Nothing takes the place of {}: join as many others afterwards.",
+            listed(&leaving.also_lost)
         ));
     }
-    if leaving.server() {
+    if leaving.gone().any(|(_, server)| server) {
         let staying = leaving.staying().len();
         draft.warn(match staying {
             1 => format!(

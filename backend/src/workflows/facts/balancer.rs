@@ -25,8 +25,8 @@ pub(in crate::workflows) enum Foreign<'a> {
     Refused,
     /// It stays, and has to be changed by hand as the servers change.
     Kept {
-        /// The server that leaves, if one does.
-        leaving: Option<&'a ApiHost>,
+        /// Servers that leave.
+        leaving: &'a [ApiHost],
     },
 }
 
@@ -156,7 +156,7 @@ fn configuration(
 }
 
 /// What a person has to change in a file that is not this panel's.
-fn by_hand(section: &Section, text: &str, leaving: Option<&ApiHost>) -> String {
+fn by_hand(section: &Section, text: &str, leaving: &[ApiHost]) -> String {
     let missing = section
         .servers
         .iter()
@@ -168,13 +168,11 @@ fn by_hand(section: &Section, text: &str, leaving: Option<&ApiHost>) -> String {
             server.address.with_port(API_PORT)
         )
     });
-    let gone = leaving.and_then(|node| node.address.parse().ok());
+    let gone = leaving.iter().filter_map(|node| node.address.parse().ok());
     // The same machine may come back, anew.
     let gone = gone.filter(|address| section.servers.iter().all(|s| s.address != *address));
-    let gone = gone.map(|address| server_lines(text, &address));
     let deleted = gone
-        .into_iter()
-        .flatten()
+        .flat_map(|address| server_lines(text, &address))
         .map(|line| format!("delete {line}"));
     let todo: Vec<String> = added.chain(deleted).collect();
     if todo.is_empty() {

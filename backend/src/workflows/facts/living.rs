@@ -32,6 +32,9 @@ pub(in crate::workflows) struct Living {
     pub(in crate::workflows) agents: Vec<ApiHost>,
     /// A node that the run takes out: nothing is asked of it here, and its member may be down.
     pub(in crate::workflows) leaving: Option<ApiHost>,
+    /// Lost nodes that the run takes out with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::workflows) also_lost: Vec<ApiHost>,
     /// Nodes of the cluster that are not in the inventory.
     #[serde(default, skip_serializing_if = "Strangers::is_default")]
     pub(in crate::workflows) strangers: Strangers,
@@ -100,8 +103,13 @@ impl Living {
         self
     }
 
+    /// Nodes that the run takes out.
+    fn gone(&self) -> impl Iterator<Item = &ApiHost> {
+        self.leaving.iter().chain(&self.also_lost)
+    }
+
     fn leaves(&self, node: &str) -> bool {
-        self.leaving.as_ref().is_some_and(|host| host.name == node)
+        self.gone().any(|host| host.name == node)
     }
 }
 
@@ -210,8 +218,7 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
         return vec![fail(cluster, NAME, "no server gives a member list", advice)];
     };
     let wanted: BTreeSet<&str> = living.servers.iter().map(|s| s.name.as_str()).collect();
-    let leaving = living.leaving.as_ref();
-    let counts = |m: &&Member| !leaving.is_some_and(|host| is_of(m, host));
+    let counts = |m: &&Member| !living.gone().any(|host| is_of(m, host));
     let members: BTreeSet<&str> = listed
         .members
         .members

@@ -42,6 +42,16 @@ pub(in crate::workflows) struct JoinChecks {
     /// A node that leaves before it joins: neither its member counts, nor its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::workflows) leaving: Option<ApiHost>,
+    /// Lost nodes that leave with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::workflows) also_lost: Vec<ApiHost>,
+}
+
+impl JoinChecks {
+    /// Nodes that leave before it joins.
+    fn gone(&self) -> impl Iterator<Item = &ApiHost> {
+        self.leaving.iter().chain(&self.also_lost)
+    }
 }
 
 /// The facts for the gate of a stage.
@@ -66,9 +76,8 @@ pub(in crate::workflows) async fn of_checks(
     stage: StageIndex,
     state: &RunState,
 ) -> Vec<Fact> {
-    let foreign = Foreign::Kept {
-        leaving: join.leaving.as_ref(),
-    };
+    let gone: Vec<ApiHost> = join.gone().cloned().collect();
+    let foreign = Foreign::Kept { leaving: &gone };
     let mut facts = facts::of_checks(context, cluster, &join.checks, foreign).await;
     // k3s tries again for ever: once its cause is gone, a join that failed succeeds without us.
     let newcomer = (!state.untouched(&join.node.name, stage)).then_some(&join.node);
@@ -209,8 +218,10 @@ async fn etcd(
     join: &JoinChecks,
     newcomer: Option<&ApiHost>,
 ) -> Vec<Fact> {
-    let ignored = [newcomer, join.leaving.as_ref()];
-    let counts = |member: &&Member| !ignored.iter().flatten().any(|host| is_of(member, host));
+    let counts = |member: &&Member| {
+        let mut ignored = newcomer.into_iter().chain(join.gone());
+        !ignored.any(|host| is_of(member, host))
+    };
     let mut facts = Vec::new();
     let (mut healthy, mut members) = (0, 0);
     for peer in &join.checks.peers {
@@ -338,7 +349,8 @@ async fn api(
     };
     let mut facts = Vec::new();
     let leaves = |name: &str| join.leaving.as_ref().is_some_and(|old| old.name == name);
-    let staying = nodes.iter().filter(|node| !leaves(&node.name));
+    let goes = |node: &KubeNode| join.gone().any(|old| old.name == node.name);
+    let staying = nodes.iter().filter(|node| !goes(node));
     let mut versions: Vec<&str> = staying.map(|n| n.version.as_str()).collect();
     versions.sort_unstable();
     versions.dedup();

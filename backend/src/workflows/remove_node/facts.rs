@@ -3,13 +3,15 @@
 use coxswain_engine::plan::Plan;
 use coxswain_k3s::haproxy::Section;
 use coxswain_k3s::preflight::{DatastoreKind, HostFacts};
-use coxswain_wire::{Fact, StageIndex};
+use coxswain_wire::{Fact, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::balancer::{self, Foreign};
-use super::super::facts::living::{self, Living, Strangers};
-use super::super::facts::{checks_of, connection, fail, jobs, pass, pods, shown, unknown, warn};
+use super::super::facts::living::{self, Living};
+use super::super::facts::{
+    at_once, checks_of, connection, fail, jobs, pass, pods, shown, unknown, warn,
+};
 use super::super::nodes::Node;
 use super::Leaving;
 use crate::steps::ApiHost;
@@ -17,8 +19,10 @@ use crate::steps::dead::{self, Machine};
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_first;
 use crate::steps::quorum;
-use crate::steps::restart::NodeRole;
 use crate::world::WorldError;
+
+/// The fact of a host that does not answer.
+const CONNECTION: &str = "Connection";
 
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +32,9 @@ pub(in crate::workflows) struct Checks {
     node: ApiHost,
     server: bool,
     lost: bool,
+    /// Further lost nodes, which leave with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    also_lost: Vec<ApiHost>,
     /// Its machine joins in its place: a lost one answers, with nothing on it.
     pub(in crate::workflows) same_machine: bool,
     /// Load balancers that lose a server.
@@ -40,31 +47,27 @@ pub(in crate::workflows) struct Checks {
 
 impl Checks {
     pub(in crate::workflows) fn new(request: &Leaving) -> Self {
-        let stays = |node: &&Node| node.host != request.node.host;
+        let also_lost: Vec<ApiHost> = request.also_lost.iter().map(Node::api).collect();
         Self {
             staying: Living {
-                servers: request.staying().iter().map(Node::api).collect(),
-                agents: request
-                    .nodes
-                    .agents
-                    .iter()
-                    .filter(stays)
-                    .map(Node::api)
-                    .collect(),
                 leaving: Some(request.node.api()),
-                strangers: Strangers::default(),
+                also_lost: also_lost.clone(),
                 needed: request.nodes.needed(&[]),
+                ..request.after().living()
             },
             node: request.node.api(),
-            server: match request.target.role {
-                NodeRole::Server => true,
-                NodeRole::Agent => false,
-            },
+            server: request.servers_go(),
             lost: request.lost,
+            also_lost,
             same_machine: false,
             load_balancers: request.balancers().map(Node::api).collect(),
             section: Some(request.nodes.section(&request.staying())),
         }
+    }
+
+    /// Everything that leaves.
+    fn gone(&self) -> impl Iterator<Item = &ApiHost> {
+        std::iter::once(&self.node).chain(&self.also_lost)
     }
 }
 
@@ -88,29 +91,43 @@ pub(in crate::workflows) async fn of_checks(
     checks: &Checks,
 ) -> Vec<Fact> {
     let mut facts = living::facts(context, cluster, &checks.staying).await;
+    if checks.lost {
+        facts.iter_mut().for_each(another_lost);
+    }
     if checks.server {
         facts.push(without(context, cluster, checks).await);
     }
     if let Some(section) = &checks.section {
-        let foreign = Foreign::Kept {
-            leaving: Some(&checks.node),
-        };
+        let gone: Vec<ApiHost> = checks.gone().cloned().collect();
+        let foreign = Foreign::Kept { leaving: &gone };
         let world = &*context.services.world;
         let (of_balancers, _) =
             balancer::facts(world, &checks.load_balancers, section, foreign).await;
         facts.extend(of_balancers);
     }
     if checks.lost {
-        facts.extend(lost(context, checks).await);
+        let gone = checks.gone().map(|node| lost(context, checks, node));
+        facts.extend(at_once(gone.collect()).await.into_iter().flatten());
     } else {
         facts.extend(reachable(context, checks).await);
     }
     facts
 }
 
-/// The quorum of those that stay, counted while the one that goes is still a member.
+/// Where one machine is lost, another one that does not answer may be lost, too: a person has to say so.
+fn another_lost(fact: &mut Fact) {
+    if fact.name == CONNECTION && fact.verdict == Verdict::Fail {
+        fact.advice = Some(
+            "Bring it back first. If it is lost for good as well, start again and name it among the other hosts that are lost."
+                .to_owned(),
+        );
+    }
+}
+
+/// The quorum of those that stay, counted while what goes is still a member.
 async fn without(context: &PreflightContext, cluster: &str, checks: &Checks) -> Fact {
-    let name = format!("Quorum without {}", checks.node.name);
+    let gone: Vec<&str> = checks.gone().map(|node| node.name.as_str()).collect();
+    let name = format!("Quorum without {}", gone.join(", "));
     let world = &*context.services.world;
     let advice = "Bring the other servers back first; if that cannot be, the cluster's page has the recovery guide.";
     match quorum::without(world, &checks.node, &checks.staying.servers).await {
@@ -133,14 +150,14 @@ async fn without(context: &PreflightContext, cluster: &str, checks: &Checks) -> 
 }
 
 /// A node that is said to be lost must not be alive.
-async fn lost(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
+async fn lost(context: &PreflightContext, checks: &Checks, node: &ApiHost) -> Vec<Fact> {
     const ADVICE: &str = "It is alive: start again and choose that its machine answers, or turn it off for good first.";
-    let name = checks.node.name.as_str();
+    let name = node.name.as_str();
     let world = &*context.services.world;
     let mut facts = Vec::new();
     // The same machine, installed anew: the facts of the join tell what is on it.
-    if !checks.same_machine {
-        match inspect(world, checks.node.host).await {
+    if !(checks.same_machine && node.host == checks.node.host) {
+        match inspect(world, node.host).await {
             Err(error) => facts.extend(unasked(name, error)),
             Ok(found) => facts.push(match at_work(&found) {
                 Some(what) => fail(

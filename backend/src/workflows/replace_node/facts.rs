@@ -33,6 +33,7 @@ impl Checks {
         // The removal before the join takes whatever is on a machine that answers.
         arrival.checks.cleaning = request.same_machine() && !leaving.lost;
         arrival.leaving = Some(leaving.node.api());
+        arrival.also_lost = leaving.also_lost.iter().map(Node::api).collect();
         Self { departure, arrival }
     }
 }

@@ -609,6 +609,81 @@ pub(super) fn two_servers() -> Lab {
     lab
 }
 
+/// The same with five servers and no agent; node6 is spare.
+pub(super) fn five_inventory() -> Inventory {
+    let mut inventory = running_inventory();
+    let cluster = &mut inventory.clusters[0];
+    cluster
+        .members
+        .retain(|m| m.role == MemberRole::LoadBalancer);
+    cluster.members.extend((1..=5).map(|n| Member {
+        host: HostId(n),
+        role: MemberRole::Server,
+    }));
+    let spare = inventory.hosts.iter().find(|h| h.id == HostId(5)).unwrap();
+    let spare = Host {
+        id: HostId(6),
+        name: "node6".to_owned(),
+        ssh_address: "10.0.0.6".to_owned(),
+        node_address: "10.0.0.6".to_owned(),
+        ..spare.clone()
+    };
+    for host in &mut inventory.hosts {
+        host.cluster = Some(CLUSTER);
+    }
+    inventory.hosts.push(spare);
+    inventory
+}
+
+/// A lab in which five servers run behind the load balancer.
+pub(super) fn five_servers() -> Lab {
+    let inventory = five_inventory();
+    let spare = FakeHost::new(6, "node6", "10.0.0.6");
+    let lab = Lab::new(
+        machines().into_iter().chain([spare]),
+        &inventory.clusters[0],
+    );
+    lab.memory.data.lock().unwrap().hosts = inventory.hosts;
+    for n in 1..=5 {
+        let joins = if n == 1 {
+            "--cluster-init"
+        } else {
+            "--server https://10.0.0.1:6443"
+        };
+        let words = format!("server {joins} --node-name node{n} --tls-san 10.0.0.9");
+        lab.world.set_up(HostId(n), "k3s.service", &words);
+    }
+    let names: Vec<(String, String)> = (1..=5)
+        .map(|n| (format!("node{n}"), format!("10.0.0.{n}")))
+        .collect();
+    let servers: Vec<(&str, &str)> = names
+        .iter()
+        .map(|(name, address)| (name.as_str(), address.as_str()))
+        .collect();
+    lab.world.balance(LB, "prod", &servers);
+    lab
+}
+
+/// The same with two of them gone for good.
+pub(super) fn three_of_five_servers() -> Lab {
+    let lab = five_servers();
+    for lost in 4..=5 {
+        lab.world.power_off(HostId(lost));
+    }
+    lab
+}
+
+/// The lab with snapshots, of which only the first server is left.
+pub(super) fn lab_with_one_survivor() -> Lab {
+    let lab = lab_with_snapshots();
+    lab.balance();
+    for lost in 2..=3 {
+        lab.world.power_off(HostId(lost));
+    }
+    lab.world.lose_quorum(HostId(1));
+    lab
+}
+
 /// Inputs by name.
 pub(super) fn inputs(given: &[(&str, FieldValue)]) -> Inputs {
     given

@@ -31,6 +31,9 @@ fn only_a_free_host_takes_the_place() {
         assert_eq!(of(&given(3, "lost", taken)), ["replacement"], "{taken}");
     }
     assert_eq!(of(&given(3, "lost", 77)), ["replacement"]);
+    let mut itself_lost = given(3, "lost", 4);
+    itself_lost.insert("also_lost".to_owned(), FieldValue::Ids(vec![4]));
+    assert_eq!(of(&itself_lost), ["replacement"]);
     let mut without = given(3, "lost", 5);
     without.remove("replacement");
     assert_eq!(of(&without), ["replacement"]);
@@ -136,6 +139,25 @@ async fn without_a_quorum_nothing_is_replaced() {
     let found = failing(&facts(&lab, "replace_node", &given(3, "lost", 5), &running).await);
     assert!(
         found.contains(&"prod: Quorum without node3".to_owned()),
+        "{found:?}"
+    );
+}
+
+/// Of five servers two are gone, and one of them is replaced.
+#[tokio::test(start_paused = true)]
+async fn another_lost_one_leaves_before_the_replacement_joins() {
+    let five = lab::five_inventory();
+    let lab = lab::three_of_five_servers();
+    let mut both = given(4, "lost", 6);
+    let alone = failing(&facts(&lab, "replace_node", &both, &five).await);
+    assert!(alone.contains(&"node5: Connection".to_owned()), "{alone:?}");
+    both.insert("also_lost".to_owned(), FieldValue::Ids(vec![5]));
+    let found = facts(&lab, "replace_node", &both, &five).await;
+    assert_eq!(failing(&found), [""; 0]);
+    lab.world.power_off(HostId(3));
+    let found = failing(&facts(&lab, "replace_node", &both, &five).await);
+    assert!(
+        found.contains(&"prod: Quorum without node4, node5".to_owned()),
         "{found:?}"
     );
 }

@@ -231,7 +231,7 @@ impl State {
             .is_none_or(|c| c.members.is_empty() || c.members.iter().any(|m| m.host == id))
     }
 
-    /// A member comes up only together with others: k3s waits for its etcd.
+    /// A member comes up only together with others, a new one with all of them: k3s waits for its etcd.
     pub(super) fn can_come_up(&self, id: HostId) -> bool {
         let Some(host) = self.hosts.get(&id).filter(|host| !host.cut) else {
             return false;
@@ -239,13 +239,15 @@ impl State {
         let Some(k3s) = host.k3s.as_ref().filter(|k3s| !k3s.agent()) else {
             return true;
         };
-        let Some(cluster) = self
-            .clusters
-            .get(&k3s.cluster)
-            .filter(|_| host.has_database())
-        else {
+        let Some(cluster) = self.clusters.get(&k3s.cluster) else {
             return true;
         };
+        if !host.has_database() {
+            // etcd adds nobody while a member is down: a joiner waits for ever.
+            let up = |m: &super::cluster::Member| self.runs(m.host) && !self.hosts[&m.host].cut;
+            let mut others = cluster.members.iter().filter(|m| m.host != id);
+            return others.all(up);
+        }
         let there = cluster.members.iter().filter(|m| {
             let there = self.hosts.get(&m.host).filter(|h| !h.cut);
             let k3s = there.and_then(|h| h.k3s.as_ref());

@@ -60,14 +60,25 @@ fn draw(id: ClusterId, situation: &Recovery, known: &Known, hosts: &[Host]) -> A
             tolerates,
         } => (
             Tone::Warn,
-            format!("{} of {all} servers is not healthy", missing.len()),
+            match missing.len() {
+                1 => format!("1 of {all} servers is not healthy"),
+                several => format!("{several} of {all} servers are not healthy"),
+            },
             format!(
-                "{} does not take part in etcd. {healthy} of {all} members are healthy, which is enough: the cluster works, no data is lost, and {}. Bring the machine back, or, if it is gone for good, replace it. This is no reason to restore a snapshot.",
-                missing.join(", "),
+                "{} not take part in etcd. {healthy} of {all} members are healthy, which is enough: the cluster works, no data is lost, and {}. {} This is no reason to restore a snapshot.",
+                match missing.as_slice() {
+                    [one] => format!("{one} does"),
+                    several => format!("{} do", several.join(", ")),
+                },
                 match tolerates {
                     0 => "one more loss is an outage".to_owned(),
                     1 => "one more loss is tolerated".to_owned(),
                     n => format!("{n} more losses are tolerated"),
+                },
+                match missing.len() {
+                    1 => "Bring the machine back, or, if it is gone for good, replace it.",
+                    _ =>
+                        "Bring the machines back, or, if one is gone for good, replace it. If more are gone for good, name all of them in that form.",
                 }
             ),
             missing

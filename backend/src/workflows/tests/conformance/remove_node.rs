@@ -39,17 +39,45 @@ fn remove_last_but_one() -> Example {
     }
 }
 
+/// Of five servers two are gone.
+fn remove_two_lost() -> Example {
+    let mut example = Example {
+        inventory: lab::five_inventory(),
+        lab: lab::three_of_five_servers,
+        ..remove(4, "lost")
+    };
+    let others = FieldValue::Ids(vec![5]);
+    example.inputs.insert("also_lost".to_owned(), others);
+    example
+}
+
 conforms! {
     remove_server: remove(3, "reachable"),
     remove_agent: remove(4, "reachable"),
     remove_lost_server: remove_lost(),
     remove_last_but_one_server: remove_last_but_one(),
+    remove_two_lost_servers: remove_two_lost(),
 }
 
 survives_death! {
     removal_of_a_server_survives_death_at_each_point: remove(3, "reachable"),
     removal_of_a_lost_server_survives_death_at_each_point: remove_lost(),
+    removal_of_two_lost_servers_survives_death_at_each_point: remove_two_lost(),
     removal_of_the_last_but_one_survives_death_at_each_point: remove_last_but_one(),
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_lost_servers_nothing_stays_but_a_mark() {
+    let ((world, book), _) = completes(&remove_two_lost()).await.unwrap();
+    let cluster = &world.clusters[0];
+    assert_eq!(cluster.members, ["node1", "node2", "node3"]);
+    assert_eq!(cluster.nodes, ["node1", "node2", "node3"]);
+    assert_eq!(
+        book.unclean.keys().collect::<Vec<_>>(),
+        [&HostId(4), &HostId(5)]
+    );
+    let (_, haproxy) = world.hosts["lb"].haproxy.clone().unwrap();
+    assert_eq!(haproxy.matches("    server node").count(), 3, "{haproxy}");
 }
 
 #[tokio::test(start_paused = true)]

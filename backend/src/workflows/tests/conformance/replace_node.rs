@@ -43,18 +43,32 @@ fn replace_reinstalled() -> Example {
     }
 }
 
+/// Of five servers two are gone: one is replaced, the other one leaves.
+fn replace_one_of_two_lost() -> Example {
+    let mut example = Example {
+        inventory: lab::five_inventory(),
+        lab: lab::three_of_five_servers,
+        ..replace(4, "lost", 6)
+    };
+    let others = FieldValue::Ids(vec![5]);
+    example.inputs.insert("also_lost".to_owned(), others);
+    example
+}
+
 conforms! {
     replace_server: replace(3, "reachable", 5),
     replace_agent: replace(4, "reachable", 5),
     replace_lost_server: replace_lost(),
     replace_server_anew: replace(3, "reachable", 3),
     replace_reinstalled_server: replace_reinstalled(),
+    replace_one_of_two_lost_servers: replace_one_of_two_lost(),
 }
 
 survives_death! {
     replacement_by_another_survives_death_at_each_point: replace(3, "reachable", 5),
     replacement_by_the_same_machine_survives_death_at_each_point: replace(3, "reachable", 3),
     replacement_of_a_lost_server_survives_death_at_each_point: replace_lost(),
+    replacement_of_one_of_two_lost_servers_survives_death_at_each_point: replace_one_of_two_lost(),
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,6 +88,18 @@ async fn the_new_one_is_what_the_old_one_was() {
         }
         assert_eq!(haproxy.matches("    server node").count(), 3, "{haproxy}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_lost_one_is_gone_when_the_replacement_joins() {
+    let ((world, book), _) = completes(&replace_one_of_two_lost()).await.unwrap();
+    let servers = ["node1", "node2", "node3", "node6"];
+    assert_eq!(world.clusters[0].members, servers);
+    assert_eq!(world.clusters[0].nodes, servers);
+    assert_eq!(
+        book.unclean.keys().collect::<Vec<_>>(),
+        [&HostId(4), &HostId(5)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
