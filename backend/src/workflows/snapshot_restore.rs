@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::draft::{Draft, json};
 use super::form::Form;
 use super::nodes::{Node, Nodes, listed};
-use super::step_list;
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
+use super::{remove_node, step_list};
 use crate::steps::copy_snapshot;
+use crate::steps::record_cluster::Entry;
 use crate::steps::restart::{NodeRole, Target};
 
 /// See the module.
@@ -68,6 +69,23 @@ struct Request {
     lost: Vec<Node>,
 }
 
+impl Request {
+    /// The servers of the restored cluster, in the order that load balancers have them.
+    fn servers(&self) -> Vec<Node> {
+        let servers = self.nodes.servers.iter();
+        servers
+            .filter(|s| !self.lost.contains(s))
+            .cloned()
+            .collect()
+    }
+
+    /// Load balancers that lose a server.
+    fn balancers(&self) -> impl Iterator<Item = &Node> {
+        let loses = self.lost.iter().any(|n| self.nodes.servers.contains(n));
+        self.nodes.load_balancers.iter().filter(move |_| loses)
+    }
+}
+
 #[async_trait]
 impl Workflow for SnapshotRestore {
     fn name(&self) -> &'static str {
@@ -86,7 +104,7 @@ impl Workflow for SnapshotRestore {
                 "The old databases are kept: k3s keeps the one of the chosen server beside the new one (etcd-old-…), the panel moves those of the others to db.coxswain-<run>, with their certificates and keys if these have changed since the snapshot. Nothing is deleted. Until the reset all can be undone: k3s is started and enabled again as it was. The reset itself cannot.",
                 "A snapshot opens only with the server token of its time. If the token was rotated since, the vault still has the old one: every node is told it again before the reset, and the cluster goes on with it. Rotate it afterwards.",
                 "It takes five to ten minutes with three servers. If a step fails, read its output, correct the cause and retry: each step looks first what is so already.",
-                "Servers that are lost for good must not come back by themselves with their old database: take them off the network, and join them later as new ones.",
+                "Hosts that are lost for good leave the cluster: their Nodes are deleted, and the load balancer sends nothing to them any more. They must not come back by themselves with their old database: take them off the network. The inventory marks them, and they must be cleaned before they are joined again as new ones.",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -163,7 +181,7 @@ fn form() -> Vec<Field> {
         fields::hosts(
             "lost",
             "Hosts that are lost for good",
-            "Nothing is done on them. They must not come back with their old database.",
+            "Nothing is done on them, and they leave the cluster. They must not come back with their old database.",
         ),
     ]
 }
@@ -171,7 +189,7 @@ fn form() -> Vec<Field> {
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let nodes = Nodes::read_running(form, "cluster", inventory)?;
     let situation = situation(form);
-    let lost = lost(form, &nodes);
+    let lost = nodes.lost(form, "lost");
     let source = source(form, &nodes, inventory);
     let (situation, lost, (source, from)) = (situation?, lost?, source?);
     if lost.contains(&from) {
@@ -231,25 +249,6 @@ fn situation(form: &mut Form) -> Option<Situation> {
             None
         }
     }
-}
-
-fn lost(form: &mut Form, nodes: &Nodes) -> Option<Vec<Node>> {
-    let ids = form.ids("lost");
-    let mut lost = Vec::new();
-    let mut known = true;
-    for id in ids {
-        match nodes.with_k3s().find(|n| n.host == HostId(id)) {
-            Some(node) => lost.push(node.clone()),
-            None => {
-                form.refuse(
-                    "lost",
-                    format!("Host {id} is no server or agent of {}.", nodes.name),
-                );
-                known = false;
-            }
-        }
-    }
-    known.then_some(lost)
 }
 
 /// The snapshot and the server it lies on.
@@ -380,7 +379,33 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     });
     draft.stage("Agents", None, agents.collect());
     draft.stage("Verification", None, vec![steps::verify(request)]);
+    part(&mut draft, request);
     draft.finish()
+}
+
+/// What is lost is no part of the cluster any more. Load balancers come last: one that does not answer keeps
+/// nothing else from being done.
+fn part(draft: &mut Draft, request: &Request) {
+    let Request {
+        nodes,
+        chosen,
+        lost,
+        ..
+    } = request;
+    let server = |node: &Node| nodes.servers.contains(node);
+    let departures = lost
+        .iter()
+        .map(|node| remove_node::leave(node, chosen, server(node)));
+    draft.stage("Lost hosts", None, departures.collect());
+    let records = lost
+        .iter()
+        .map(|node| remove_node::record(nodes, node, Entry::Lost(node.host)));
+    draft.stage("Record", None, records.collect());
+    let servers = request.servers();
+    let following = request
+        .balancers()
+        .map(|lb| step_list::follow_haproxy(nodes, lb, &servers));
+    draft.stage("Load balancer", None, following.collect());
 }
 
 fn warnings(draft: &mut Draft, request: &Request) {

@@ -2,14 +2,16 @@
 
 use coxswain_engine::plan::Plan;
 use coxswain_k3s::etcd::quorum;
+use coxswain_k3s::haproxy::Section;
 use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::snapshot::SnapshotFile;
 use coxswain_k3s::token::{SERVER_TOKEN_FILE, Token};
-use coxswain_wire::{Fact, StageIndex};
+use coxswain_wire::{Fact, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
+use super::super::facts::balancer::{self, Foreign};
 use super::super::facts::{
     at_once, checks_of, connection, fail, jobs, pass, shown, token_place, unknown, warn,
 };
@@ -43,6 +45,12 @@ pub(super) struct Checks {
     others: Vec<ApiHost>,
     agents: Vec<ApiHost>,
     lost: Vec<ApiHost>,
+    /// Load balancers that lose a server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    load_balancers: Vec<ApiHost>,
+    /// What they have afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    section: Option<Section>,
     /// The nodes are told the token of the snapshot's time.
     #[serde(default)]
     retold: bool,
@@ -59,6 +67,11 @@ impl Checks {
             others: all(&request.others),
             agents: all(&request.agents),
             lost: all(&request.lost),
+            load_balancers: request.balancers().map(Node::api).collect(),
+            section: request
+                .balancers()
+                .next()
+                .map(|_| request.nodes.section(&request.servers())),
             retold: request.old_token.is_some(),
         }
     }
@@ -96,6 +109,29 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
     facts.extend(of_snapshot(context, checks).await);
     facts.extend(of_chosen(context, checks).await);
     facts.push(of_quorum(context, cluster, checks).await);
+    facts.extend(of_balancers(context, checks).await);
+    facts
+}
+
+/// What the load balancers lose. Nothing about them is in the way of a restore: they are the last to be touched.
+async fn of_balancers(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
+    let Some(section) = &checks.section else {
+        return Vec::new();
+    };
+    let world = &*context.services.world;
+    let foreign = Foreign::Kept {
+        leaving: &checks.lost,
+    };
+    let (mut facts, _) = balancer::facts(world, &checks.load_balancers, section, foreign).await;
+    for fact in &mut facts {
+        if fact.verdict == Verdict::Fail {
+            fact.verdict = Verdict::Warn;
+            let before = fact.advice.take().unwrap_or_default();
+            fact.advice = Some(format!(
+                "The cluster comes back without it; only the last step needs it. {before}"
+            ));
+        }
+    }
     facts
 }
 

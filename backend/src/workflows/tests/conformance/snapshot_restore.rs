@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use coxswain_k3s::token::SERVER_TOKEN_FILE;
 
+use super::super::evidence::{facts, failing};
 use super::*;
+use crate::steps::services::ClusterBook as _;
 
 /// The data is wrong: back to a snapshot on the first server.
 fn restore() -> Example {
@@ -33,6 +35,42 @@ fn restore_elsewhere() -> Example {
     )
 }
 
+/// One of three servers is left, and an agent.
+fn restore_alone() -> Example {
+    restoring(
+        &[
+            ("situation", lab::text("quorum_lost")),
+            ("snapshot", lab::text("coxswain-9-0-node1-1795000300")),
+            ("lost", FieldValue::Ids(vec![2, 3])),
+        ],
+        lab::lab_with_one_survivor,
+    )
+}
+
+/// An example in a world that can be looked at afterwards.
+struct In(Example, Lab);
+
+impl Subject for In {
+    type Picture = <Example as Subject>::Picture;
+    type World = Lab;
+
+    fn world(&self) -> Lab {
+        self.1.clone()
+    }
+    fn plan(&self) -> Plan {
+        self.0.plan()
+    }
+    fn kinds(&self, lab: &Lab) -> Vec<Arc<dyn StepKind>> {
+        self.0.kinds(lab)
+    }
+    fn preflight(&self, lab: &Lab) -> Arc<dyn Preflight> {
+        self.0.preflight(lab)
+    }
+    fn picture(&self, lab: &Lab) -> Self::Picture {
+        self.0.picture(lab)
+    }
+}
+
 /// The same, to a snapshot from before a rotation of the token.
 fn restore_before_rotation() -> Example {
     let mut example = restore();
@@ -59,27 +97,37 @@ fn restoring(more: &[(&str, FieldValue)], lab: fn() -> Lab) -> Example {
 conforms! {
     restore_wrong_data: restore(),
     restore_lost_quorum: restore_elsewhere(),
+    restore_on_the_only_one_left: restore_alone(),
     restore_before_rotation: restore_before_rotation(),
 }
 
 survives_death! {
     restore_survives_death_at_each_point: restore(),
     restore_of_a_lost_quorum_survives_death_at_each_point: restore_elsewhere(),
+    restore_on_the_only_one_left_survives_death_at_each_point: restore_alone(),
     restore_before_a_rotation_survives_death_at_each_point: restore_before_rotation(),
 }
 
 /// As recorded (facts A 14): the things of the snapshot are back, later ones gone, all members there.
 #[tokio::test(start_paused = true)]
 async fn a_restored_cluster_is_that_of_the_snapshot() {
-    for (example, members) in [
-        (restore(), vec!["node1", "node2", "node3"]),
-        (restore_elsewhere(), vec!["node1", "node2"]),
+    for (example, members, nodes) in [
+        (
+            restore(),
+            vec!["node1", "node2", "node3"],
+            vec!["node1", "node2", "node3", "node4"],
+        ),
+        (
+            restore_elsewhere(),
+            vec!["node1", "node2"],
+            vec!["node1", "node2", "node4"],
+        ),
     ] {
         let ((world, _), _) = completes(&example).await.unwrap();
         let cluster = &world.clusters[0];
         assert_eq!(cluster.members, members);
         assert_eq!(cluster.objects, ["before-snapshot"]);
-        assert_eq!(cluster.nodes, ["node1", "node2", "node3", "node4"]);
+        assert_eq!(cluster.nodes, nodes);
         let host = &world.hosts[members[1]];
         let aside = |path: &&String| path.starts_with("/var/lib/rancher/k3s/server/db.coxswain-");
         assert!(
@@ -98,6 +146,38 @@ async fn a_restored_cluster_is_that_of_the_snapshot() {
                 .keys()
                 .any(|path| path.starts_with("/run/systemd/"))
         );
+    }
+}
+
+/// Lost hosts are no part of the cluster any more, so that the next run can build on it.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_restored_on_one_server_grows_again() {
+    let restored = In(restore_alone(), lab::lab_with_one_survivor());
+    let ((world, book), _) = completes(&restored).await.unwrap();
+    assert_eq!(world.clusters[0].members, ["node1"]);
+    assert_eq!(world.clusters[0].nodes, ["node1", "node4"]);
+    assert_eq!(
+        book.unclean.keys().collect::<Vec<_>>(),
+        [&HostId(2), &HostId(3)]
+    );
+    let (_, haproxy) = world.hosts["lb"].haproxy.clone().unwrap();
+    assert_eq!(haproxy.matches("    server node").count(), 1, "{haproxy}");
+
+    let lab = &restored.1;
+    let mut inventory = lab::running_inventory();
+    inventory.clusters[0].members = lab.memory.members(lab::CLUSTER).await.unwrap();
+    let version = ("version", lab::text("v1.33.5+k3s1"));
+    let join = [("cluster", FieldValue::Id(1)), ("host", FieldValue::Id(5))];
+    let replace = [
+        ("cluster", FieldValue::Id(1)),
+        ("host", FieldValue::Id(4)),
+        ("replacement", FieldValue::Id(5)),
+    ];
+    for (workflow, given) in [("join", &join[..]), ("replace_node", &replace)] {
+        let mut given = lab::inputs(given);
+        given.extend(lab::inputs(std::slice::from_ref(&version)));
+        let found = facts(lab, workflow, &given, &inventory).await;
+        assert_eq!(failing(&found), [""; 0], "{workflow}");
     }
 }
 
