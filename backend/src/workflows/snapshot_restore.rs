@@ -67,6 +67,8 @@ struct Request {
     /// The agents that are restarted.
     agents: Vec<Node>,
     lost: Vec<Node>,
+    /// No copy is made to fall back on.
+    only_copy: bool,
 }
 
 impl Request {
@@ -77,6 +79,13 @@ impl Request {
             .filter(|s| !self.lost.contains(s))
             .cloned()
             .collect()
+    }
+
+    /// Where a copy to fall back on lies: on a load balancer only if nothing else is left.
+    fn second_machine(&self) -> Option<&Node> {
+        let nodes = self.others.iter().chain(&self.agents);
+        let mut machines = nodes.chain(&self.nodes.load_balancers);
+        machines.next().filter(|_| !self.only_copy)
     }
 
     /// Load balancers that lose a server.
@@ -183,6 +192,11 @@ fn form() -> Vec<Field> {
             "Hosts that are lost for good",
             "Nothing is done on them, and they leave the cluster. They must not come back with their old database.",
         ),
+        fields::flag(
+            "only_copy",
+            "Without a second copy of the snapshot",
+            "Only if no other machine can take one: if this disk fails now, the snapshot is gone. Download it first.",
+        ),
     ]
 }
 
@@ -231,6 +245,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
             let mut since = now.into_iter().chain(newest);
             since.any(|token| token != of_its_time)
         }),
+        only_copy: form.flag("only_copy"),
         nodes,
         situation,
         source,
@@ -423,10 +438,26 @@ fn warnings(draft: &mut Draft, request: &Request) {
             listed(&request.lost)
         ));
     }
-    if request.others.is_empty() && steps::copies(request).is_empty() {
+    if steps::copies(request).is_empty() {
+        let why = if request.only_copy {
+            "The snapshot is not copied to a second machine"
+        } else {
+            "There is no second machine to copy the snapshot to"
+        };
         draft.warn(format!(
-            "There is no second machine to copy the snapshot to: {} holds the only copy. Download it first.",
+            "{why}: {} holds the only copy. Download it first.",
             request.from.name
+        ));
+    }
+    let balancers = &request.nodes.load_balancers;
+    if let Some(copy) = steps::copies(request)
+        .iter()
+        .find(|copy| balancers.contains(&copy.to))
+    {
+        draft.warn(format!(
+            "No other server or agent is left: the copy of the snapshot goes to the load balancer {}, into {}, where only root reads it. It holds the cluster's Secrets: delete it when it is not needed any more.",
+            copy.to.name,
+            copy_snapshot::DIRECTORY
         ));
     }
 }

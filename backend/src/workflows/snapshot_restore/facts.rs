@@ -20,6 +20,7 @@ use super::super::remove_node::unasked;
 use super::{Noted, Request, Situation, Source};
 use crate::steps::ApiHost;
 use crate::steps::configured::Configured;
+use crate::steps::copy_snapshot::DIRECTORY;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
 use crate::steps::restart::NodeRole;
@@ -45,6 +46,9 @@ pub(super) struct Checks {
     others: Vec<ApiHost>,
     agents: Vec<ApiHost>,
     lost: Vec<ApiHost>,
+    /// Who gets a copy to fall back on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second: Option<ApiHost>,
     /// Load balancers that lose a server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     load_balancers: Vec<ApiHost>,
@@ -67,6 +71,9 @@ impl Checks {
             others: all(&request.others),
             agents: all(&request.agents),
             lost: all(&request.lost),
+            second: (request.from == request.chosen)
+                .then(|| request.second_machine().map(Node::api))
+                .flatten(),
             load_balancers: request.balancers().map(Node::api).collect(),
             section: request
                 .balancers()
@@ -107,6 +114,9 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
     let lost = checks.lost.iter().map(|node| of_lost(context, node));
     facts.extend(at_once(lost.collect()).await.into_iter().flatten());
     facts.extend(of_snapshot(context, checks).await);
+    if let Some(second) = &checks.second {
+        facts.push(room_for_copy(context, checks, second).await);
+    }
     facts.extend(of_chosen(context, checks).await);
     facts.push(of_quorum(context, cluster, checks).await);
     facts.extend(of_balancers(context, checks).await);
@@ -189,6 +199,48 @@ async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
             "Do not start k3s on it: it has the old database.",
         ),
     }]
+}
+
+/// The machine that gets a copy can take it.
+async fn room_for_copy(context: &PreflightContext, checks: &Checks, to: &ApiHost) -> Fact {
+    const NAME: &str = "Room for the copy";
+    const ADVICE: &str =
+        "Make room there, or download the snapshot and start again without a second copy of it.";
+    let world = &*context.services.world;
+    let name = to.name.as_str();
+    let folder = checks
+        .source
+        .path
+        .rsplit_once('/')
+        .map(|(folder, _)| folder);
+    let found = look(
+        world,
+        checks.from.host,
+        &[folder.unwrap_or_default().to_owned()],
+    )
+    .await;
+    // Its own facts say so if it cannot be seen, or is not there.
+    let size = found.ok().and_then(|found| {
+        let file = found
+            .into_iter()
+            .find(|file| file.path == checks.source.path);
+        file.map(|file| file.size)
+    });
+    let wanted = size.unwrap_or_default().saturating_add(SPARE);
+    match room(world, to.host, DIRECTORY).await {
+        Ok((free, _)) if free >= wanted => pass(name, NAME, format!("enough in {DIRECTORY}")),
+        Ok((free, _)) => fail(
+            name,
+            NAME,
+            format!(
+                "{} MiB are free for {DIRECTORY}, {} MiB are wanted",
+                free >> 20,
+                wanted >> 20
+            ),
+            ADVICE,
+        ),
+        Err(error) => fail(name, NAME, error.to_string(), ADVICE),
+    }
 }
 
 async fn of_snapshot(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {

@@ -20,7 +20,7 @@ pub(super) struct Copy {
 /// To the server that is reset, if it lies elsewhere; else to another machine, as a copy to fall back on.
 pub(super) fn copies(request: &Request) -> Vec<Copy> {
     let to = if request.from == request.chosen {
-        request.others.first().or(request.agents.first())
+        request.second_machine()
     } else {
         Some(&request.chosen)
     };

@@ -684,6 +684,13 @@ pub(super) fn lab_with_one_survivor() -> Lab {
     lab
 }
 
+/// The same without the agent: besides the server only the load balancer is left.
+pub(super) fn lab_with_one_host() -> Lab {
+    let lab = lab_with_one_survivor();
+    lab.world.power_off(HostId(4));
+    lab
+}
+
 /// Inputs by name.
 pub(super) fn inputs(given: &[(&str, FieldValue)]) -> Inputs {
     given

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coxswain_wire::{FieldValue, HostId, Inputs, Verdict};
 
-use super::super::Inventory;
+use super::super::{Inventory, find};
 use super::evidence::{facts, failing};
 use super::lab::{self, Lab, inputs, text};
 
@@ -90,6 +90,42 @@ async fn a_restore_is_refused_when_it_is_not_called_for_or_cannot_work() {
     let (flagged, facts) = found(flagged, restoring("data_wrong", NEWEST, &[])).await;
     assert_eq!(flagged, ["node1: Room"]);
     assert!(facts.iter().any(|f| f.name == "Earlier reset"));
+}
+
+/// With no other server or agent left, the copy goes to the load balancer, or nowhere if a person says so.
+#[tokio::test(start_paused = true)]
+async fn the_last_resort_for_a_copy_is_the_load_balancer() {
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    let copied_to = |given: &Inputs| {
+        let plan = find("snapshot_restore").unwrap().plan(given, &inventory);
+        let plan = plan.unwrap();
+        let copies = plan.steps().filter(|(_, _, s)| s.kind == "copy_snapshot");
+        copies.map(|(_, _, s)| s.target.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(copied_to(&restoring("data_wrong", NEWEST, &[])), ["node2"]);
+    let agent = restoring("quorum_lost", NEWEST, &[2, 3]);
+    assert_eq!(copied_to(&agent), ["node4"]);
+    let mut alone = restoring("quorum_lost", NEWEST, &[2, 3, 4]);
+    assert_eq!(copied_to(&alone), ["lb"]);
+
+    let lab = lab::lab_with_one_host();
+    let found = facts(&lab, "snapshot_restore", &alone, &inventory).await;
+    assert_eq!(failing(&found), [""; 0]);
+    lab.world.change(lab::LB, |host| host.free_kib = 1000);
+    let found = facts(&lab, "snapshot_restore", &alone, &inventory).await;
+    assert_eq!(failing(&found), ["lb: Room for the copy"]);
+    lab.world.power_off(lab::LB);
+    let found = facts(&lab, "snapshot_restore", &alone, &inventory).await;
+    assert_eq!(failing(&found), ["lb: Room for the copy"]);
+
+    // A load balancer that is gone, too, is in nobody's way.
+    alone.insert("only_copy".to_owned(), FieldValue::Bool(true));
+    assert_eq!(copied_to(&alone), [""; 0]);
+    let found = facts(&lab, "snapshot_restore", &alone, &inventory).await;
+    assert_eq!(failing(&found), [""; 0]);
 }
 
 /// A rotation that the panel knows of is taken back, with a word of warning and a place to put the old token.

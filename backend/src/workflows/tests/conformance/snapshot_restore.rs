@@ -47,6 +47,18 @@ fn restore_alone() -> Example {
     )
 }
 
+/// Of all servers and agents one is left: the copy goes to the load balancer.
+fn restore_on_the_last_host() -> Example {
+    restoring(
+        &[
+            ("situation", lab::text("quorum_lost")),
+            ("snapshot", lab::text("coxswain-9-0-node1-1795000300")),
+            ("lost", FieldValue::Ids(vec![2, 3, 4])),
+        ],
+        lab::lab_with_one_host,
+    )
+}
+
 /// An example in a world that can be looked at afterwards.
 struct In(Example, Lab);
 
@@ -98,6 +110,7 @@ conforms! {
     restore_wrong_data: restore(),
     restore_lost_quorum: restore_elsewhere(),
     restore_on_the_only_one_left: restore_alone(),
+    restore_on_the_last_host: restore_on_the_last_host(),
     restore_before_rotation: restore_before_rotation(),
 }
 
