@@ -11,9 +11,8 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kube::ApiHost;
+use super::kube::{ApiHost, of_first};
 use super::services::SecretKind;
-use super::serving::api;
 use super::{Services, check, failure};
 use crate::world::{KubeSecret, Secret};
 
@@ -49,7 +48,7 @@ pub struct DropServing(pub Services);
 
 impl DropServing {
     async fn found(&self, params: &Params) -> Result<Option<KubeSecret>, StepFailure> {
-        api(&*self.0.world, &params.servers)
+        of_first(&*self.0.world, &params.servers)
             .await?
             .secret(NAMESPACE, SECRET)
             .await
@@ -142,7 +141,7 @@ impl StepKind for DropServing {
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let memo: Memo = super::memo(context)?;
-        let kube = api(&*self.0.world, &params.servers).await?;
+        let kube = of_first(&*self.0.world, &params.servers).await?;
         let found = kube
             .secret(NAMESPACE, SECRET)
             .await
@@ -172,7 +171,7 @@ impl StepKind for DropServing {
         let params: Params = context.params()?;
         let kept = self.kept(&super::memo(context)?).await?;
         // One that k3s has made meanwhile stays.
-        api(&*self.0.world, &params.servers)
+        of_first(&*self.0.world, &params.servers)
             .await?
             .create_secret(NAMESPACE, SECRET, &kept)
             .await

@@ -11,10 +11,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::kube::ApiHost;
-use super::server_files::{FilesLook, RELOAD, read_text};
+use super::server_files::{FilesLook, read_text, reload};
 use super::services::SecretKind;
 use super::{Services, check, failure};
-use crate::world::{RemoteCommand, Secret, World};
+use crate::world::{Secret, World};
 
 /// Stored name.
 pub const KIND: &str = "edit_sans";
@@ -54,17 +54,6 @@ impl EditSans {
         FilesLook::take(&*self.0.world, params.server.host)
             .await?
             .map_err(|error| refused(&error))
-    }
-
-    async fn reload(&self, params: &Params) -> Result<(), StepFailure> {
-        let command = RemoteCommand::script(RELOAD).sudo();
-        self.0
-            .world
-            .run(params.server.host, command)
-            .await
-            .and_then(|o| o.ok(RELOAD.name))
-            .map_err(failure::world)?;
-        Ok(())
     }
 
     async fn write(
@@ -198,7 +187,7 @@ impl StepKind for EditSans {
             self.write(&params, &edit.path, edit.after.as_bytes(), mode)
                 .await?;
         }
-        self.reload(&params).await
+        reload(&*self.0.world, params.server.host, None).await
     }
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
@@ -236,7 +225,7 @@ impl StepKind for EditSans {
                     .await?;
             }
         }
-        self.reload(&params).await
+        reload(&*self.0.world, params.server.host, None).await
     }
 }
 

@@ -8,8 +8,7 @@ use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kube::ApiHost;
-use super::serving::api;
+use super::kube::{ApiHost, of_first};
 use super::{Services, check, failure};
 
 /// Stored name.
@@ -48,7 +47,7 @@ impl StepKind for ForgetPassword {
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
         let name = secret_of(&params.node);
-        let names = api(&*self.0.world, &params.servers)
+        let names = of_first(&*self.0.world, &params.servers)
             .await?
             .secret_names(NAMESPACE)
             .await
@@ -67,7 +66,7 @@ impl StepKind for ForgetPassword {
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
-        api(&*self.0.world, &params.servers)
+        of_first(&*self.0.world, &params.servers)
             .await?
             .delete_secret(NAMESPACE, &secret_of(&params.node))
             .await

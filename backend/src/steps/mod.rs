@@ -186,7 +186,6 @@ mod tests {
             super::inspect::INSPECT,
             super::look::LOOK,
             super::move_token::PLACES,
-            super::move_token::RELOAD,
             super::place_k3s::PUT_BACK,
             super::place_k3s::FORGET,
             super::place_k3s::KEPT,

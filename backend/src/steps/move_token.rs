@@ -19,10 +19,11 @@ use super::jobs::host;
 use super::node_files::env_path;
 use super::restart::NodeRole;
 use super::sections::value;
+use super::server_files::reload;
 use super::services::SecretKind;
 use super::unit::UnitLook;
 use super::{Services, check, failure, memo};
-use crate::world::{RemoteCommand, Script, Secret, World};
+use crate::world::{RemoteCommand, Script, Secret};
 
 /// Stored name.
 pub const KIND: &str = "move_token";
@@ -37,12 +38,6 @@ pub(crate) const PLACES: Script = Script {
 file=$(systemctl show "$1" -p FragmentPath | sed 's/^FragmentPath=//')
 [ ! -f "$file" ] || echo "Mode=$(stat -L -c %a "$file")"
 "#,
-};
-
-/// `$1` a file to delete, or nothing.
-pub(crate) const RELOAD: Script = Script {
-    name: "reload-units",
-    text: "[ -z \"$1\" ] || rm -f \"$1\" || exit 1\nexec systemctl daemon-reload\n",
 };
 
 /// Parameters: the step's host is where the unit is.
@@ -209,15 +204,6 @@ impl MoveToken {
     }
 }
 
-async fn reload(world: &dyn World, host: HostId, delete: &str) -> Result<(), StepFailure> {
-    let command = RemoteCommand::script(RELOAD).arg(delete).sudo();
-    let answer = world.run(host, command).await;
-    answer
-        .and_then(|o| o.ok(RELOAD.name))
-        .map(drop)
-        .map_err(failure::world)
-}
-
 #[async_trait]
 impl StepKind for MoveToken {
     fn name(&self) -> &'static str {
@@ -306,7 +292,7 @@ impl StepKind for MoveToken {
         self.write(host, &env_path(role), &moved.env, 0o600).await?;
         self.write(host, &before.path, moved.unit.text(), before.mode)
             .await?;
-        reload(&*self.0.world, host, "").await
+        reload(&*self.0.world, host, None).await
     }
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
@@ -339,9 +325,9 @@ impl StepKind for MoveToken {
         match &files.env {
             Some(text) => {
                 self.write(host, &path, text, 0o600).await?;
-                reload(&*self.0.world, host, "").await
+                reload(&*self.0.world, host, None).await
             }
-            None => reload(&*self.0.world, host, &path).await,
+            None => reload(&*self.0.world, host, Some(&path)).await,
         }
     }
 }

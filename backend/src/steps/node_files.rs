@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coxswain_engine::step::StepFailure;
+use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::HostId;
 use serde::{Deserialize, Serialize};
 
 use super::failure;
 use super::restart::NodeRole;
 use super::sections::{sections, value};
-use super::server_files::{LIST, read_text};
-use crate::world::{RemoteCommand, World};
+use super::server_files::{list, read_text};
+use crate::world::World;
 
 /// The files of one node by path. Holds secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +37,7 @@ impl NodeFiles {
         host: HostId,
         role: NodeRole,
     ) -> Result<Self, StepFailure> {
-        let command = RemoteCommand::script(LIST).arg(role.unit()).sudo();
-        let answer = world
-            .run(host, command)
-            .await
-            .and_then(|o| o.ok(LIST.name))
-            .map_err(failure::world)?;
-        let text = answer.text();
+        let text = list(world, host, role.unit()).await?;
         let found = sections(&text);
         let body = |name: &str| found.get(name).map(String::as_str).unwrap_or_default();
         if value(body("unit"), "LoadState") != Some("loaded") {
@@ -69,6 +64,13 @@ impl NodeFiles {
     /// The text of a file.
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(|file| file.text.as_str())
+    }
+
+    /// A token stands in the unit file, where everybody on the host may read it.
+    pub(crate) fn token_in_unit(&self, role: NodeRole) -> bool {
+        let unit = self.text(&unit_path(role)).unwrap_or_default();
+        let command = UnitFile::parse(unit).and_then(|unit| unit.command());
+        command.is_ok_and(|command| command.has_token())
     }
 
     /// Path and text of those whose path begins so.

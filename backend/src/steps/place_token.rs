@@ -11,15 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::jobs::host;
-use super::move_token::RELOAD;
 use super::node_files::{NodeFiles, env_path, unit_path};
 use super::restart::NodeRole;
 use super::sections::{sections, value};
-use super::server_files::LIST;
+use super::server_files::{list, reload};
 use super::services::SecretKind;
 use super::told_token::ToldToken;
 use super::{Services, check, failure, memo};
-use crate::world::{RemoteCommand, Secret, World};
+use crate::world::{Secret, World};
 
 /// Stored name.
 pub const KIND: &str = "place_token";
@@ -63,16 +62,6 @@ impl PlaceToken {
         serde_json::from_slice(secret.map_err(failure::service)?.expose())
             .map_err(|e| StepFailure::fatal(format!("the files from before do not decode: {e}")))
     }
-
-    /// Deletes a file, if one is named; then systemd reads its units again.
-    async fn reload(&self, context: &StepContext, deleted: &str) -> Result<(), StepFailure> {
-        let reload = RemoteCommand::script(RELOAD).arg(deleted).sudo();
-        let answer = self.0.world.run(host(context)?, reload).await;
-        answer
-            .and_then(|o| o.ok(RELOAD.name))
-            .map(drop)
-            .map_err(failure::world)
-    }
 }
 
 /// systemd has read the unit file as it is.
@@ -81,12 +70,7 @@ async fn reloaded(
     context: &StepContext,
     role: NodeRole,
 ) -> Result<bool, StepFailure> {
-    let look = RemoteCommand::script(LIST).arg(role.unit()).sudo();
-    let answer = world.run(host(context)?, look).await;
-    let text = answer
-        .and_then(|o| o.ok(LIST.name))
-        .map_err(failure::world)?
-        .text();
+    let text = list(world, host(context)?, role.unit()).await?;
     let found = sections(&text);
     let unit = found.get("unit").map(String::as_str).unwrap_or_default();
     Ok(value(unit, "NeedDaemonReload") == Some("no"))
@@ -158,7 +142,7 @@ impl StepKind for PlaceToken {
                 .await
                 .map_err(failure::world)?;
         }
-        self.reload(context, "").await
+        reload(&*self.0.world, host(context)?, None).await
     }
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
@@ -198,6 +182,7 @@ impl StepKind for PlaceToken {
         // The one file that the step makes where there is none.
         let env = env_path(params.role);
         let made = !before.has(&env) && now.has(&env);
-        self.reload(context, if made { &env } else { "" }).await
+        let deleted = made.then_some(env.as_str());
+        reload(&*self.0.world, host(context)?, deleted).await
     }
 }

@@ -42,11 +42,45 @@ exit 0
 "#,
 };
 
-/// systemd reads its unit files again.
+/// `$1` a file to delete, or nothing. Then systemd reads its unit files again.
 pub(crate) const RELOAD: Script = Script {
-    name: "daemon-reload",
-    text: "exec systemctl daemon-reload\n",
+    name: "reload-units",
+    text: "[ -z \"$1\" ] || rm -f -- \"$1\" || exit 1\nexec systemctl daemon-reload\n",
 };
+
+/// What a unit is told by, as [`LIST`] prints it in sections.
+///
+/// # Errors
+/// The host cannot be asked.
+pub(crate) async fn list(
+    world: &dyn World,
+    host: HostId,
+    unit: &str,
+) -> Result<String, StepFailure> {
+    let command = RemoteCommand::script(LIST).arg(unit).sudo();
+    let answer = world.run(host, command).await;
+    let answer = answer.and_then(|o| o.ok(LIST.name));
+    Ok(answer.map_err(failure::world)?.text())
+}
+
+/// Deletes a file, if one is named; then systemd reads its unit files again.
+///
+/// # Errors
+/// The host cannot be asked, or cannot do it.
+pub(crate) async fn reload(
+    world: &dyn World,
+    host: HostId,
+    deleted: Option<&str>,
+) -> Result<(), StepFailure> {
+    let command = RemoteCommand::script(RELOAD)
+        .arg(deleted.unwrap_or_default())
+        .sudo();
+    let answer = world.run(host, command).await;
+    answer
+        .and_then(|o| o.ok(RELOAD.name))
+        .map(drop)
+        .map_err(failure::world)
+}
 
 /// What was read.
 pub(crate) struct FilesLook {
@@ -64,13 +98,7 @@ impl FilesLook {
         host: HostId,
     ) -> Result<Result<Self, SanError>, StepFailure> {
         let unit = NodeRole::Server.unit();
-        let command = RemoteCommand::script(LIST).arg(unit).sudo();
-        let answer = world
-            .run(host, command)
-            .await
-            .and_then(|o| o.ok(LIST.name))
-            .map_err(failure::world)?;
-        let text = answer.text();
+        let text = list(world, host, unit).await?;
         let found = sections(&text);
         let body = |name: &str| found.get(name).map(String::as_str).unwrap_or_default();
         if value(body("unit"), "LoadState") != Some("loaded") {

@@ -2,7 +2,6 @@
 //! (facts A, TLS SANs), and starting k3s without the copy it keeps.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use coxswain_engine::step::{StepContext, StepFailure};
@@ -10,9 +9,9 @@ use coxswain_k3s::certs::{AltName, Certificate};
 use coxswain_k3s::names::San;
 use coxswain_k3s::serving::{CACHE_FILE, NAMESPACE, SECRET, annotated_names};
 
-use super::kube::{API_PORT, ApiHost, client, read_kubeconfig};
+use super::kube::{API_PORT, ApiHost, of_first};
 use super::restart::{Target, mark};
-use crate::world::{Ask, JobSpec, Kube, Script, ServedLeaf, TlsTarget, World};
+use crate::world::{Ask, JobSpec, Script, ServedLeaf, TlsTarget, World};
 
 /// The Secret's key of the certificate.
 const CERTIFICATE: &str = "tls.crt";
@@ -111,20 +110,6 @@ pub(crate) fn how(name: &San) -> Ask {
     }
 }
 
-/// The API through all of these servers, with the first kubeconfig that one of them has.
-pub(crate) async fn api(
-    world: &dyn World,
-    servers: &[ApiHost],
-) -> Result<Arc<dyn Kube>, StepFailure> {
-    for server in servers {
-        if let Some(config) = read_kubeconfig(world, server.host).await? {
-            let ways = servers.iter().map(ApiHost::endpoint).collect();
-            return client(world, &config, ways).await;
-        }
-    }
-    Err(StepFailure::fatal("no server has a kubeconfig"))
-}
-
 /// The Secret holds just what a server serves. Otherwise the server goes on with its own certificate, until
 /// it starts again.
 pub(crate) async fn is_shared(
@@ -132,7 +117,7 @@ pub(crate) async fn is_shared(
     servers: &[ApiHost],
     served: &Served,
 ) -> Result<bool, StepFailure> {
-    let kube = api(world, servers).await?;
+    let kube = of_first(world, servers).await?;
     let found = kube
         .secret(NAMESPACE, SECRET)
         .await
@@ -151,7 +136,7 @@ pub(crate) async fn drop_unwanted(
     servers: &[ApiHost],
     names: &BTreeSet<AltName>,
 ) -> Result<(), StepFailure> {
-    let kube = api(world, servers).await?;
+    let kube = of_first(world, servers).await?;
     let found = kube
         .secret(NAMESPACE, SECRET)
         .await

@@ -16,6 +16,15 @@ pub struct Script {
     pub text: &'static str,
 }
 
+impl Script {
+    /// Of these parts, one behind the other. Never freed: made once, from constants alone.
+    #[must_use]
+    pub(crate) fn joined(name: &'static str, parts: &[&'static str]) -> Self {
+        let text = Box::leak(parts.concat().into_boxed_str());
+        Self { name, text }
+    }
+}
+
 /// What is executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {

@@ -33,18 +33,11 @@ systemctl restart --no-block "$unit"
 "#;
 
 /// The installer from an address.
-static ONLINE: LazyLock<Script> = LazyLock::new(|| wrapped("install-k3s-online", ONLINE_SCRIPT));
+static ONLINE: LazyLock<Script> =
+    LazyLock::new(|| Script::joined("install-k3s-online", &[BEFORE, ONLINE_SCRIPT, AFTER]));
 /// The installer from files on the host.
-static AIR_GAP: LazyLock<Script> = LazyLock::new(|| wrapped("install-k3s-air-gap", AIR_GAP_SCRIPT));
-
-/// Built once, from constants alone.
-fn wrapped(name: &'static str, installer: &str) -> Script {
-    let text = format!("{BEFORE}{installer}{AFTER}");
-    Script {
-        name,
-        text: Box::leak(text.into_boxed_str()),
-    }
-}
+static AIR_GAP: LazyLock<Script> =
+    LazyLock::new(|| Script::joined("install-k3s-air-gap", &[BEFORE, AIR_GAP_SCRIPT, AFTER]));
 
 /// The job, still without arguments.
 pub(super) fn spec(source: &Source, runtime_max: Duration) -> JobSpec {

@@ -94,17 +94,10 @@ pub(crate) const KEPT: Script = Script {
     text: "[ ! -e \"$1\" ] || echo kept\n",
 };
 
-static ONLINE: LazyLock<Script> = LazyLock::new(|| wrapped("place-k3s-online", ONLINE_SCRIPT));
-static AIR_GAP: LazyLock<Script> = LazyLock::new(|| wrapped("place-k3s-air-gap", AIR_GAP_SCRIPT));
-
-/// Built once, from constants alone.
-fn wrapped(name: &'static str, installer: &str) -> Script {
-    let text = format!("{BEFORE}{installer}{AFTER}");
-    Script {
-        name,
-        text: Box::leak(text.into_boxed_str()),
-    }
-}
+static ONLINE: LazyLock<Script> =
+    LazyLock::new(|| Script::joined("place-k3s-online", &[BEFORE, ONLINE_SCRIPT, AFTER]));
+static AIR_GAP: LazyLock<Script> =
+    LazyLock::new(|| Script::joined("place-k3s-air-gap", &[BEFORE, AIR_GAP_SCRIPT, AFTER]));
 
 /// The job, still without what k3s is told.
 pub(super) fn spec(source: &Source, unit: &str, keep: String, runtime_max: Duration) -> JobSpec {

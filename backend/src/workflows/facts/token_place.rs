@@ -1,13 +1,11 @@
 //! The evidence for another token: a place on the node to put it.
 
 use coxswain_k3s::token::Token;
-use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::Fact;
 
 use super::super::PreflightContext;
 use super::{fail, pass, warn};
 use crate::steps::ApiHost;
-use crate::steps::node_files::unit_path;
 use crate::steps::place_token::ADVICE;
 use crate::steps::restart::NodeRole;
 use crate::steps::told_token::ToldToken;
@@ -47,9 +45,7 @@ pub(in crate::workflows) async fn facts(
             "This procedure changes the one token that all nodes share. Rotate by hand (k3s token rotate) where agents have their own.",
         ));
     }
-    let unit = told.files.text(&unit_path(role)).unwrap_or_default();
-    let command = UnitFile::parse(unit).and_then(|unit| unit.command());
-    if command.is_ok_and(|command| command.has_token()) {
+    if told.files.token_in_unit(role) {
         facts.push(warn(
             name,
             "Token in the unit file",

@@ -21,6 +21,7 @@ use super::super::facts::{
 use crate::steps::ApiHost;
 use crate::steps::configured::brings_network;
 use crate::steps::etcd::{EtcdLook, is_of};
+use crate::steps::forget_password::{NAMESPACE, secret_of};
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_server;
 use crate::steps::resolve_release::binary;
@@ -372,19 +373,19 @@ async fn api(
     });
     facts.extend(inheritance(context, join, &nodes).await);
     let name = &join.node.name;
-    let password = format!("{name}.node-password.k3s");
+    let password = secret_of(name);
     facts.push(if leaves(name) {
         pass(name, "Node name", "is that of the node that leaves; the password kept for it goes, too")
     } else if nodes.iter().any(|n| n.name == *name) {
         fail(name, "Node name", "the cluster has a node of this name", "Delete that node first, or give the host another name.")
     } else {
-        match kube.secret_names("kube-system").await {
+        match kube.secret_names(NAMESPACE).await {
             Err(e) => fail(cluster, "API", e.to_string(), "Check that the cluster runs."),
             Ok(secrets) if secrets.contains(&password) => fail(
                 name,
                 "Node name",
                 "a node of this name was registered before: its password is kept, and k3s would refuse the new one",
-                format!("Delete the Secret kube-system/{password}, or give the host another name."),
+                format!("Delete the Secret {NAMESPACE}/{password}, or give the host another name."),
             ),
             Ok(_) => pass(name, "Node name", "is new to the cluster"),
         }

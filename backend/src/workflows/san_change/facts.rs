@@ -20,8 +20,9 @@ use super::super::facts::{checks_of, fail, pass, shown, warn};
 use super::super::install_form::is_supported;
 use crate::steps::ApiHost;
 use crate::steps::edit_sans::words as listed;
+use crate::steps::kube::of_first;
 use crate::steps::serve_names::origins;
-use crate::steps::serving::{agreed, api, words};
+use crate::steps::serving::{agreed, words};
 
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -136,7 +137,7 @@ fn changed(name: &str, files: &ServerFiles, edit: &Edit) -> Fact {
 async fn version(context: &PreflightContext, cluster: &str, checks: &Checks) -> Fact {
     const NAME: &str = "Supported";
     let asked = async {
-        let kube = api(&*context.services.world, &checks.living.servers)
+        let kube = of_first(&*context.services.world, &checks.living.servers)
             .await
             .map_err(|failure| failure.into_error().message)?;
         let version = kube.version().await.map_err(|e| e.to_string())?;

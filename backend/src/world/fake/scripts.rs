@@ -19,10 +19,6 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
         "inspect-host" => said(probe::print(state, id)),
         "look-at-unit" => said(unit(state, id, arg(0), args.get(1).copied())),
         "list-server-files" => said(server_files(state, id, arg(0))),
-        "daemon-reload" => {
-            state.host(id)?.reload();
-            said("")
-        }
         "can-rotate" => said("yes\n"),
         "can-rotate-token" => {
             let k3s = state.host(id)?.k3s.as_ref();
@@ -184,7 +180,7 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
         "reload-units" => {
             let host = state.host(id)?;
             host.files.remove(arg(0));
-            host.stale_units = false;
+            host.reload();
             said("")
         }
         "haproxy-version" => said(

@@ -1,13 +1,12 @@
 //! One node before its upgrade: can the installer be given again what stands there, and is there room?
 
 use coxswain_k3s::install::Source;
-use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::Fact;
 
 use super::super::super::PreflightContext;
 use super::super::super::facts::{fail, pass, room, source, unknown, warn};
 use crate::steps::inspect::inspect;
-use crate::steps::node_files::{NodeFiles, unit_path};
+use crate::steps::node_files::NodeFiles;
 use crate::steps::place_k3s::{ADVICE, again};
 use crate::steps::restart::{NodeRole, Target};
 
@@ -41,9 +40,7 @@ fn told(name: &str, role: NodeRole, files: &NodeFiles) -> Vec<Fact> {
         ),
         Err(why) => fail(name, "Arguments", why, ADVICE),
     }];
-    let unit = files.text(&unit_path(role)).unwrap_or_default();
-    let command = UnitFile::parse(unit).and_then(|unit| unit.command());
-    if command.is_ok_and(|command| command.has_token()) {
+    if files.token_in_unit(role) {
         facts.push(warn(
             name,
             "Token",
