@@ -123,6 +123,8 @@ exit "$status"
 "##;
 
 #[cfg(test)]
+mod air_gap;
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::process::Command;
