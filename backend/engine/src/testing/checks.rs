@@ -3,6 +3,7 @@
 //! They run in virtual time: start them in a current-thread runtime with the clock paused.
 
 mod taking;
+mod unwinding;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::plan::Plan;
 use crate::step::{Registry, StepKind};
 
 pub use taking::{Takes, gives_back};
+pub use unwinding::{MOST_POINTS, survives_unwinding};
 
 /// A workflow with its example input, over a world that tests can look at.
 pub trait Subject {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// as if the process were gone.
 #[derive(Debug)]
 pub struct KillSwitch {
+    nth: usize,
     left: AtomicUsize,
     dead: AtomicBool,
     died: tokio::sync::Notify,
@@ -16,6 +17,7 @@ impl KillSwitch {
     #[must_use]
     pub fn at(nth: usize) -> Self {
         Self {
+            nth,
             left: AtomicUsize::new(nth),
             dead: AtomicBool::new(false),
             died: tokio::sync::Notify::new(),
@@ -30,6 +32,12 @@ impl KillSwitch {
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// How many points were passed, the last one included.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        self.nth.wrapping_sub(self.left.load(Ordering::SeqCst))
     }
 
     /// Dies now.

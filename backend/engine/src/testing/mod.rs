@@ -10,6 +10,6 @@ mod wrap;
 pub use kill::KillSwitch;
 pub use store::MemoryStore;
 pub use wrap::{
-    Applied, Count, FailAt, FailFirst, HoldAt, KillAround, Layer, NoProbe, NoUndo, NoUndoOfFailed,
-    Twice, UnsureAt, When, layer,
+    Applied, Count, FailAt, FailFirst, HoldAt, KillAround, Layer, NoProbe, NoProbeUndone, NoUndo,
+    NoUndoOfFailed, Twice, UnsureAt, When, layer,
 };

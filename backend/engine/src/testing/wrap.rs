@@ -363,6 +363,41 @@ impl Layer for NoProbe {
     }
 }
 
+/// An engine that does not ask what is undone already: nothing is, unless this very panel undid it.
+#[derive(Default)]
+pub struct NoProbeUndone {
+    undone: Mutex<HashSet<StepIndex>>,
+}
+
+#[async_trait]
+impl Layer for NoProbeUndone {
+    async fn probe_undone(
+        &self,
+        inner: &dyn StepKind,
+        context: &StepContext,
+    ) -> Result<Probe, StepFailure> {
+        if self
+            .undone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&context.step)
+        {
+            return inner.probe_undone(context).await;
+        }
+        Ok(Probe::NotDone {
+            why: "never asked".to_owned(),
+        })
+    }
+
+    async fn undo(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
+        self.undone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(context.step);
+        inner.undo(context).await
+    }
+}
+
 /// An engine that undoes only what succeeded.
 pub struct NoUndoOfFailed {
     /// The step that failed.

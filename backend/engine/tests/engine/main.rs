@@ -11,7 +11,9 @@ mod stored;
 mod taking;
 mod toy;
 
-use coxswain_engine::testing::{MemoryStore, NoProbe, NoUndoOfFailed, checks, layer, store_checks};
+use coxswain_engine::testing::{
+    MemoryStore, NoProbe, NoProbeUndone, NoUndoOfFailed, checks, layer, store_checks,
+};
 use toy::Toy;
 
 #[tokio::test(start_paused = true)]
@@ -52,6 +54,31 @@ async fn without_the_undo_of_failed_steps_rubbish_is_left_and_the_check_says_so(
         .await
         .unwrap_err();
     assert!(found.contains("left behind"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_every_write_and_effect_of_an_unwinding_it_ends_the_same() {
+    let points = checks::survives_unwinding(&Toy, &|kind, _| kind)
+        .await
+        .unwrap();
+    assert!(points > 30, "only {points} points");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_probe_of_an_undo_it_is_repeated_and_the_check_says_so() {
+    let found = checks::survives_unwinding(&Toy, &|kind, _| layer(kind, NoProbeUndone::default()))
+        .await
+        .unwrap_err();
+    assert!(found.contains("not observed undone"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_undo_of_failed_steps_a_killed_unwinding_differs_and_the_check_says_so() {
+    let found =
+        checks::survives_unwinding(&Toy, &|kind, failed| layer(kind, NoUndoOfFailed { failed }))
+            .await
+            .unwrap_err();
+    assert!(found.contains("the world differs"), "{found}");
 }
 
 #[tokio::test]

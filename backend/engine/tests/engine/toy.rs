@@ -144,7 +144,8 @@ impl StepKind for Put {
     }
 }
 
-/// A counter rose: an event, told by the value before. As a job where `job` is true.
+/// A counter rose: an event, told by the value before. As a job where `job` is true. Undone by counting back,
+/// which may not happen twice either.
 struct Tick(World);
 
 impl Tick {
@@ -218,16 +219,12 @@ impl StepKind for Tick {
         }
     }
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
-        let before = context
-            .memo
-            .as_i64()
-            .ok_or_else(|| StepFailure::fatal("no value before"))?;
         let mut things = self.0.things();
-        if before == 0 {
-            things.ticks.remove(&word(context))
-        } else {
-            things.ticks.insert(word(context), before)
-        };
+        let value = things.ticks.entry(word(context)).or_default();
+        *value -= 1;
+        if *value == 0 {
+            things.ticks.remove(&word(context));
+        }
         Ok(())
     }
 }
