@@ -49,8 +49,38 @@ fn old_lab() -> Lab {
     lab
 }
 
+/// Nothing is downloaded: all lies on the hosts.
+fn bootstrap_air_gapped() -> Example {
+    let mut example = bootstrap();
+    example.inputs.remove("version");
+    example.inputs.extend(lab::inputs(&[
+        ("source", lab::text("air_gapped")),
+        ("script_path", lab::text("/opt/k3s/install.sh")),
+        ("binary_path", lab::text("/opt/k3s/k3s")),
+        ("images_path", lab::text("/opt/k3s/images.tar.zst")),
+    ]));
+    let lab = || {
+        let lab = fresh_lab();
+        for n in 1..=4 {
+            lab.world.change(HostId(n), |host| {
+                for (name, text) in [
+                    ("k3s", "k3s v1.33.5+k3s1"),
+                    ("install.sh", "#!/bin/sh"),
+                    ("images.tar.zst", "images"),
+                ] {
+                    host.files
+                        .insert(format!("/opt/k3s/{name}"), text.to_owned());
+                }
+            });
+        }
+        lab
+    };
+    Example { lab, ..example }
+}
+
 conforms! {
     bootstrap_bare: bootstrap(),
+    bootstrap_from_files: bootstrap_air_gapped(),
     bootstrap_cleaned: bootstrap_after_clean_up(),
 }
 
@@ -72,6 +102,24 @@ async fn without_its_probe_it_does_not_survive() {
 #[tokio::test(start_paused = true)]
 async fn without_undoing_what_failed_it_leaves_something_behind() {
     let mutilated = unwinds(&bootstrap(), &|kind, failed| {
+        layer(kind, NoUndoOfFailed { failed })
+    })
+    .await;
+    assert!(mutilated.is_err(), "nobody noticed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_asking_what_is_undone_a_killed_unwinding_does_it_again() {
+    let mutilated = survives_unwinding(&counted(bootstrap()), &|kind, _| {
+        layer(kind, NoProbeUndone::default())
+    })
+    .await;
+    assert!(mutilated.is_err(), "nobody noticed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_undoing_what_failed_a_killed_unwinding_leaves_something_behind() {
+    let mutilated = survives_unwinding(&counted(bootstrap()), &|kind, failed| {
         layer(kind, NoUndoOfFailed { failed })
     })
     .await;

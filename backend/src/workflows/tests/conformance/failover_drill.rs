@@ -46,8 +46,9 @@ conforms! {
     drill_power_off: drill("power_off"),
 }
 
-// The others differ in how the fault is made and taken away, which is not what these are about.
 survives_death! {
     a_drill_with_k3s_stopped_survives_death_at_each_point: drill("stopped"),
+    a_drill_with_k3s_killed_survives_death_at_each_point: drill("killed"),
+    a_drill_with_the_network_cut_survives_death_at_each_point: drill("cut"),
     a_drill_with_the_power_off_survives_death_at_each_point: drill("power_off"),
 }

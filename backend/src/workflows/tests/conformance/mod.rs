@@ -1,5 +1,6 @@
-//! What every workflow gets for nothing (design §3): it completes; fails at each step and is unwound;
-//! gives back what it takes only for its duration; does every step twice; is killed at every write and every effect; and its plan is the recorded one.
+//! What every workflow gets for nothing (design §3): it completes; fails at each step and is unwound, also by
+//! a panel that is killed at every write and every effect; gives back what it takes only for its duration; does
+//! every step twice; is killed at every write and every effect; and its plan is the recorded one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::step::StepKind;
 use coxswain_engine::testing::checks::{
-    Subject, Takes, completes, gives_back, survives, twice, unwinds,
+    Subject, Takes, completes, gives_back, survives, survives_unwinding, twice, unwinds,
 };
-use coxswain_engine::testing::{NoProbe, NoUndoOfFailed, layer};
+use coxswain_engine::testing::{NoProbe, NoProbeUndone, NoUndoOfFailed, layer};
 use coxswain_wire::{FieldValue, HostId, Inputs};
 
 use super::super::{Inventory, Preflights, find};
@@ -121,6 +122,11 @@ macro_rules! conforms {
             }
 
             #[tokio::test(start_paused = true)]
+            async fn unwinds_though_the_panel_dies() {
+                unwinds_whenever_the_panel_dies($example).await;
+            }
+
+            #[tokio::test(start_paused = true)]
             async fn does_each_step_twice() {
                 twice(&$example).await.unwrap();
             }
@@ -141,6 +147,13 @@ async fn leaves_a_foreign_balancer_alone(example: Example) {
     };
     completes(&example).await.unwrap();
     unwinds(&example, &|kind, _| kind).await.unwrap();
+}
+
+async fn unwinds_whenever_the_panel_dies(example: Example) {
+    let example = counted(example);
+    let points = survives_unwinding(&example, &|kind, _| kind).await.unwrap();
+    let undoes = example.plan().steps().any(|(.., step)| step.undo.is_some());
+    assert_eq!(undoes, points > 5, "{points} points");
 }
 
 macro_rules! survives_death {

@@ -71,6 +71,25 @@ fn air_gapped() -> Example {
     )
 }
 
+/// The same where node1 is done, and node2 has the binary but was not restarted.
+fn air_gapped_half_done() -> Example {
+    let lab = || {
+        let lab = air_gapped_lab();
+        lab.world.run_version(HostId(1), "v1.33.5+k3s1");
+        lab.world.change(HostId(2), |host| {
+            host.files.insert(
+                "/usr/local/bin/k3s".to_owned(),
+                "k3s v1.33.5+k3s1".to_owned(),
+            );
+        });
+        lab
+    };
+    Example {
+        lab,
+        ..air_gapped()
+    }
+}
+
 // Three servers and an agent take long: each check on the example that shows the most.
 conforms! {
     upgrade_pinned: pinned(),
@@ -78,6 +97,7 @@ conforms! {
 
 survives_death! {
     upgrade_of_half_a_cluster_survives_death_at_each_point: by_channel(),
+    air_gapped_upgrade_of_half_a_cluster_survives_death_at_each_point: air_gapped_half_done(),
 }
 
 #[test]
