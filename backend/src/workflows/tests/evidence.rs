@@ -61,6 +61,10 @@ pub(super) fn failing(facts: &[Fact]) -> Vec<String> {
 async fn bare_hosts_pass() {
     let facts = bootstrap(|_| {}).await;
     assert_eq!(failing(&facts), [""; 0]);
+    // Flannel's: what cannot be tried is said.
+    let untried = facts.iter().find(|fact| fact.name == "UDP 8472").unwrap();
+    assert_eq!(untried.verdict, Verdict::Warn);
+    assert!(untried.value.contains("cannot be proven"), "{untried:?}");
 }
 
 /// Whatever a workflow looks at: an approval is for these machines.
