@@ -49,6 +49,57 @@ fn free_port() -> u16 {
         .port()
 }
 
+/// What sshd says.
+fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
+/// Without PAM sshd refuses an account without a password by which one could sign in, as root's where only sudo
+/// is used; with PAM it must be run by root.
+fn pam() -> &'static str {
+    let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
+    let locked = format!("{}:!", user());
+    if shadow.lines().any(|line| line.starts_with(&locked)) {
+        "yes"
+    } else {
+        "no"
+    }
+}
+
+/// One that listens on this port, or none if it ended.
+fn listening(dir: &Path, port: u16, more: &str) -> Option<Child> {
+    let config = format!(
+        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\n\
+         PidFile none\nStrictModes no\nUsePAM {1}\nPasswordAuthentication no\nPermitRootLogin yes\n\
+         SetEnv HOME={0}\n{more}\n",
+        dir.display(),
+        pam(),
+    );
+    put(&dir.join("config"), config.as_bytes());
+    let mut child = Command::new("/usr/sbin/sshd")
+        .args(["-D", "-e", "-f"])
+        .arg(dir.join("config"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(dir.join("log")).unwrap())
+        .spawn()
+        .expect("/usr/sbin/sshd (package openssh-server) is needed");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // Somebody else may answer on the port.
+    while !log(dir).contains("Server listening on") {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(child)
+}
+
 impl Sshd {
     /// Starts one and waits until it listens.
     pub(super) fn start(more: &str) -> Self {
@@ -60,41 +111,22 @@ impl Sshd {
             &dir.path().join("authorized_keys"),
             user_key.public_key.as_bytes(),
         );
-        let port = free_port();
-        let config = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\n\
-             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n\
-             SetEnv HOME={0}\n{more}\n",
-            dir.path().display()
-        );
-        put(&dir.path().join("config"), config.as_bytes());
         // sshd run by root wants it, and on a machine without a running sshd nobody made it.
         let _ = std::fs::create_dir_all("/run/sshd");
-        let child = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f"])
-            .arg(dir.path().join("config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
-            .spawn()
-            .expect("/usr/sbin/sshd (package openssh-server) is needed");
-        let sshd = Self {
+        // A port that was free may be somebody else's by the time sshd wants it.
+        let (child, port) = (0..5)
+            .find_map(|_| {
+                let port = free_port();
+                listening(dir.path(), port, more).map(|child| (child, port))
+            })
+            .unwrap_or_else(|| panic!("sshd does not listen: {}", log(dir.path())));
+        Self {
             child,
             port,
             dir,
             host_key,
             user_key,
-        };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                Instant::now() < deadline,
-                "sshd does not listen: {}",
-                sshd.log()
-            );
-            std::thread::sleep(Duration::from_millis(10));
         }
-        sshd
     }
 
     /// What the login shell runs first: the user's own start-up files are elsewhere.
@@ -102,8 +134,18 @@ impl Sshd {
         put(&self.dir.path().join(".bashrc"), script.as_bytes());
     }
 
+    /// A program in a folder that start-up files may put first.
+    pub(super) fn tool(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = self.dir.path().join("bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), script).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.join(name), mode).unwrap();
+    }
+
     pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        log(self.dir.path())
     }
 
     /// Ends the processes of open connections, not the listener.
@@ -158,11 +200,17 @@ pub(super) struct TestWorld {
 }
 
 pub(super) async fn world(host: HostConnection) -> TestWorld {
+    // Long: a machine that runs many tests is slow.
+    world_waiting(host, Duration::from_secs(10)).await
+}
+
+/// The same, with the longest time that connecting may take.
+pub(super) async fn world_waiting(host: HostConnection, connect_timeout: Duration) -> TestWorld {
     let dir = TempDir::new().unwrap();
     let runtime: PathBuf = dir.path().join("run");
     let book = Book(Arc::new(Mutex::new(host)));
     let mut settings = WorldSettings::new(runtime);
-    settings.connect_timeout = Duration::from_secs(2);
+    settings.connect_timeout = connect_timeout;
     let world = RealWorld::new(Arc::new(book.clone()), settings)
         .await
         .unwrap();

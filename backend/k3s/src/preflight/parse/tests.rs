@@ -105,6 +105,8 @@ fn the_script_runs_in_every_shell_and_parses() {
         if shell == "busybox" {
             command.arg("sh");
         }
+        // A shell complains of a locale that is not there, and bash runs what BASH_ENV names.
+        command.env("LC_ALL", "C").env_remove("BASH_ENV");
         // Not every machine has every shell.
         let Ok(output) = command.args(["-c", PROBE_SCRIPT]).output() else {
             continue;
