@@ -23,8 +23,14 @@ impl Drop for Running {
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coxswain"));
+    // Nothing of the person's own who runs the tests.
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.to_string_lossy().starts_with("COXSWAIN_"))
+        .for_each(|name| {
+            command.env_remove(name);
+        });
     command
-        .env_remove("COXSWAIN_DATA_DIR")
         .env_remove("CREDENTIALS_DIRECTORY")
         .stdin(Stdio::null());
     command
