@@ -122,6 +122,22 @@ impl Api {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Replaces something.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn bytes(&self, path: &str) -> Result<Bytes> {
+        Ok(self.send(Method::GET, path, None::<&()>).await?.1)
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -1,9 +1,11 @@
 //! What a person does with the panel, by its API: first administrator, hosts, cluster. Runs: [`crate::runs`].
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use coxswain_wire::{
     Cluster, ClusterId, ConfirmHostKeys, ConnectionTest, Credential, CredentialId, Host, HostKey,
-    Member, NewCluster, NewCredential, NewHost, SetupRequest, SignInRequest, Snapshot,
+    Member, NewCluster, NewCredential, NewHost, PowerControl, SetupRequest, SignInRequest,
+    Snapshot,
 };
 
 use crate::api::Api;
@@ -148,5 +150,37 @@ impl Operator {
         all.into_iter()
             .find(|host| host.name == name)
             .with_context(|| format!("the panel has no host {name}"))
+    }
+    /// Lets the panel switch a host's power by a command on another one.
+    ///
+    /// # Errors
+    /// The panel refuses.
+    pub async fn give_power(&self, name: &str, via: &str, command: &str) -> Result<Host> {
+        let (host, via) = (self.host(name).await?, self.host(via).await?.id);
+        let words = |action: &str| [command, action, name].map(str::to_owned).to_vec();
+        let request = NewHost {
+            name: host.name,
+            ssh_address: host.ssh_address,
+            ssh_port: host.ssh_port,
+            ssh_user: host.ssh_user,
+            node_address: Some(host.node_address),
+            credential: host.credential,
+            power: Some(PowerControl {
+                via,
+                on: words("on"),
+                off: words("off"),
+                status: words("status"),
+            }),
+        };
+        self.api.put(&format!("/hosts/{}", host.id), &request).await
+    }
+
+    /// The file of a snapshot.
+    ///
+    /// # Errors
+    /// The panel refuses, or its host does not answer.
+    pub async fn snapshot_file(&self, snapshot: &Snapshot) -> Result<Bytes> {
+        let path = format!("/snapshots/{}/file", snapshot.id);
+        self.api.bytes(&path).await
     }
 }

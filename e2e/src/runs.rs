@@ -108,12 +108,31 @@ impl Operator {
         Ok((stage, evidence.context("no evidence")?))
     }
 
+    /// Approves once nothing stands in the way; evidence with something in the way is collected again, as a person does
+    /// whose cluster is about to be whole: etcd elects a leader when a member was lost.
+    ///
+    /// # Errors
+    /// As [`Operator::approve_as_it_is`], with what stands in the way.
+    pub async fn approve(&self, run: RunId) -> Result<()> {
+        for _ in 0..LOOKS {
+            let (_, evidence) = self.evidence(run).await?;
+            if failing(&evidence).is_empty() {
+                break;
+            }
+            self.collect_again(run, &evidence).await?;
+        }
+        if let Err(refused) = self.approve_as_it_is(run).await {
+            return Err(refused.context(in_the_way(self, run).await));
+        }
+        Ok(())
+    }
+
     /// Reads the evidence at the open gate and approves as the one who started the run: by both hashes, the
     /// name typed that the gate asks for, or else the cluster's.
     ///
     /// # Errors
     /// The panel refuses, for example because something stands in the way.
-    pub async fn approve(&self, run: RunId) -> Result<()> {
+    pub async fn approve_as_it_is(&self, run: RunId) -> Result<()> {
         let (stage, evidence) = self.evidence(run).await?;
         let plan = self.run(run).await?.plan;
         let gate = plan.stages[stage as usize].gate.as_ref();
@@ -138,20 +157,10 @@ impl Operator {
         patience: Duration,
     ) -> Result<RunView> {
         let run = self.start(workflow, inputs).await?;
-        for _ in 0..LOOKS {
-            let (_, evidence) = self.evidence(run).await?;
-            if failing(&evidence).is_empty() {
-                break;
-            }
-            self.collect_again(run, &evidence).await?;
-        }
-        if let Err(refused) = self.approve(run).await {
-            return Err(refused.context(in_the_way(self, run).await));
-        }
+        self.approve(run).await?;
         self.completed(run, patience).await
     }
 
-    /// As a person does whose cluster is about to be whole: etcd elects a leader when a member was lost.
     async fn collect_again(&self, run: RunId, before: &Evidence) -> Result<()> {
         self.command(run, &RunCommand::Refresh).await?;
         until("evidence is collected again", PREFLIGHT, async || {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{inputs, text};
+use coxswain_e2e::runs::{failing, inputs, text};
 use coxswain_wire::RunStatus;
 
 use crate::day::{BALANCER, Day, SERVERS, on_the_lab};
@@ -64,5 +65,27 @@ fn every_certificate_of_every_server_is_new() {
             ensure!(left.is_empty(), "left on {server}: {left}");
         }
         cluster::whole(&day.lab, &SERVERS, BALANCER, ROTATION).await
+    });
+}
+
+/// Each server stops once: with one gone already that would be the end of etcd.
+#[test]
+fn without_a_spare_member_it_is_refused() {
+    on_the_lab(async |day| {
+        let gone = SERVERS[2];
+        let before = serials(day, SERVERS[0]).await?;
+        day.lab.ssh(gone, "systemctl stop k3s").await?;
+        let form = inputs([("cluster", day.cluster().await?)]);
+        let run = day.operator.start("certificate_rotation", form).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        ensure!(
+            seen.iter().any(|fact| fact.name.contains("etcd")),
+            "in the way: {seen:?}"
+        );
+        refused(day.operator.approve_as_it_is(run).await)?;
+        let now = serials(day, SERVERS[0]).await?;
+        ensure!(now == before, "changed: {before:?} to {now:?}");
+        Ok(())
     });
 }

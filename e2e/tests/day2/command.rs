@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::runs::{failure, inputs, text};
+use coxswain_e2e::wait::until;
 use coxswain_wire::{FieldValue, Inputs, RunStatus};
 
 use crate::day::{Day, SERVERS, SPARE, on_the_lab};
@@ -59,9 +60,20 @@ fn every_look_is_one_click() {
         )
         .await?;
         let run = day.operator.start("command", followed).await?;
+        until("the log is followed", COMMAND, async || {
+            let shown = day.operator.output(run).await?;
+            Ok((!shown.is_empty()).then_some(()))
+        })
+        .await?;
+        // systemd's own words: k3s comes back by itself within the time of the look.
+        day.lab
+            .ssh(SERVERS[0], "systemctl kill -s KILL k3s")
+            .await?;
         day.operator
             .reach(run, RunStatus::Completed, COMMAND)
             .await?;
+        let shown = day.operator.output(run).await?;
+        ensure!(shown.contains("status=9/KILL"), "followed: {shown}");
         Ok(())
     });
 }

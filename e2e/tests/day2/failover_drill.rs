@@ -7,7 +7,7 @@ use coxswain_e2e::cluster;
 use coxswain_e2e::runs::{inputs, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{
-    DrillPlane, DrillReport, DrillVerdict, FieldValue, RunId, RunStatus, StepStatus,
+    DrillPlane, DrillReport, DrillVerdict, FieldValue, RunCommand, RunId, RunStatus, StepStatus,
 };
 
 use crate::day::{BALANCER, Day, SERVERS, in_real_time, on_the_lab};
@@ -153,6 +153,39 @@ fn a_killed_panel_goes_on_with_a_gap() {
         let report = day.operator.report(run).await?;
         ensure!(!report.gaps.is_empty(), "no gap: {report:?}");
         ensure!(report.aborted.is_none(), "{:?}", report.aborted);
+        cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
+    });
+}
+
+/// As if the plug was pulled; the switch is on another host.
+#[test]
+fn a_server_without_power_is_switched_on_again() {
+    on_the_lab(async |day| {
+        day.operator
+            .give_power(VICTIM, BALANCER, "lab-power")
+            .await?;
+        let run = begin(day, "power_off", "30").await?;
+        watched(day, run).await?;
+        let gone = day.lab.try_ssh(VICTIM, "true").await;
+        ensure!(gone.map_or(true, |o| o.code != Some(0)), "{VICTIM} is on");
+        day.operator.completed(run, AROUND).await?;
+        let report = day.operator.report(run).await?;
+        seen(&report, "Node NotReady")?;
+        cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
+    });
+}
+
+/// A person ends it: the fault is taken away at once, and what was seen until then is told.
+#[test]
+fn a_stopped_drill_heals_and_reports_what_it_saw() {
+    on_the_lab(async |day| {
+        let run = begin(day, "killed", "300").await?;
+        watched(day, run).await?;
+        day.operator.command(run, &RunCommand::Stop).await?;
+        // The observation did not get to its end: that is what the run says.
+        day.operator.reach(run, RunStatus::Failed, AROUND).await?;
+        let report = day.operator.report(run).await?;
+        ensure!(report.aborted.is_some(), "{report:?}");
         cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
     });
 }

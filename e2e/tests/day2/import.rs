@@ -105,7 +105,7 @@ fn another_role_stands_in_the_way() {
             seen.iter().any(|fact| fact.subject == wrong),
             "in the way: {seen:?}"
         );
-        refused(operator.approve(run).await)?;
+        refused(operator.approve_as_it_is(run).await)?;
         Ok(())
     });
 }

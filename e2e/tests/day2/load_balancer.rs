@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs};
+use coxswain_e2e::runs::{failing, failure, inputs};
 use coxswain_e2e::wait::until;
-use coxswain_wire::Inputs;
+use coxswain_wire::{Inputs, RunStatus};
 
 use crate::day::{BALANCER, Day, SERVERS, on_the_lab};
 
@@ -15,6 +15,8 @@ use crate::day::{BALANCER, Day, SERVERS, on_the_lab};
 const CHANGE: Duration = Duration::from_secs(120);
 /// HAProxy's file.
 const FILE: &str = "/etc/haproxy/haproxy.cfg";
+/// What HAProxy says of its servers.
+const STATS: &str = "echo 'show stat' | socat - /run/haproxy/admin.sock";
 
 async fn form(day: &Day) -> Result<Inputs> {
     Ok(inputs([("cluster", day.cluster().await?)]))
@@ -61,14 +63,45 @@ fn a_server_whose_port_is_open_but_dead_gets_no_traffic() {
         );
         day.lab.ssh(BALANCER, &accepts).await?;
         until("HAProxy takes it out", CHANGE, async || {
-            let seen = cluster::backends(&day.lab, BALANCER, &[dead]).await;
-            Ok(seen.is_err().then_some(()))
+            let state = day
+                .lab
+                .ssh(BALANCER, &format!("{STATS} | grep ',{dead},'"))
+                .await?;
+            Ok(state.contains(",DOWN,").then_some(()))
         })
         .await?;
         cluster::backends(&day.lab, BALANCER, &[SERVERS[0], SERVERS[2]]).await?;
         day.lab.ssh(BALANCER, &accepts).await?;
 
         day.lab.ssh(dead, "systemctl kill -s CONT k3s").await?;
+        cluster::whole(&day.lab, &SERVERS, BALANCER, CHANGE).await
+    });
+}
+
+/// HAProxy does not take the file that somebody has broken: what runs goes on, and the file stays as it is.
+#[test]
+fn a_broken_file_is_never_loaded() {
+    on_the_lab(async |day| {
+        let gone = SERVERS[2];
+        let edit =
+            format!("sed -i '/^ *server {gone} /d' {FILE} && echo 'nonsense here' >> {FILE}");
+        day.lab.ssh(BALANCER, &edit).await?;
+        let before = day.lab.ssh(BALANCER, &format!("cat {FILE}")).await?;
+
+        let run = day
+            .operator
+            .start("load_balancer", form(day).await?)
+            .await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        if failing(&evidence).is_empty() {
+            day.operator.approve_as_it_is(run).await?;
+            let view = day.operator.reach(run, RunStatus::Failed, CHANGE).await?;
+            let (_, error) = failure(&view)?;
+            ensure!(format!("{error:?}").contains("nonsense"), "{error:?}");
+        }
+        let now = day.lab.ssh(BALANCER, &format!("cat {FILE}")).await?;
+        ensure!(now == before, "changed: {now}");
+        // What HAProxy has loaded long ago still serves every server.
         cluster::whole(&day.lab, &SERVERS, BALANCER, CHANGE).await
     });
 }
@@ -100,7 +133,7 @@ backend theirs
                 .any(|fact| fact.subject == BALANCER && fact.value.contains("6443")),
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
         let file = day.lab.ssh(BALANCER, &format!("cat {FILE}")).await?;
         ensure!(file == before, "changed: {file}");
         Ok(())

@@ -96,7 +96,7 @@ fn without_a_spare_member_it_is_refused() {
             seen.iter().any(|fact| fact.subject == KEPT[1]),
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
         day.lab.ssh(KEPT[1], "systemctl start k3s").await?;
         cluster::whole(&day.lab, &SERVERS, BALANCER, REMOVE).await
     });

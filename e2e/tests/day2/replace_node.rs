@@ -40,7 +40,7 @@ fn a_lost_server_is_replaced_by_a_spare_host() {
         let (_, evidence) = day.operator.evidence(run).await?;
         let seen: Vec<&str> = failing(&evidence).iter().map(|f| f.name.as_str()).collect();
         ensure!(seen == ["Machine", "Lease"], "in the way: {seen:?}");
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
         let view = day.operator.run(run).await?;
         ensure!(view.summary.status == RunStatus::Waiting, "{view:?}");
 

@@ -139,7 +139,7 @@ fn what_cannot_go_is_refused() {
             seen.len() == 1 && seen[0].name == "Take out typo.lab.test",
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
         let view = day.operator.run(run).await?;
         ensure!(view.summary.status == RunStatus::Waiting, "{view:?}");
         Ok(())

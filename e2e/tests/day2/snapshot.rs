@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_e2e::runs::{failing, inputs, list, text};
 use coxswain_wire::Snapshot;
+use sha2::{Digest as _, Sha256};
 
 use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
 
@@ -51,6 +52,9 @@ fn a_snapshot_is_saved_listed_and_downloaded() {
             taken.server == SERVERS[1] && seen.starts_with(&taken.sha256),
             "noted {taken:?}, seen {seen}"
         );
+        let file = day.operator.snapshot_file(&taken).await?;
+        let sum = format!("{:x}", Sha256::digest(&file));
+        ensure!(sum == taken.sha256, "downloaded {sum}, noted {taken:?}");
         let list = inputs([("cluster", day.cluster().await?), ("action", text("list"))]);
         let run = day.operator.start("snapshot", list).await?;
         let view = day.operator.completed(run, SAVE).await?;
@@ -74,6 +78,41 @@ fn a_snapshot_is_saved_listed_and_downloaded() {
             refusal.error.field.as_deref() == Some("inputs.keep"),
             "the last one would go: {:?}",
             refusal.error
+        );
+        Ok(())
+    });
+}
+
+/// One by its name, then all but the newest: their files are gone, the one that stays is there.
+#[test]
+fn snapshots_are_deleted_and_the_newest_stays() {
+    on_the_lab(async |day| {
+        let mut taken = Vec::new();
+        for server in SERVERS {
+            taken.push(save(day, server).await?);
+        }
+        let by_name = inputs([
+            ("cluster", day.cluster().await?),
+            ("action", text("delete")),
+            ("names", list(&[taken[0].name()])),
+        ]);
+        day.operator.complete("snapshot", by_name, SAVE).await?;
+        let old = inputs([
+            ("cluster", day.cluster().await?),
+            ("action", text("prune")),
+            ("keep", text("1")),
+        ]);
+        day.operator.complete("snapshot", old, SAVE).await?;
+        for (snapshot, stays) in taken.iter().zip([false, false, true]) {
+            let look = format!("test -e {}", snapshot.path);
+            let seen = day.lab.try_ssh(&snapshot.server, &look).await?;
+            ensure!((seen.code == Some(0)) == stays, "{snapshot:?}");
+        }
+        let cluster = day.operator.cluster(CLUSTER).await?.id;
+        let left = day.operator.snapshots(cluster).await?;
+        ensure!(
+            left.len() == 1 && left[0].path == taken[2].path,
+            "noted: {left:?}"
         );
         Ok(())
     });
@@ -104,7 +143,7 @@ fn a_restored_cluster_has_what_the_snapshot_has_and_nothing_later() {
                 .is_some_and(|a| a.contains("replace_node"))),
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
 
         day.operator
             .complete("snapshot_restore", form, RESTORE)

@@ -75,7 +75,7 @@ fn a_k3s_without_the_command_is_refused() {
                     .all(|f| f.value == "this k3s has no token rotate"),
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
         Ok(())
     });
 }

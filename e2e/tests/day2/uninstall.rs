@@ -34,6 +34,32 @@ fn an_agent_leaves_no_trace() {
     });
 }
 
+/// An intended outage: its gate wants the cluster's name, and nothing of it stays anywhere.
+#[test]
+fn a_whole_cluster_leaves_no_trace() {
+    on_the_lab(async |day| {
+        let form = inputs([
+            ("cluster", day.cluster().await?),
+            ("hosts", day.hosts(&SERVERS).await?),
+        ]);
+        let run = day.operator.start("uninstall", form).await?;
+        let gate = day.operator.run(run).await?.plan;
+        ensure!(gate.outage.is_some(), "no outage is declared: {gate:?}");
+        day.operator.approve(run).await?;
+        day.operator.completed(run, UNINSTALL).await?;
+        for server in SERVERS {
+            let left = day.lab.ssh(server, LEFT).await?;
+            ensure!(left.is_empty(), "left on {server}: {left}");
+        }
+        let file = day
+            .lab
+            .ssh(BALANCER, "cat /etc/haproxy/haproxy.cfg")
+            .await?;
+        ensure!(!file.contains("6443"), "left on {BALANCER}: {file}");
+        Ok(())
+    });
+}
+
 /// One server of a living cluster is not an agent: the form says so, and nothing is stored.
 #[test]
 fn a_single_server_is_refused() {

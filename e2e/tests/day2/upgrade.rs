@@ -81,7 +81,7 @@ fn every_server_runs_the_next_minor_and_is_told_the_same() {
                     .is_some_and(|a| a.contains("upgrade to v1.23 first"))),
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(run).await)?;
+        refused(day.operator.approve_as_it_is(run).await)?;
         let comment = "one after the other".to_owned();
         day.operator
             .command(run, &RunCommand::Reject { comment })
