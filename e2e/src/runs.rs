@@ -194,6 +194,7 @@ impl Operator {
         let shown: UnwindView = self.api.get(&format!("/runs/{run}/unwind")).await?;
         let command = RunCommand::Unwind {
             plan_sha256: shown.sha256,
+            confirm: shown.confirm,
         };
         self.command(run, &command).await?;
         self.reach(run, RunStatus::Unwound, patience).await

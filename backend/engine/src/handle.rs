@@ -32,8 +32,8 @@ pub enum Refusal {
         /// The first one, in words.
         first: String,
     },
-    /// The name that the gate asks for must be typed.
-    #[error("type the name {expected} to approve")]
+    /// The name that the gate or the undo asks for must be typed.
+    #[error("type the name {expected} to confirm")]
     ConfirmationMissing {
         /// What must be typed.
         expected: String,
@@ -148,11 +148,20 @@ pub fn handle(state: &RunState, command: &RunCommand, by: &Actor) -> Result<Even
         RunCommand::Stop => Ok(Event::StopAsked { by, kill: false }),
         RunCommand::Kill => Ok(Event::StopAsked { by, kill: true }),
         RunCommand::Retry => Ok(Event::RetryAsked { by }),
-        RunCommand::Unwind { plan_sha256 } => {
-            if unwind::plan(state).sha256 != *plan_sha256 {
+        RunCommand::Unwind {
+            plan_sha256,
+            confirm,
+        } => {
+            let undo = unwind::plan(state);
+            if undo.sha256 != *plan_sha256 {
                 return Err(Refusal::Outdated {
                     what: "The undo plan",
                 });
+            }
+            if let Some(expected) = undo.confirm
+                && confirm.as_ref() != Some(&expected)
+            {
+                return Err(Refusal::ConfirmationMissing { expected });
             }
             Ok(Event::UnwindAsked {
                 by,

@@ -33,6 +33,10 @@ pub struct Plan {
     /// the cluster's name typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<String>,
+    /// Undone, it takes the cluster away from whoever uses it by then: in what way, in words. Unwinding then
+    /// wants the cluster's name typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_outage: Option<String>,
 }
 
 /// Steps that may run side by side, behind an optional gate.

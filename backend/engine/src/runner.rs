@@ -394,6 +394,7 @@ mod tests {
             }],
             warnings: vec![],
             outage: None,
+            undo_outage: None,
         }
     }
 

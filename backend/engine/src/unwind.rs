@@ -12,9 +12,12 @@ use crate::state::RunState;
 pub fn plan(state: &RunState) -> UnwindView {
     let (steps, stops_at) = steps(state);
     let json = serde_json::to_vec(&(&steps, stops_at)).expect("plain data");
+    let outage = state.plan.undo_outage.clone();
     UnwindView {
         steps,
         stops_at,
+        confirm: outage.is_some().then(|| state.plan.cluster_name.clone()),
+        outage,
         sha256: hex(&Sha256::digest(json)),
     }
 }

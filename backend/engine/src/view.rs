@@ -70,6 +70,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
         stages,
         warnings: plan.warnings.clone(),
         outage: plan.outage.clone(),
+        undo_outage: plan.undo_outage.clone(),
     }
 }
 

@@ -146,6 +146,7 @@ mod tests {
             }],
             warnings: Vec::new(),
             outage: None,
+            undo_outage: None,
         }
     }
 

@@ -150,6 +150,10 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         };
         draft.stage("Clean-up", Some(gate), steps::clean_up(request));
     }
+    draft.undo_outage(format!(
+        "k3s is uninstalled again from all hosts that this run installed it on. If {} is in use by then, it is gone with everything in it.",
+        nodes.name
+    ));
     let gate = Gate {
         title: if all == 1 {
             "Install k3s on one host".to_owned()

@@ -23,6 +23,7 @@ impl Draft {
             stages: Vec::new(),
             warnings: Vec::new(),
             outage: None,
+            undo_outage: None,
         };
         Self { plan, next: 0 }
     }
@@ -48,6 +49,11 @@ impl Draft {
     /// Declares that the cluster is out of service while the run lasts, or after it.
     pub(super) fn outage(&mut self, outage: impl Into<String>) {
         self.plan.outage = Some(outage.into());
+    }
+
+    /// Declares that undoing it takes a cluster away that may be in use by then.
+    pub(super) fn undo_outage(&mut self, outage: impl Into<String>) {
+        self.plan.undo_outage = Some(outage.into());
     }
 
     /// Adds a stage. A stage without steps is left out.

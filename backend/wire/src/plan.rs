@@ -37,6 +37,9 @@ pub struct PlanView {
     /// The cluster is out of service while it runs, on purpose: in what way, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<String>,
+    /// The same of undoing it: unwinding then wants the cluster's name typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_outage: Option<String>,
 }
 
 /// Steps that may run side by side.

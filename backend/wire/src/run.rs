@@ -271,6 +271,9 @@ pub enum RunCommand {
     Unwind {
         /// Hash of the undo plan that was read (`GET /runs/{id}/unwind`).
         plan_sha256: String,
+        /// The cluster's name, typed; needed when the plan says that undoing it is an outage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<String>,
     },
     /// Give the run up and free its locks.
     Abandon {
@@ -327,7 +330,13 @@ pub struct UnwindView {
     pub steps: Vec<UnwindStep>,
     /// The irreversible step at which unwinding stops, if any.
     pub stops_at: Option<StepIndex>,
-    /// Over both; hex.
+    /// Undoing it takes the cluster away from whoever uses it by now: in what way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<String>,
+    /// What must be typed for it: the cluster's name, where there is an outage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
+    /// Over the steps and where they stop; hex.
     pub sha256: String,
 }
 

@@ -156,6 +156,7 @@ impl Durable {
             },
             warnings: Vec::new(),
             outage: None,
+            undo_outage: None,
         }
     }
 

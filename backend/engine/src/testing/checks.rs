@@ -312,6 +312,7 @@ async fn unwind(panel: &Panel, store: &MemoryStore, run: RunId) -> Result<(), Fi
     }
     let command = RunCommand::Unwind {
         plan_sha256: undo.sha256,
+        confirm: undo.confirm,
     };
     panel
         .engine

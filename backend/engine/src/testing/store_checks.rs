@@ -22,6 +22,7 @@ fn plan() -> Plan {
         }],
         warnings: vec![],
         outage: None,
+        undo_outage: None,
     }
 }
 

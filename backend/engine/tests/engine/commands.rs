@@ -391,6 +391,7 @@ async fn commands_that_make_no_sense_are_refused() {
     }
     let unwind = RunCommand::Unwind {
         plan_sha256: String::new(),
+        confirm: None,
     };
     assert_eq!(bench.say(run, unwind).await, Err(Refusal::NothingToUndo));
 }

@@ -1,5 +1,7 @@
 //! What is taken away only for the run's duration.
 
+use coxswain_engine::handle::Refusal;
+use coxswain_engine::plan::Plan;
 use coxswain_engine::testing::checks::{self, Subject};
 use coxswain_engine::testing::{FailAt, FailFirst, NoUndo, UnsureAt, When, layer};
 use coxswain_wire::{RunCommand, RunStatus, StepStatus};
@@ -222,11 +224,48 @@ async fn parked_it_is_kept_and_unwinding_gives_it_back() {
     let undo = bench.engine.unwind(run).await.unwrap();
     let order: Vec<u32> = undo.steps.iter().map(|s| s.index).collect();
     assert_eq!(order, [3, 2, 1, 0]);
-    let plan_sha256 = undo.sha256;
-    bench
-        .say(run, RunCommand::Unwind { plan_sha256 })
-        .await
-        .unwrap();
+    let unwind = RunCommand::Unwind {
+        plan_sha256: undo.sha256,
+        confirm: None,
+    };
+    bench.say(run, unwind).await.unwrap();
     bench.is(run, RunStatus::Unwound).await;
     assert_eq!(*bench.world.things(), crate::toy::Things::default());
+}
+
+/// Who undoes what may be in use by then has to type whose it is.
+#[tokio::test(start_paused = true)]
+async fn an_outage_by_undoing_is_confirmed() {
+    let bench = bench_of(|kind| layer(kind, UnsureAt { step: Errand::JOB }));
+    let run = bench
+        .start(Plan {
+            undo_outage: Some("The toys are gone.".to_owned()),
+            ..Errand.plan()
+        })
+        .await;
+    bench.approve(run).await;
+    bench.approve(run).await;
+    bench.is(run, RunStatus::Parked).await;
+    let undo = bench.engine.unwind(run).await.unwrap();
+    assert_eq!(undo.outage.as_deref(), Some("The toys are gone."));
+    let name = undo.confirm.unwrap();
+    for confirm in [None, Some(format!("{name}s"))] {
+        let unwind = RunCommand::Unwind {
+            plan_sha256: undo.sha256.clone(),
+            confirm,
+        };
+        assert_eq!(
+            bench.say(run, unwind).await,
+            Err(Refusal::ConfirmationMissing {
+                expected: name.clone()
+            })
+        );
+    }
+    bench.is(run, RunStatus::Parked).await;
+    let unwind = RunCommand::Unwind {
+        plan_sha256: undo.sha256,
+        confirm: Some(name),
+    };
+    bench.say(run, unwind).await.unwrap();
+    bench.is(run, RunStatus::Unwound).await;
 }

@@ -376,6 +376,7 @@ pub(crate) fn plan() -> Plan {
         ],
         warnings: vec![],
         outage: None,
+        undo_outage: None,
     }
 }
 

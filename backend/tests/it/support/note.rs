@@ -149,6 +149,7 @@ impl Planner for Planned {
             }],
             warnings: vec![],
             outage: None,
+            undo_outage: None,
         })
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn draw(plan: &PlanView, open: Option<StepIndex>, words: GateWords<'_
                 </div>
             </div>
             {plan.outage.as_ref().map(|o| callout(Tone::Bad, Icon::Warn, format!("Intended outage: {o}")))}
+            {plan.undo_outage.as_ref().map(|o| callout(Tone::Warn, Icon::Undo, format!("If it is undone: {o}")))}
             {warnings}
             <ol class="plan-stages">
                 {plan.stages.iter().enumerate().map(|(n, s)| stage(n, s, open, words)).collect_view()}

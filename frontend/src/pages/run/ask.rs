@@ -8,7 +8,7 @@ use super::Run;
 use crate::components::button::{Button, Look};
 use crate::components::callout::callout;
 use crate::components::dialog::Dialog;
-use crate::components::field::TextArea;
+use crate::components::field::{TextArea, TextField};
 use crate::components::form::{Form, FormFailure};
 use crate::components::icon::Icon;
 use crate::load::load;
@@ -152,7 +152,22 @@ fn Unwind(run: Run) -> impl IntoView {
             callout(Tone::Warn, Icon::Warn, format!("Stops at step {}, {name} on {target}: it cannot be undone. Everything before it stays.", step_number(index)))
         });
         let hash = plan.sha256.clone();
+        let outage = plan.outage.clone().map(|words| callout(Tone::Bad, Icon::Warn, words));
+        let wanted = plan.confirm.clone();
+        let typed = RwSignal::new(String::new());
+        let field = wanted.clone().map(|name| view! {
+            <TextField form name="confirm" label=format!("Type {name} to undo it") value=typed mono=true placeholder=name/>
+        }.into_any());
+        let unwind = move || {
+            let confirm = wanted.clone().map(|_| typed.get_untracked().trim().to_owned());
+            if wanted.is_some() && confirm != wanted {
+                form.refuse("confirm", "Type the name as it is shown.");
+                return;
+            }
+            give(run, form, RunCommand::Unwind { plan_sha256: hash.clone(), confirm });
+        };
         view! {
+            {outage}
             <p>"Steps are undone in reverse order, each observed before the next. What was already so before the run is left alone."</p>
             {if empty {
                 view! { <p class="panel-empty">"Nothing was done that could be undone."</p> }.into_any()
@@ -160,11 +175,12 @@ fn Unwind(run: Run) -> impl IntoView {
                 view! { <ol class="unwind-list">{rows}</ol> }.into_any()
             }}
             {stop}
+            {field}
             <FormFailure form/>
             <div class="dialog-actions">
                 <Button on_click=move |_| run.asking.set(None)>"Cancel"</Button>
                 <Button look=Look::Danger icon=Icon::Undo busy=form.busy testid="run-confirm"
-                    on_click=move |_| give(run, form, RunCommand::Unwind { plan_sha256: hash.clone() })>"Unwind"</Button>
+                    on_click=move |_| unwind()>"Unwind"</Button>
             </div>
         }
         .into_any()

@@ -126,6 +126,7 @@ async fn unwind(panel: &Panel, run: RunId) -> Result<RunStatus, Finding> {
     let undo = panel.engine.unwind(run).await.map_err(|e| e.to_string())?;
     let command = RunCommand::Unwind {
         plan_sha256: undo.sha256,
+        confirm: undo.confirm,
     };
     let said = panel.engine.command(run, command, starter()).await;
     said.map_err(|e| e.to_string())?;
