@@ -1,6 +1,7 @@
 //! Servers as child processes, each under a root directory of its own.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -174,9 +175,13 @@ impl Cluster {
         let socket = UnixDatagram::bind(self.notify_socket(n)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut buffer = [0; 64];
-        let length = socket
-            .recv(&mut buffer)
-            .unwrap_or_else(|error| panic!("node{n} is not ready ({error}):\n{}", self.log(n)));
+        let length = loop {
+            match socket.recv(&mut buffer) {
+                Ok(length) => break length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("node{n} is not ready ({error}):\n{}", self.log(n)),
+            }
+        };
         assert_eq!(&buffer[..length], b"READY=1\n");
     }
 
