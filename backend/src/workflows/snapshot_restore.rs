@@ -133,9 +133,9 @@ impl Workflow for SnapshotRestore {
         context: &PreflightContext,
         plan: &Plan,
         stage: StageIndex,
-        _state: &RunState,
+        state: &RunState,
     ) -> Vec<Fact> {
-        facts::collect(context, plan, stage).await
+        facts::collect(context, plan, stage, state).await
     }
 }
 

@@ -1,13 +1,14 @@
 //! The evidence for a restore: is it called for, can it work, and what will be lost.
 
 use coxswain_engine::plan::Plan;
+use coxswain_engine::state::RunState;
 use coxswain_k3s::etcd::quorum;
 use coxswain_k3s::haproxy::Section;
 use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::snapshot::SnapshotFile;
 use coxswain_k3s::token::{SERVER_TOKEN_FILE, Token};
-use coxswain_wire::{Fact, StageIndex, Verdict};
+use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
@@ -23,6 +24,7 @@ use crate::steps::configured::Configured;
 use crate::steps::copy_snapshot::DIRECTORY;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
+use crate::steps::reset_cluster;
 use crate::steps::restart::NodeRole;
 use crate::steps::snapshots::{look, room, sha256};
 use crate::steps::unit::UnitLook;
@@ -88,19 +90,40 @@ impl Checks {
     }
 }
 
+/// Name of the fact about etcd's quorum.
+const QUORUM: &str = "Quorum";
+
 /// The facts for the gate of a stage.
 pub(super) async fn collect(
     context: &PreflightContext,
     plan: &Plan,
     stage: StageIndex,
+    state: &RunState,
 ) -> Vec<Fact> {
-    match checks_of::<Checks>(plan, stage) {
-        Ok(checks) => facts(context, &plan.cluster_name, &checks).await,
-        Err(facts) => facts,
-    }
+    let checks = match checks_of::<Checks>(plan, stage) {
+        Ok(checks) => checks,
+        Err(facts) => return facts,
+    };
+    let mut facts = facts(context, &checks).await;
+    facts.push(match quorum_before(plan, stage, state) {
+        Some(approved) => approved,
+        None => of_quorum(context, &plan.cluster_name, &checks).await,
+    });
+    facts
 }
 
-async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Vec<Fact> {
+/// What was approved, once the reset has begun: a quorum that is held since is the run's own work.
+fn quorum_before(plan: &Plan, stage: StageIndex, state: &RunState) -> Option<Fact> {
+    let mut steps = plan.steps();
+    let begun = steps.any(|(index, _, step)| {
+        step.kind == reset_cluster::KIND && state.steps[index as usize].attempt > 0
+    });
+    let evidence = state.stages[stage as usize].evidence.as_ref()?;
+    let mut facts = evidence.facts.iter();
+    facts.find(|fact| begun && fact.name == QUORUM).cloned()
+}
+
+async fn facts(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     let hosts = checks
         .servers()
         .map(|node| (node, NodeRole::Server))
@@ -118,12 +141,12 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
         facts.push(room_for_copy(context, checks, second).await);
     }
     facts.extend(of_chosen(context, checks).await);
-    facts.push(of_quorum(context, cluster, checks).await);
     facts.extend(of_balancers(context, checks).await);
     facts
 }
 
-/// What the load balancers lose. Nothing about them is in the way of a restore: they are the last to be touched.
+/// What the load balancers lose. Nothing about them is in the way of a restore, nor binds its approval: they are the last
+/// to be touched, and how a dead one is silent differs from look to look.
 async fn of_balancers(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     let Some(section) = &checks.section else {
         return Vec::new();
@@ -134,6 +157,7 @@ async fn of_balancers(context: &PreflightContext, checks: &Checks) -> Vec<Fact> 
     };
     let (mut facts, _) = balancer::facts(world, &checks.load_balancers, section, foreign).await;
     for fact in &mut facts {
+        fact.kind = FactKind::Shown;
         if fact.verdict == Verdict::Fail {
             fact.verdict = Verdict::Warn;
             let before = fact.advice.take().unwrap_or_default();
@@ -455,7 +479,7 @@ async fn token(context: &PreflightContext, checks: &Checks, noted: Option<&Noted
 
 /// A restore with the quorum at work is called for only when the data is wrong.
 async fn of_quorum(context: &PreflightContext, cluster: &str, checks: &Checks) -> Fact {
-    const NAME: &str = "Quorum";
+    const NAME: &str = QUORUM;
     let world = &*context.services.world;
     let looks = checks
         .servers()

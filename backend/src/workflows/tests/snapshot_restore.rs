@@ -1,10 +1,13 @@
 //! What the gate of a restore sees.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use coxswain_wire::{FieldValue, HostId, Inputs, Verdict};
+use coxswain_engine::evidence::{Preflight as _, changes, evidence};
+use coxswain_engine::state::RunState;
+use coxswain_wire::{FactKind, FieldValue, HostId, Inputs, RunId, Timestamp, Verdict};
 
-use super::super::{Inventory, find};
+use super::super::{Inventory, Preflights, find};
 use super::evidence::{facts, failing};
 use super::lab::{self, Lab, inputs, text};
 
@@ -92,6 +95,38 @@ async fn a_restore_is_refused_when_it_is_not_called_for_or_cannot_work() {
     assert!(facts.iter().any(|f| f.name == "Earlier reset"));
 }
 
+/// After the reset the quorum is held, by the run's own work: to try the rest again is no other question.
+#[tokio::test(start_paused = true)]
+async fn a_quorum_that_the_reset_has_made_is_in_nobodys_way() {
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    let given = restoring("quorum_lost", NEWEST, &[]);
+    let plan = find("snapshot_restore").unwrap();
+    let plan = plan.plan(&given, &inventory).unwrap();
+    let lab = lab::lab_with_snapshots();
+    let look = async |state: &RunState| {
+        let preflights = Preflights::new(lab.services());
+        preflights.collect(RunId(1), &plan, 0, state).await
+    };
+    let mut state = RunState::new(Arc::new(plan.clone()));
+    let mut before = look(&state).await;
+    assert_eq!(failing(&before), ["prod: Quorum"]);
+    let approved = before.iter_mut().find(|f| f.name == "Quorum").unwrap();
+    approved.verdict = Verdict::Pass;
+    approved.value = "lost".to_owned();
+    state.stages[0].evidence = Some(evidence(Timestamp(0), before.clone()));
+    assert_eq!(failing(&look(&state).await), ["prod: Quorum"]);
+
+    let mut steps = plan.steps();
+    let reset = steps.find(|(_, _, step)| step.kind == "reset_cluster");
+    state.steps[reset.unwrap().0 as usize].attempt = 1;
+    let now = look(&state).await;
+    assert_eq!(failing(&now), [""; 0]);
+    assert_eq!(changes(&before, &now, &|_| true), [""; 0]);
+}
+
 /// With no other server or agent left, the copy goes to the load balancer, or nowhere if a person says so.
 #[tokio::test(start_paused = true)]
 async fn the_last_resort_for_a_copy_is_the_load_balancer() {
@@ -126,6 +161,10 @@ async fn the_last_resort_for_a_copy_is_the_load_balancer() {
     assert_eq!(copied_to(&alone), [""; 0]);
     let found = facts(&lab, "snapshot_restore", &alone, &inventory).await;
     assert_eq!(failing(&found), [""; 0]);
+    // How it is silent differs from look to look: nothing of that is approved.
+    let mut of_lb = found.iter().filter(|fact| fact.subject == "lb");
+    assert!(of_lb.all(|fact| fact.kind == FactKind::Shown), "{found:?}");
+    assert!(found.iter().any(|fact| fact.subject == "lb"), "{found:?}");
 }
 
 /// A rotation that the panel knows of is taken back, with a word of warning and a place to put the old token.
