@@ -195,6 +195,7 @@ impl Nodes {
             also_lost: Vec::new(),
             strangers: Strangers::default(),
             needed: Vec::new(),
+            other_version: false,
         }
     }
 

@@ -168,7 +168,10 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         title,
         confirm: None,
         preflight: json(&Checks {
-            living: nodes.living().reached_at(nodes.needed(&[])),
+            living: nodes
+                .living()
+                .reached_at(nodes.needed(&[]))
+                .by_another_version(),
             targets: targets.iter().map(|(_, target)| target.clone()).collect(),
             release: release.clone(),
         }),

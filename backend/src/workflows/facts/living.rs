@@ -41,6 +41,9 @@ pub(in crate::workflows) struct Living {
     /// Names that the run will ask the API for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::workflows) needed: Vec<San>,
+    /// By then another version of k3s runs: what this one would learn counts for nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::workflows) other_version: bool,
 }
 
 /// What nodes that are not in the inventory mean for a run.
@@ -74,6 +77,12 @@ impl Living {
     /// For a run that reaches the API at these names in the end.
     pub(in crate::workflows) fn reached_at(mut self, names: Vec<San>) -> Self {
         self.needed = names;
+        self
+    }
+
+    /// The same for a run that ends with another version of k3s.
+    pub(in crate::workflows) fn by_another_version(mut self) -> Self {
+        self.other_version = true;
         self
     }
 
@@ -152,7 +161,9 @@ pub(in crate::workflows) async fn facts(
     facts.extend(nodes(context, cluster, living).await);
     if !living.needed.is_empty() {
         let world = &*context.services.world;
-        facts.push(served::names(world, cluster, &living.servers, &living.needed).await);
+        let servers = &living.servers;
+        let learning = !living.other_version;
+        facts.push(served::names(world, cluster, servers, &living.needed, learning).await);
     }
     facts
 }

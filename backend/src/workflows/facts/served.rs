@@ -17,12 +17,14 @@ const NAME: &str = "Names in the certificate";
 const UNIT: &str = "k3s.service";
 
 /// The fact: a name is in the certificate of one of the servers, or one of them is told to have it and issues it when
-/// asked. Where all servers learn names from strangers, one that is missing is worth a warning.
+/// asked. Where all servers learn names from strangers, one that is missing is worth a warning, if what is learned now
+/// counts (`learning`).
 pub(in crate::workflows) async fn names(
     world: &dyn World,
     cluster: &str,
     servers: &[ApiHost],
     wanted: &[San],
+    learning: bool,
 ) -> Fact {
     let looks = at_once(servers.iter().map(|s| served(world, s)).collect()).await;
     let now = match looks.into_iter().reduce(Result::or) {
@@ -43,7 +45,7 @@ pub(in crate::workflows) async fn names(
             .flatten()
             .collect();
         missing.retain(|name| !told.iter().any(|server| server.names.contains(name)));
-        learned = !told.is_empty() && told.iter().all(|server| server.learns);
+        learned = learning && !told.is_empty() && told.iter().all(|server| server.learns);
     }
     if missing.is_empty() {
         return pass(cluster, NAME, format!("good for {}", words(&wanted)));
@@ -54,7 +56,7 @@ pub(in crate::workflows) async fn names(
             cluster,
             NAME,
             value,
-            "This k3s adds a name by itself when somebody asks for it, so this should work. From v1.28 on it does so only with --tls-san-security=false. To be sure, and before an upgrade to such a version, add the name with \u{201c}Change the API's names\u{201d}.",
+            "This k3s adds a name by itself when somebody asks for it, so this should work. From v1.28 on it does so only with --tls-san-security=false. To be sure, add the name with \u{201c}Change the API's names\u{201d}.",
         );
     }
     fail(

@@ -138,7 +138,7 @@ async fn names(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> 
         Role::FirstServer => {}
     }
     let world = &*context.services.world;
-    served::names(world, cluster, &join.checks.peers, &wanted).await
+    served::names(world, cluster, &join.checks.peers, &wanted, true).await
 }
 
 /// Flags that say which node it is and where it joins, or that are told by a fact of their own.

@@ -87,6 +87,26 @@ async fn where_every_server_learns_names_a_missing_one_is_only_told() {
     }
 }
 
+/// What k3s learns today, it may refuse once it is a newer one.
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_does_not_count_on_learning() {
+    let lab = lab::running_lab();
+    lab.tell(&["other.example.org"]);
+    for host in 1..=3 {
+        lab.world.run_version(HostId(host), "v1.26.9+k3s1");
+    }
+    lab.balance();
+    let found = facts(
+        &lab,
+        "upgrade",
+        &given("upgrade"),
+        &lab::running_inventory(),
+    )
+    .await;
+    let named = found.iter().find(|f| f.name == "Names in the certificate");
+    assert_eq!(named.unwrap().verdict, Verdict::Fail, "{named:?}");
+}
+
 /// Nodes join at the load balancer's own address; all else goes by the endpoint's name.
 #[tokio::test(start_paused = true)]
 async fn the_load_balancers_address_matters_to_a_join_alone() {
