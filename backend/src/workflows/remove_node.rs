@@ -174,6 +174,15 @@ impl Leaving {
         listed(self.gone().map(|(node, _)| node))
     }
 
+    /// What must be typed: the node's name, or the cluster's where several leave.
+    pub(super) fn typed(&self) -> String {
+        if self.also_lost.is_empty() {
+            self.node.name.to_string()
+        } else {
+            self.nodes.name.to_string()
+        }
+    }
+
     /// Load balancers that send traffic to them.
     fn balancers(&self) -> impl Iterator<Item = &Node> {
         let balancers = self.nodes.load_balancers.iter();
@@ -216,7 +225,7 @@ fn plan(workflow: &str, inputs: &Inputs, leaving: &Leaving) -> Plan {
     warn(&mut draft, leaving, servers.len());
     let gate = Gate {
         title: format!("Remove {names} from {}", nodes.name),
-        confirm: Some(node.name.to_string()),
+        confirm: Some(leaving.typed()),
         preflight: json(&Checks::new(leaving)),
     };
     depart(&mut draft, leaving, gate, Vec::new());

@@ -137,7 +137,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     warn(&mut draft, request);
     let gate = Gate {
         title: what,
-        confirm: Some(old.name.to_string()),
+        confirm: Some(leaving.typed()),
         preflight: json(&facts::Checks::new(request, first)),
     };
     let keep = if request.same_machine() {
