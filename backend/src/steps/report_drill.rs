@@ -49,7 +49,8 @@ impl Params {
     }
 }
 
-/// The report of a drill whose run ended, or rests, before one was made: of what had been seen by then.
+/// The report of a drill whose run ended, or rests, before one was made: of what had been seen by then. None if nobody
+/// has looked: then there may have been no fault either.
 ///
 /// # Errors
 /// What was seen does not decode.
@@ -58,12 +59,14 @@ pub(crate) fn of_what_was_seen(
     run: RunId,
     params: &Params,
     earlier: &[DrillReport],
-) -> Result<DrillReport, serde_json::Error> {
+) -> Result<Option<DrillReport>, serde_json::Error> {
     let mut record: Record = serde_json::from_value(record)?;
-    let last = record.looked.spans().last().map(|span| span.until);
+    let Some(last) = record.looked.spans().last().map(|span| span.until) else {
+        return Ok(None);
+    };
     let why = "the run did not get to the end of the observation".to_owned();
-    record.end(last.unwrap_or(record.fault_at), Some(why));
-    Ok(made(&record, run, params, earlier))
+    record.end(last, Some(why));
+    Ok(Some(made(&record, run, params, earlier)))
 }
 
 fn made(record: &Record, run: RunId, params: &Params, earlier: &[DrillReport]) -> DrillReport {

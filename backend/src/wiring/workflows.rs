@@ -72,7 +72,6 @@ impl Planner for Workflows {
             .earlier_drills(cluster, fault, run, COMPARED)
             .await?;
         of_what_was_seen(record, run, &params, &earlier)
-            .map(Some)
             .map_err(|e| DbError::Corrupt(format!("drill.record of run {run}: {e}")))
     }
 }

@@ -137,7 +137,10 @@ fn leader(record: &Record, subject: &Subject<'_>, dates: &Dates) -> DrillPoint {
         (None, true) if subject.comes_back() => {
             (format!("{was} leads again"), DrillVerdict::AsExpected)
         }
-        (None, true) => ("no other leader was seen".to_owned(), DrillVerdict::Worse),
+        (None, true) => match dates.missed(ELECTED, "no other leader was seen") {
+            Missed::Unknown(why) => (why, DrillVerdict::NotObserved),
+            Missed::Absent(not) => (not, DrillVerdict::Worse),
+        },
         (None, false) => ("no change".to_owned(), DrillVerdict::AsExpected),
     };
     DrillPoint {
@@ -312,6 +315,16 @@ pub(crate) const STUCK: &str = "Pods stuck in Terminating";
 fn stuck(record: &Record, subject: &Subject<'_>, evicted: bool) -> DrillPoint {
     let left = record.leaving.len() + record.leaving_more;
     let names = record.stuck.join(", ");
+    if record.recovered_at.is_none() && record.missing.is_none() {
+        let seen = if names.is_empty() { "none" } else { &names };
+        let observed = format!("{seen}; nobody watched the recovery");
+        return said(
+            STUCK,
+            observed,
+            "none after the recovery",
+            DrillVerdict::NotObserved,
+        );
+    }
     let observed = match (record.stuck.len(), left) {
         (0, 0) => "none".to_owned(),
         (0, left) => format!("{left} after the recovery: {}", record.leaving.join(", ")),
@@ -423,10 +436,15 @@ mod tests {
         record.end = None;
         record.leaving(450_000, &pods, false);
         record.end(520_000, None);
+        let unseen = point(&record, DrillFault::Stopped, "Pods stuck");
+        assert_eq!(unseen.verdict, DrillVerdict::NotObserved);
+        assert!(unseen.observed.contains("default/web"), "{unseen:?}");
+        record.missing = Some("1 pods of node1 are still Terminating".to_owned());
         let left = point(&record, DrillFault::Stopped, "Pods stuck");
         assert_eq!(left.verdict, DrillVerdict::Worse);
         assert!(left.observed.contains("after the recovery"), "{left:?}");
         record.leaving(540_000, &[], false);
+        (record.missing, record.recovered_at) = (None, Some(540_000));
         assert_eq!(verdict(&record, "Pods stuck"), DrillVerdict::AsExpected);
     }
 

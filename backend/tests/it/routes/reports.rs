@@ -157,6 +157,16 @@ async fn a_drill_that_ended_early_reports_what_was_seen() {
     );
     let late = async || planner.late_report(run, &plan).await.unwrap();
     assert_eq!(late().await, None);
+    // Noted before the fault is made: nobody has looked yet.
+    db.keep_drill_record(
+        run,
+        cluster.id,
+        DrillFault::Stopped,
+        &json!({ "fault_at": 1000 }),
+    )
+    .await
+    .unwrap();
+    assert_eq!(late().await, None);
 
     let look = json!({ "spans": [{ "from": 1000, "until": 31_000, "value": null }] });
     let away = json!({ "spans": [
@@ -171,4 +181,11 @@ async fn a_drill_that_ended_early_reports_what_was_seen() {
     assert!(why.contains("did not get to the end"), "{why}");
     let node2 = report.availability.iter().find(|a| a.name == "node2");
     assert_eq!(node2.unwrap().away_ms, 20_000);
+    let stuck = report
+        .points
+        .iter()
+        .find(|p| p.name.starts_with("Pods stuck"));
+    let stuck = stuck.unwrap();
+    assert_eq!(stuck.verdict, DrillVerdict::NotObserved, "{stuck:?}");
+    assert!(stuck.observed.contains("nobody watched"), "{stuck:?}");
 }
