@@ -165,7 +165,7 @@ impl Leaving {
     }
 
     /// At least one of them is a server.
-    fn servers_go(&self) -> bool {
+    pub(super) fn servers_go(&self) -> bool {
         self.gone().any(|(_, server)| server)
     }
 
@@ -293,14 +293,19 @@ fn warn(draft: &mut Draft, leaving: &Leaving, staying: usize) {
         draft.warn(unclean(&gone));
     }
     if leaving.servers_go() {
-        draft.warn(match staying {
-            1 => "One server stays: its loss is an outage.".to_owned(),
-            even if even.is_multiple_of(2) => format!(
-                "{even} servers stay, and tolerate no more losses than {}: go on to an odd number soon.",
-                even - 1
-            ),
-            odd => format!("{odd} servers stay."),
-        });
+        draft.warn(servers_left(staying));
+    }
+}
+
+/// What so many servers are good for, in words.
+pub(super) fn servers_left(servers: usize) -> String {
+    match servers {
+        1 => "One server stays: its loss is an outage.".to_owned(),
+        even if even.is_multiple_of(2) => format!(
+            "{even} servers stay, and tolerate no more losses than {}: go on to an odd number soon.",
+            even - 1
+        ),
+        odd => format!("{odd} servers stay."),
     }
 }
 

@@ -174,15 +174,25 @@ fn warn(draft: &mut Draft, request: &Request) {
             listed(&leaving.also_lost)
         ));
     }
-    if leaving.gone().any(|(_, server)| server) {
-        let staying = leaving.staying().len();
-        draft.warn(match staying {
-            1 => format!(
-                "Until {} has joined, one server is left: its loss is an outage, and may cost data.",
-                joining.node.name
-            ),
-            n => format!("Until {} has joined, {n} servers are left.", joining.node.name),
-        });
+    let staying = leaving.staying().len();
+    if !leaving.server() {
+        if leaving.servers_go() {
+            draft.warn(remove_node::servers_left(staying));
+        }
+        return;
+    }
+    draft.warn(match staying {
+        1 => format!(
+            "Until {} has joined, one server is left: its loss is an outage, and may cost data.",
+            joining.node.name
+        ),
+        n => format!(
+            "Until {} has joined, {n} servers are left.",
+            joining.node.name
+        ),
+    });
+    if (staying + 1).is_multiple_of(2) {
+        draft.warn(remove_node::servers_left(staying + 1));
     }
 }
 
