@@ -1,7 +1,8 @@
 //! Which run uses a host. An approval holds for the machine, which its pinned host keys, its name and its node address
 //! are: those stay as they are until the run is over, whereas the way to it (SSH address, port, user, credential,
-//! power) may be mended whenever the run does nothing without a person, keeps the pinned keys, and is read again at the
-//! run's gate before anything goes on.
+//! power) may be mended whenever the run does nothing without a person, and keeps the pinned keys. Address, port and
+//! user are compared again at the run's gate before it goes on; undoing and giving back ask nobody again. A drill keeps
+//! the power commands that were approved.
 
 use std::sync::Arc;
 

@@ -62,16 +62,20 @@ fn report(run: RunId) -> DrillReport {
     }
 }
 
+async fn cluster(panel: &Panel) -> Cluster {
+    let server = host(panel, 1).await.id;
+    let operator = panel.role(Role::Operator).await;
+    let members = json!([{ "host": server, "role": "server" }]);
+    operator
+        .post("/clusters", json!({ "name": "prod", "members": members }))
+        .await
+        .is(201)
+}
+
 #[tokio::test]
 async fn a_report_is_read_and_printed_and_nothing_in_it_becomes_markup() {
     let panel = Panel::new().await;
-    let server = host(&panel, 1).await.id;
-    let operator = panel.role(Role::Operator).await;
-    let members = json!([{ "host": server, "role": "server" }]);
-    let cluster: Cluster = operator
-        .post("/clusters", json!({ "name": "prod", "members": members }))
-        .await
-        .is(201);
+    let cluster = cluster(&panel).await;
     let viewer = panel.role(Role::Viewer).await;
     let (run, fault) = (RunId(7), DrillFault::Cut);
     for path in ["/runs/7/report", "/runs/7/report.html"] {
@@ -142,13 +146,7 @@ fn drill(cluster: ClusterId) -> Plan {
 #[tokio::test]
 async fn a_drill_that_ended_early_reports_what_was_seen() {
     let panel = Panel::new().await;
-    let server = host(&panel, 1).await.id;
-    let operator = panel.role(Role::Operator).await;
-    let members = json!([{ "host": server, "role": "server" }]);
-    let cluster: Cluster = operator
-        .post("/clusters", json!({ "name": "prod", "members": members }))
-        .await
-        .is(201);
+    let cluster = cluster(&panel).await;
     let db = panel.app.db.clone();
     let (run, plan) = (RunId(7), drill(cluster.id));
     let planner = Workflows::new(
