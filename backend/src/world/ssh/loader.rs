@@ -2,7 +2,8 @@
 //!
 //! The remote command line is always the same few plain words around [`LOADER`], which holds no quote, no
 //! backslash, no exclamation mark and no line break, so that whatever login shell the user has reads it the same
-//! way. It first says that it is there ([`MARK`](super::start::MARK)), on both outputs. Then it takes a header of lines from standard input: the number of arguments, the script, the arguments.
+//! way. It first says that it is there ([`MARK`](super::start::MARK)), on both outputs. Then it takes a header of lines
+//! from standard input: the number of arguments, the script, the arguments.
 //! POSIX obliges `read` not to read past the line's end on a pipe, so what follows the header is the command's own
 //! standard input, byte for byte. A header that breaks off runs nothing (status 125).
 //!

@@ -123,7 +123,7 @@ async fn status_output_and_limits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_start_up_files_say_is_not_the_command_s() {
     let sshd = Sshd::start("");
-    sshd.start_up("printf 'Welcome back!'; echo 'disk is 81% full' >&2");
+    sshd.start_up("printf 'Welcome back!'; echo 'disk is 81% full' >&2; : >\"$HOME/greeted\"");
     let t = world(sshd.connection()).await;
     let script = Script {
         name: "both",
@@ -138,6 +138,8 @@ async fn what_start_up_files_say_is_not_the_command_s() {
         (output.text(), output.error_text(), output.truncated),
         ("01234567".into(), "err\n".into(), 2)
     );
+    let greeted = sshd.dir.path().join("greeted").exists();
+    assert!(greeted, "the login shell has read no start-up file");
 
     let path = sshd.dir.path().join("file");
     let path = path.to_str().unwrap();
