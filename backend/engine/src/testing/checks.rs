@@ -2,6 +2,7 @@
 //!
 //! They run in virtual time: start them in a current-thread runtime with the clock paused.
 
+mod retrying;
 mod taking;
 mod unwinding;
 
@@ -18,6 +19,7 @@ use crate::evidence::Preflight;
 use crate::plan::Plan;
 use crate::step::{Registry, StepKind};
 
+pub use retrying::{retried, retries};
 pub use taking::{Takes, gives_back};
 pub use unwinding::{MOST_POINTS, survives_unwinding};
 
@@ -45,6 +47,9 @@ pub type Wrap<'a> = &'a dyn Fn(Arc<dyn StepKind>) -> Arc<dyn StepKind>;
 
 /// The same, told which step is made to fail.
 pub type WrapAt<'a> = &'a dyn Fn(Arc<dyn StepKind>, StepIndex) -> Arc<dyn StepKind>;
+
+/// The same, told in which world.
+pub type WrapIn<'a, W> = &'a dyn Fn(&W, Arc<dyn StepKind>) -> Arc<dyn StepKind>;
 
 /// Virtual time after which a run that does not come to rest is stuck.
 const STUCK: Duration = Duration::from_secs(24 * 3600);

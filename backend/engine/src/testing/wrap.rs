@@ -164,19 +164,38 @@ impl Layer for FailAt {
     }
 }
 
-/// Lets the first attempt of one step fail before it changed anything.
+/// Lets the first attempt of one step fail.
 pub struct FailFirst {
     /// The step.
     pub step: StepIndex,
+    /// When.
+    pub when: When,
 }
 
 #[async_trait]
 impl Layer for FailFirst {
-    async fn apply(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
-        if context.step == self.step && context.attempt == 1 {
+    async fn probe(
+        &self,
+        inner: &dyn StepKind,
+        context: &StepContext,
+    ) -> Result<Probe, StepFailure> {
+        // What had its effect would be seen as done.
+        if context.step == self.step && context.attempt == 1 && context.applied {
             return Err(StepFailure::fatal(INJECTED));
         }
-        inner.apply(context).await
+        inner.probe(context).await
+    }
+
+    async fn apply(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
+        let fails = context.step == self.step && context.attempt == 1;
+        if !fails || self.when == When::After {
+            inner.apply(context).await?;
+        }
+        if fails {
+            Err(StepFailure::fatal(INJECTED))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -340,12 +359,14 @@ impl Layer for NoProbe {
         context: &StepContext,
     ) -> Result<Probe, StepFailure> {
         let here = (context.step, context.attempt);
-        if self
-            .applied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&here)
-        {
+        // A new attempt is begun with the number of the last one.
+        let own = context.applied
+            && self
+                .applied
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&here);
+        if own {
             return inner.probe(context).await;
         }
         Ok(Probe::NotDone {

@@ -25,6 +25,18 @@ async fn it_completes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failing_at_each_step_and_tried_again_it_ends_the_same() {
+    checks::retries(&Toy, &|kind| kind).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_probe_the_check_of_retries_fails() {
+    let found = checks::retries(&Toy, &|kind| layer(kind, NoProbe::default())).await;
+    let found = found.unwrap_err();
+    assert!(found.contains("After"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn failing_at_each_step_it_unwinds() {
     checks::unwinds(&Toy, &|kind, _| kind).await.unwrap();
 }

@@ -1,7 +1,10 @@
 //! What is taken away only for the run's duration.
 
+use std::sync::Arc;
+
 use coxswain_engine::handle::Refusal;
 use coxswain_engine::plan::Plan;
+use coxswain_engine::step::StepKind;
 use coxswain_engine::testing::checks::{self, Subject};
 use coxswain_engine::testing::{FailAt, FailFirst, NoUndo, UnsureAt, When, layer};
 use coxswain_wire::{RunCommand, RunStatus, StepStatus};
@@ -66,9 +69,19 @@ async fn failed_the_last_taken_comes_back_first_and_the_history_says_so() {
     assert_eq!(bench.store.locked(), ["cluster:1"]);
 }
 
+fn fails_first(kind: Arc<dyn StepKind>, step: u32) -> Arc<dyn StepKind> {
+    let when = When::Before;
+    layer(kind, FailFirst { step, when })
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_at_each_step_and_tried_again_it_ends_the_same() {
+    checks::retries(&Errand, &|kind| kind).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn tried_again_what_is_still_needed_is_taken_again_and_nothing_else_is_done_twice() {
-    let bench = bench_of(|kind| layer(kind, FailFirst { step: Errand::JOB }));
+    let bench = bench_of(|kind| fails_first(kind, Errand::JOB));
     let run = bench.start(Errand.plan()).await;
     bench.approve(run).await;
     bench.approve(run).await;
@@ -82,7 +95,7 @@ async fn tried_again_what_is_still_needed_is_taken_again_and_nothing_else_is_don
 #[tokio::test(start_paused = true)]
 async fn failed_behind_its_span_it_is_not_taken_again() {
     let back = Errand::DOOR_BACK - 1;
-    let bench = bench_of(|kind| layer(kind, FailFirst { step: back }));
+    let bench = bench_of(|kind| fails_first(kind, back));
     let mut plan = Errand.plan();
     plan.stages.remove(2);
     let run = bench.start(plan).await;

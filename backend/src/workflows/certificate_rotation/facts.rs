@@ -76,6 +76,7 @@ pub(super) async fn collect(
             targets,
             services,
         }) => {
+            let living = living.without_begun(plan, state, &[rotate_certificates::KIND]);
             let mut facts = living::facts(context, cluster, &living).await;
             let each = targets
                 .iter()

@@ -1,12 +1,17 @@
 //! What a rotation refuses, and what stands in its way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole};
+use coxswain_engine::evidence::Preflight;
+use coxswain_engine::state::RunState;
+use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole, RunId};
 
+use super::super::{Preflights, find};
 use super::evidence::{facts, failing, odd};
 use super::forms::refused;
 use super::lab::{self, inputs, list, text};
+use crate::steps::rotate_certificates;
 use crate::world::{Ask, TlsTarget, World as _};
 
 fn given(more: &[(&str, FieldValue)]) -> Inputs {
@@ -97,4 +102,27 @@ async fn no_server_is_taken_down_beside_another_one() {
     lab.world.change(HostId(4), |host| host.reachable = false);
     let found = look(&lab).await;
     assert!(found.contains(&"node4: Connection".to_owned()), "{found:?}");
+}
+
+/// k3s is stopped while it rotates: what failed there is mended by another attempt.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_its_rotation_left_stopped_does_not_block_the_retry() {
+    let lab = lab::running_lab();
+    lab.balance();
+    let kubelets = given(&[("extent", text("some")), ("services", list(&["kubelet"]))]);
+    let plan = find("certificate_rotation").unwrap();
+    let plan = plan.plan(&kubelets, &lab::running_inventory()).unwrap();
+    let mut state = RunState::new(Arc::new(plan.clone()));
+    let look = async |state: &RunState| {
+        let preflights = Preflights::new(lab.services());
+        failing(&preflights.collect(RunId(1), &plan, 0, state).await)
+    };
+    lab.world.stop_k3s(HostId(2));
+    let found = look(&state).await;
+    assert!(found.contains(&"prod: etcd".to_owned()), "{found:?}");
+    for (index, _, step) in plan.steps() {
+        let begun = step.kind == rotate_certificates::KIND && step.target == "node2";
+        state.steps[index as usize].attempt = u32::from(begun);
+    }
+    assert_eq!(look(&state).await, [""; 0]);
 }

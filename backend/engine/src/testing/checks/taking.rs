@@ -7,14 +7,14 @@ use coxswain_wire::{RunCommand, RunId, RunStatus, StageIndex, StepIndex};
 use tokio::sync::Notify;
 
 use super::{
-    Finding, Panel, Subject, Wrap, as_it_is, completes, ended, last_events, never, panel,
-    see_through, see_to, start, starter,
+    Finding, Panel, Subject, Wrap, as_it_is, ended, last_events, never, panel, see_through, see_to,
+    start, starter,
 };
 use crate::engine::CommandError;
 use crate::handle::Refusal;
 use crate::plan::Plan;
 use crate::step::StepKind;
-use crate::testing::{FailAt, FailFirst, HoldAt, KillSwitch, MemoryStore, UnsureAt, When, layer};
+use crate::testing::{FailAt, HoldAt, KillSwitch, MemoryStore, UnsureAt, When, layer};
 
 /// A workflow that may take something away for its duration.
 pub trait Takes: Subject {
@@ -25,8 +25,8 @@ pub trait Takes: Subject {
 
 /// Whichever way a run ends or comes to rest (it completes; any step fails, is stopped, killed, or unsure and
 /// abandoned; a later gate is rejected or the run abandoned there; the panel dies while it gives back),
-/// nothing is taken away that was not taken before. Tried again after a failure, it ends as if nothing had
-/// failed. A plan that takes nothing passes.
+/// nothing is taken away that was not taken before. A plan that takes nothing passes. That it is taken again where it
+/// is still needed is seen by [`super::retries`].
 ///
 /// # Errors
 /// What is still taken away, and on which way out.
@@ -76,10 +76,6 @@ pub async fn gives_back<S: Takes>(subject: &S, mutilate: Wrap<'_>) -> Result<(),
     if let Some(step) = spans.first() {
         let dying = checker.dying(*step).await;
         dying.map_err(|e| format!("step {} failing, {e}", step + 1))?;
-    }
-    for step in spans {
-        let retrying = checker.retrying(step).await;
-        retrying.map_err(|e| format!("retried after step {} failed: {e}", step + 1))?;
     }
     Ok(())
 }
@@ -230,31 +226,6 @@ impl<S: Takes> Checker<'_, S> {
         said.map_err(|e| e.to_string())?;
         let status = see_through(&trial.panel, trial.run).await?;
         self.at_rest(&trial, status)
-    }
-
-    /// What was given back and is needed is taken again.
-    async fn retrying(&self, step: StepIndex) -> Result<(), Finding> {
-        let fail = |inner: Arc<dyn StepKind>| layer(inner, FailFirst { step });
-        let trial = self.trial(never(), &fail).await?;
-        let mut status = see_through(&trial.panel, trial.run).await?;
-        if status == RunStatus::Failed {
-            self.at_rest(&trial, status)?;
-            let said = say(&trial, RunCommand::Retry).await;
-            said.map_err(|e| e.to_string())?;
-            status = see_through(&trial.panel, trial.run).await?;
-        }
-        ended(status, RunStatus::Completed, &trial.store, trial.run)?;
-        let (expected, now) = (
-            completes(self.subject).await?,
-            self.subject.picture(&trial.world),
-        );
-        if now == expected {
-            Ok(())
-        } else {
-            Err(format!(
-                "the world differs\n  expected {expected:?}\n  got      {now:?}"
-            ))
-        }
     }
 
     async fn dying(&self, step: StepIndex) -> Result<(), Finding> {

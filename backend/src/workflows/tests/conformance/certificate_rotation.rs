@@ -34,3 +34,13 @@ conforms! {
 survives_death! {
     certificate_rotation_survives_death_at_each_point: rotation(),
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_of_all_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(rotation()).await, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_of_kubelets_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(rotation_of_kubelets()).await, 4);
+}

@@ -1,5 +1,5 @@
 //! What every workflow gets for nothing (design §3): it completes; fails at each step and is unwound, also by
-//! a panel that is killed at every write and every effect; gives back what it takes only for its duration; does
+//! a panel that is killed at every write and every effect; goes on when each step is retried; gives back what it takes only for its duration; does
 //! every step twice; is killed at every write and every effect; and its plan is the recorded one.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::step::StepKind;
 use coxswain_engine::testing::checks::{
-    Subject, Takes, completes, gives_back, survives, survives_unwinding, twice, unwinds,
+    Subject, Takes, completes, gives_back, retries, survives, survives_unwinding, twice, unwinds,
 };
 use coxswain_engine::testing::{NoProbe, NoProbeUndone, NoUndoOfFailed, layer};
 use coxswain_wire::{FieldValue, HostId, Inputs};
@@ -127,6 +127,11 @@ macro_rules! conforms {
             }
 
             #[tokio::test(start_paused = true)]
+            async fn completes_when_each_step_is_retried() {
+                retries(&$example, &|kind| kind).await.unwrap();
+            }
+
+            #[tokio::test(start_paused = true)]
             async fn does_each_step_twice() {
                 twice(&$example).await.unwrap();
             }
@@ -169,6 +174,7 @@ macro_rules! survives_death {
 mod bootstrap;
 mod certificate_rotation;
 mod command;
+mod down;
 mod failover_drill;
 pub(super) use failover_drill::lab_power;
 mod import;

@@ -51,3 +51,18 @@ survives_death! {
     san_change_that_removes_survives_death_at_each_point: sans_removed(),
     san_change_in_the_file_survives_death_at_each_point: sans_in_the_file(),
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_addition_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(sans_added()).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(sans_removed()).await, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_file_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(sans_in_the_file()).await, 6);
+}

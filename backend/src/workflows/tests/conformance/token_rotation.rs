@@ -46,3 +46,8 @@ async fn all_nodes_have_the_new_token_and_only_that() {
         assert_eq!(world.hosts[name].files[file].trim(), new, "{name}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_rotation_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(rotation()).await, 4);
+}

@@ -190,3 +190,8 @@ async fn upgrade_with_old_member_names() {
     };
     completes(&Example { lab, ..pinned() }).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_that_left_a_node_down_is_retried() {
+    assert_eq!(down::comes_back(pinned()).await, 4);
+}
