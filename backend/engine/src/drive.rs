@@ -171,15 +171,15 @@ impl Drive {
             applied = timeout_at(self.context.deadline, self.kind.apply(&self.context)) => applied,
             () = halted(&mut self.halt, self.ending) => return self.give_up(halted_error()).await,
         };
-        let complaint = match applied {
-            Ok(Ok(())) => None,
-            Ok(Err(StepFailure::Fatal(error))) => Some(error),
-            Ok(Err(StepFailure::Unreachable(_))) => {
+        let applied = match applied {
+            Ok(Ok(())) => Applied::Yes,
+            Ok(Err(StepFailure::Fatal(error))) => Applied::No(error),
+            Ok(Err(StepFailure::Unreachable(error))) => {
                 // The effect may be under way there: first what became of it, then the probe.
                 if let Err(outcome) = self.settle_jobs().await {
                     return outcome;
                 }
-                None
+                Applied::Perhaps(error)
             }
             Err(_) => {
                 return self
@@ -188,7 +188,7 @@ impl Drive {
             }
         };
         tokio::select! {
-            outcome = observe(&self.kind, &self.context, self.timing, complaint) => match outcome {
+            outcome = observe(&self.kind, &self.context, self.timing, applied) => match outcome {
                 Ok(outcome) => outcome,
                 Err(error) => self.give_up(error).await,
             },
@@ -294,12 +294,35 @@ fn outcome_event(step: StepIndex, attempt: u32, outcome: Outcome) -> Event {
     }
 }
 
+/// What `apply` said of itself.
+enum Applied {
+    Yes,
+    No(StepError),
+    /// Its target was lost on the way.
+    Perhaps(StepError),
+}
+
+impl Applied {
+    /// Not observed in time, with what was known before.
+    fn too_late(self, why: &str) -> StepError {
+        let late = error(format!("not observed before the deadline: {why}"));
+        match self {
+            Applied::Yes => late,
+            Applied::No(said) | Applied::Perhaps(said) => StepError {
+                causes: [said.message].into_iter().chain(said.causes).collect(),
+                advice: said.advice,
+                ..late
+            },
+        }
+    }
+}
+
 /// Probes until done, fatal, or the deadline. `Err`: failed, but a job may be alive.
 async fn observe(
     kind: &Arc<dyn StepKind>,
     context: &StepContext,
     timing: Timing,
-    complaint: Option<StepError>,
+    applied: Applied,
 ) -> Result<Outcome, StepError> {
     loop {
         let probe = retrying(context.deadline, timing.patience, || kind.probe(context)).await;
@@ -309,11 +332,11 @@ async fn observe(
             Err(StepFailure::Fatal(error)) => return Err(error),
             Err(StepFailure::Unreachable(error)) => return Ok(Outcome::Unsure(error)),
             Ok(Probe::NotDone { why }) => {
-                if let Some(complaint) = complaint {
-                    return Err(complaint);
+                if let Applied::No(said) = applied {
+                    return Err(said);
                 }
                 if Instant::now() + timing.poll >= context.deadline {
-                    return Err(error(format!("not observed before the deadline: {why}")));
+                    return Err(applied.too_late(&why));
                 }
                 sleep(timing.poll).await;
             }

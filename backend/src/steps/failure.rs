@@ -30,6 +30,11 @@ pub(crate) fn world(error: WorldError) -> StepFailure {
     }
 }
 
+/// The same where nothing was begun, or nothing changes: nobody has to wait for what becomes of it.
+pub(crate) fn at_once(error: WorldError) -> StepFailure {
+    StepFailure::Fatal(world(error).into_error())
+}
+
 /// The panel's own storage.
 pub(crate) fn service(error: ServiceError) -> StepFailure {
     fatal(

@@ -159,12 +159,13 @@ impl StepKind for Look {
             .sudo()
             .timeout(TIMEOUT)
             .max_output(MAX_OUTPUT);
-        let answer = self
-            .0
-            .world
-            .run(host(context)?, command)
-            .await
-            .map_err(failure::world)?;
+        let world = &*self.0.world;
+        let answer = match world.run(host(context)?, command.clone()).await {
+            // The connection of before may have died with its host's last start.
+            Err(lost) if lost.is_transient() => world.run(host(context)?, command).await,
+            answer => answer,
+        };
+        let answer = answer.map_err(failure::at_once)?;
         let printed = answer.text();
         if !answer.success() {
             return Err(refused(view, answer.status, &printed));

@@ -9,7 +9,7 @@ use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind}
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::jobs::Job;
+use super::jobs::{Job, host};
 use super::restart::NodeRole;
 use super::{Services, check, failure};
 use crate::world::{JobSpec, JobStatus, Script};
@@ -149,6 +149,13 @@ impl StepKind for RunCommand {
             });
         }
         params.judged(Job::of(&*self.0.world, context)?.status().await?)
+    }
+
+    /// Before anything is begun there is nothing to wait for on a host that does not answer.
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        let boot = self.0.world.boot_id(host(context)?).await;
+        boot.map_err(failure::at_once)?;
+        Ok(Value::Null)
     }
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {

@@ -183,6 +183,7 @@ mod load_balancer;
 mod remove_node;
 mod replace_node;
 mod san_change;
+mod server_down;
 mod snapshot;
 mod snapshot_restore;
 mod stuck_pods;
