@@ -1,22 +1,18 @@
-//! Workflow `uninstall`: k3s off all hosts of a cluster, or off some of its agents.
+//! Workflow `uninstall`: k3s off all hosts of a cluster, those that are lost for good left out, or off some of its
+//! agents.
+
+mod facts;
 
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan, Step};
 use coxswain_engine::state::RunState;
-use coxswain_k3s::haproxy::{CONFIG_FILE, section_in};
-use coxswain_k3s::names::ClusterName;
-use coxswain_k3s::preflight::Leftover;
-use coxswain_wire::{Fact, FactKind, HostId, Inputs, StageIndex, Verdict, WorkflowInfo};
-use serde::{Deserialize, Serialize};
+use coxswain_wire::{ClusterPhase, Fact, HostId, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
-use super::facts::{at_once, checks_of, connection, fail, jobs, pass, warn};
 use super::form::Form;
 use super::nodes::{Node, Nodes, listed, node};
-use super::step_list;
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
-use crate::steps::ApiHost;
-use crate::steps::inspect::{inspect, paths, remains};
+use super::{remove_node, step_list};
 use crate::steps::leave_cluster;
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::remove_k3s;
@@ -24,25 +20,49 @@ use crate::steps::remove_k3s;
 /// See the module.
 pub(super) struct Uninstall;
 
+/// The field for hosts that nothing is done on.
+const LOST: &str = "lost";
+
+/// A host that was lost before.
+struct Marked {
+    host: HostId,
+    /// From this cluster; else from one that is not in the inventory any more.
+    from_here: bool,
+}
+
 /// The checked inputs.
 struct Request {
     nodes: Nodes,
     /// In the order of the inventory.
     targets: Vec<Node>,
-    /// Those of them that were lost from the cluster before, and must be cleaned.
-    lost: Vec<HostId>,
-    /// Nothing of the cluster stays.
+    /// Those of them that were lost before, and must be cleaned.
+    marked: Vec<Marked>,
+    /// Hosts of the cluster that are lost now: nothing is done on them.
+    lost: Vec<Node>,
+    /// Nothing of the cluster stays, but what is on lost hosts.
     whole: bool,
 }
 
-/// What the gate looks at; stored in the plan.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Checks {
-    targets: Vec<ApiHost>,
-    whole: bool,
-    /// Those that lose the cluster's section.
-    load_balancers: Vec<ApiHost>,
+impl Request {
+    /// Load balancers that lose the cluster's section.
+    fn balancers(&self) -> impl Iterator<Item = &Node> {
+        let all = self.nodes.load_balancers.iter();
+        all.filter(|lb| self.whole && !self.lost.contains(lb))
+    }
+
+    /// Lost hosts with k3s on their disks.
+    fn lost_with_k3s(&self) -> Vec<&Node> {
+        let lost = self.lost.iter();
+        lost.filter(|n| !self.nodes.load_balancers.contains(n))
+            .collect()
+    }
+
+    /// Lost hosts whose haproxy.cfg keeps the cluster's section.
+    fn lost_balancers(&self) -> Vec<&Node> {
+        let lost = self.lost.iter();
+        lost.filter(|n| self.nodes.load_balancers.contains(n))
+            .collect()
+    }
 }
 
 #[async_trait]
@@ -55,7 +75,12 @@ impl Workflow for Uninstall {
         let hosts = fields::hosts(
             "hosts",
             "Only these hosts",
-            "Agents, and hosts that were lost from the cluster and must be cleaned. None chosen: all hosts of the cluster, which is its end.",
+            "Agents, and hosts that were lost from the cluster (or from one that was deleted since) and must be cleaned. None chosen: all hosts of the cluster, which is its end.",
+        );
+        let lost = fields::hosts(
+            LOST,
+            "Hosts that are lost for good",
+            "Only where the whole cluster ends: servers, agents and load balancers that do not answer and will not come back. Nothing is done on them.",
         );
         WorkflowInfo {
             name: self.name().to_owned(),
@@ -65,13 +90,14 @@ impl Workflow for Uninstall {
                 "Each host gets k3s's own uninstall script, then what it leaves behind is removed, and looked for once more. The panel forgets token and kubeconfig.",
                 "With the whole cluster its section is taken out of haproxy.cfg on the load balancers. Everything else in the file stays as it is, byte for byte; HAProxy checks the file first, is reloaded, and runs on if it ran.",
                 "Everything that runs on these hosts ends, and its data with it. This cannot be undone: save a snapshot, and the token that belongs to it, if you may want the cluster back.",
+                "A machine of the cluster that is dead does not keep the rest: name it among the lost hosts. It must not answer over SSH. Nothing is done on it, so k3s, its data and the cluster's keys stay on its disk; the inventory marks it, and it must be cleaned before it is used again. If it comes back, its k3s starts by itself.",
                 "It takes about a minute. If a step fails, correct the cause and retry: what is removed already is found removed.",
                 "A host that was removed from the cluster as lost, and has come back, is cleaned this way: choose it alone. It is then no longer marked.",
                 "Single servers of a living cluster are not taken out this way: an etcd member has to leave first.",
             ]
             .map(str::to_owned)
             .to_vec(),
-            fields: vec![fields::cluster(""), hosts],
+            fields: vec![fields::cluster(""), hosts, lost],
         }
     }
 
@@ -89,48 +115,56 @@ impl Workflow for Uninstall {
         stage: StageIndex,
         _state: &RunState,
     ) -> Vec<Fact> {
-        match checks_of::<Checks>(plan, stage) {
-            Ok(checks) => facts(context, &plan.cluster_name, &checks).await,
-            Err(facts) => facts,
-        }
+        facts::collect(context, plan, stage).await
     }
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let nodes = Nodes::read(form, "cluster", inventory)?;
     let chosen: Vec<HostId> = form.ids("hosts").into_iter().map(HostId).collect();
-    let lost: Vec<HostId> = inventory
-        .hosts
-        .iter()
-        .filter(|h| h.unclean.is_some_and(|mark| mark.from == nodes.cluster.id))
-        .map(|h| h.id)
-        .filter(|host| chosen.contains(host) && !nodes.all().any(|n| n.host == *host))
-        .collect();
+    let marked = marked(&nodes, &chosen, inventory);
     let strangers: Vec<HostId> = chosen
         .iter()
         .copied()
-        .filter(|host| !lost.contains(host) && !nodes.with_k3s().any(|n| n.host == *host))
+        .filter(|host| {
+            !marked.iter().any(|m| m.host == *host) && !nodes.with_k3s().any(|n| n.host == *host)
+        })
         .collect();
+    for host in &strangers {
+        form.refuse(
+            "hosts",
+            format!("Host {host} is no server or agent of {}.", nodes.name),
+        );
+    }
+    let lost = lost(form, &nodes)?;
     if !strangers.is_empty() {
-        for host in strangers {
-            form.refuse(
-                "hosts",
-                format!("Host {host} is no server or agent of {}.", nodes.name),
-            );
-        }
         return None;
     }
     let mut targets: Vec<Node> = nodes
         .with_k3s()
         .filter(|n| chosen.is_empty() || chosen.contains(&n.host))
+        .filter(|n| !lost.contains(n))
         .cloned()
         .collect();
-    let whole = targets.len() == nodes.with_k3s().count();
-    for host in &lost {
+    let whole = nodes
+        .with_k3s()
+        .all(|n| targets.contains(n) || lost.contains(n));
+    for Marked { host, .. } in &marked {
         targets.push(node(form, "hosts", inventory, *host)?);
     }
-    if targets.is_empty() {
+    if targets.is_empty() && lost.is_empty() {
         form.refuse("cluster", format!("{} has no host with k3s.", nodes.name));
+        return None;
+    }
+    if !whole && !lost.is_empty() {
+        form.refuse(
+            LOST,
+            format!(
+                "Hosts are left out as lost only where all of {} ends. To take {} out of a cluster that goes on, use \u{201c}Remove a node\u{201d}.",
+                nodes.name,
+                listed(&lost)
+            ),
+        );
         return None;
     }
     let servers: Vec<&Node> = targets
@@ -151,15 +185,50 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     Some(Request {
         nodes,
         targets,
+        marked,
         lost,
         whole,
     })
+}
+
+/// The chosen hosts that no cluster has, because this one lost them, or one that was deleted since.
+fn marked(nodes: &Nodes, chosen: &[HostId], inventory: &Inventory) -> Vec<Marked> {
+    let here = nodes.cluster.id;
+    let hosts = inventory.hosts.iter();
+    let chosen = hosts.filter(|h| chosen.contains(&h.id) && !nodes.all().any(|n| n.host == h.id));
+    let marked = chosen.filter_map(|host| {
+        let from = host.unclean?.from;
+        let exists = inventory.clusters.iter().any(|c| c.id == from);
+        (from == here || !exists && host.cluster.is_none()).then_some(Marked {
+            host: host.id,
+            from_here: from == here,
+        })
+    });
+    marked.collect()
+}
+
+/// The hosts that are said to be lost, each once; noted if one is none of the cluster's.
+fn lost(form: &mut Form, nodes: &Nodes) -> Option<Vec<Node>> {
+    let mut lost: Vec<Node> = Vec::new();
+    let mut known = true;
+    for id in form.ids(LOST) {
+        match nodes.all().find(|n| n.host == HostId(id)) {
+            Some(node) if lost.contains(node) => {}
+            Some(node) => lost.push(node.clone()),
+            None => {
+                form.refuse(LOST, format!("Host {id} is no host of {}.", nodes.name));
+                known = false;
+            }
+        }
+    }
+    known.then_some(lost)
 }
 
 fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     let Request {
         nodes,
         targets,
+        marked,
         lost,
         whole,
     } = request;
@@ -169,96 +238,129 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         format!("Uninstall {} of cluster {}", listed(targets), nodes.name)
     };
     let mut draft = Draft::new(workflow, title, inputs, &nodes.cluster);
-    for node in targets {
+    for node in targets.iter().chain(lost).chain(request.balancers()) {
         draft.lock_host(node.host);
     }
-    if *whole {
-        draft.outage(format!(
-            "the cluster {} and everything that runs on it ends.",
+    warnings(&mut draft, request);
+    let title = if targets.is_empty() {
+        format!(
+            "Give up {}: all its servers and agents are lost",
             nodes.name
-        ));
-        for lb in &nodes.load_balancers {
-            draft.lock_host(lb.host);
-        }
+        )
     } else {
-        draft.warn(format!(
-            "Pods on {} end, and move to other nodes where they can.",
-            listed(targets)
-        ));
-    }
-    let gate = Gate {
-        title: format!("Delete k3s and its data on {}", listed(targets)),
+        format!("Delete k3s and its data on {}", listed(targets))
+    };
+    let mut gate = Some(Gate {
+        title,
         confirm: Some(nodes.name.to_string()),
-        preflight: json(&Checks {
-            targets: targets.iter().map(Node::api).collect(),
-            whole: *whole,
-            load_balancers: if *whole {
-                nodes.load_balancers.iter().map(Node::api).collect()
-            } else {
-                Vec::new()
-            },
-        }),
+        preflight: json(&facts::Checks::of(request)),
+    });
+    // The gate is before the first stage, whichever that is.
+    let mut stage = |title: &str, steps: Vec<Step>| {
+        let gate = gate.take_if(|_| !steps.is_empty());
+        draft.stage(title, gate, steps);
     };
     let params = remove_k3s::Params { keep: Vec::new() };
-    draft.stage(
-        "Removal",
-        Some(gate),
-        targets
-            .iter()
-            .map(|node| step_list::remove(node, &params))
-            .collect(),
-    );
-    let record = |title: String, entry: Entry| -> Step {
-        let mut recorded = step(
-            record_cluster::KIND,
-            title,
-            &nodes.cluster.name,
-            &record_cluster::Params {
-                cluster: nodes.cluster.id,
-                entry,
-            },
-        );
-        recorded.irreversible = true;
-        recorded
-    };
+    let removals = targets.iter().map(|node| step_list::remove(node, &params));
+    stage("Removal", removals.collect());
+    let cleaned = |node: &Node| marked.iter().any(|m| m.host == node.host);
     if *whole {
-        let balancers = nodes.load_balancers.iter();
-        draft.stage(
-            "Load balancer",
-            None,
-            balancers
-                .map(|lb| step_list::remove_haproxy(nodes, lb))
-                .collect(),
-        );
+        let balancers = request.balancers();
+        let sections = balancers.map(|lb| step_list::remove_haproxy(nodes, lb));
+        stage("Load balancer", sections.collect());
         let title = format!(
             "Record {} as planned, forget its token and kubeconfig",
             nodes.name
         );
-        let mut records = vec![record(title, Entry::Planned)];
-        let cleaned = targets.iter().filter(|node| lost.contains(&node.host));
-        records.extend(cleaned.map(|node| record(clean(node), Entry::Cleaned(node.host))));
-        draft.stage("Record", None, records);
+        let mut records = vec![record(nodes, title, Entry::Planned)];
+        let cleaned = targets.iter().filter(|node| cleaned(node));
+        records.extend(cleaned.map(|node| clean(nodes, node)));
+        records.extend(lost.iter().map(|node| {
+            let entry = if nodes.load_balancers.contains(node) {
+                Entry::Left(node.host)
+            } else {
+                Entry::Lost(node.host)
+            };
+            remove_node::record(nodes, node, entry)
+        }));
+        stage("Record", records);
     } else if let Some(via) = nodes.servers.first() {
-        draft.stage(
-            "Nodes",
-            None,
-            targets.iter().map(|node| leave(node, via)).collect(),
-        );
+        let goes_on = match nodes.cluster.phase {
+            ClusterPhase::Running => true,
+            ClusterPhase::Planned => false,
+        };
+        // Nobody else could know a host that was lost before.
+        let stranger = |node: &Node| {
+            let mut marked = marked.iter().filter(|m| m.host == node.host);
+            marked.any(|m| !m.from_here || !goes_on)
+        };
+        let known = targets.iter().filter(|node| !stranger(node));
+        stage("Nodes", known.map(|node| leave(node, via)).collect());
         let left = targets.iter().map(|node| {
-            if lost.contains(&node.host) {
-                record(clean(node), Entry::Cleaned(node.host))
+            if cleaned(node) {
+                clean(nodes, node)
             } else {
                 let title = format!("Record that {} has left", node.name);
-                record(title, Entry::Left(node.host))
+                record(nodes, title, Entry::Left(node.host))
             }
         });
-        draft.stage("Record", None, left.collect());
+        stage("Record", left.collect());
     }
     draft.finish()
 }
 
-fn clean(node: &Node) -> String {
-    format!("Record that {} may be used again", node.name)
+fn warnings(draft: &mut Draft, request: &Request) {
+    let Request { nodes, targets, .. } = request;
+    if !request.whole {
+        draft.warn(format!(
+            "Pods on {} end, and move to other nodes where they can.",
+            listed(targets)
+        ));
+        return;
+    }
+    draft.outage(format!(
+        "the cluster {} and everything that runs on it ends.",
+        nodes.name
+    ));
+    let gone = request.lost_with_k3s();
+    if !gone.is_empty() {
+        draft.warn(format!(
+            "Nothing is done on {}: k3s, its data, and the keys and the token of {} stay there. {}",
+            listed(gone.iter().copied()),
+            nodes.name,
+            remove_node::unclean(&gone)
+        ));
+    }
+    let servers = gone.iter().filter(|n| nodes.servers.contains(n)).count();
+    if servers * 2 > nodes.servers.len() {
+        draft.warn(format!(
+            "The lost hosts are more than half of the servers of {}: if they come back together, the cluster runs again on them. Keep them off the network until they are cleaned.",
+            nodes.name
+        ));
+    }
+    let balancers = request.lost_balancers();
+    if !balancers.is_empty() {
+        draft.warn(format!(
+            "The section of {} stays in haproxy.cfg on {}: delete it there if the machine comes back.",
+            nodes.name,
+            listed(balancers)
+        ));
+    }
+}
+
+fn record(nodes: &Nodes, title: String, entry: Entry) -> Step {
+    let params = record_cluster::Params {
+        cluster: nodes.cluster.id,
+        entry,
+    };
+    let mut recorded = step(record_cluster::KIND, title, &nodes.cluster.name, &params);
+    recorded.irreversible = true;
+    recorded
+}
+
+fn clean(nodes: &Nodes, node: &Node) -> Step {
+    let title = format!("Record that {} may be used again", node.name);
+    record(nodes, title, Entry::Cleaned(node.host))
 }
 
 fn leave(node: &Node, via: &Node) -> Step {
@@ -276,92 +378,4 @@ fn leave(node: &Node, via: &Node) -> Step {
     planned.irreversible = true;
     planned.commands = vec![format!("kubectl delete node {}", node.name)];
     planned
-}
-
-async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Vec<Fact> {
-    let of_hosts: Vec<Vec<Fact>> = at_once(
-        checks
-            .targets
-            .iter()
-            .map(|node| of_host(context, node))
-            .collect(),
-    )
-    .await;
-    let mut facts: Vec<Fact> = of_hosts.into_iter().flatten().collect();
-    for lb in &checks.load_balancers {
-        facts.push(of_balancer(context, cluster, lb).await);
-    }
-    if checks.whole {
-        facts.push(warn(
-            cluster,
-            "Outage",
-            "intended: nothing of the cluster stays",
-            "Save a snapshot and its token first if you may want it back.",
-        ));
-    }
-    facts
-}
-
-/// Whether the cluster's section can be taken out.
-async fn of_balancer(context: &PreflightContext, cluster: &str, lb: &ApiHost) -> Fact {
-    let world = &*context.services.world;
-    let file = match world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await {
-        Ok(file) => file.unwrap_or_default(),
-        Err(error) => return connection(&lb.name, &error),
-    };
-    let looked = match (std::str::from_utf8(&file), cluster.parse::<ClusterName>()) {
-        (Ok(text), Ok(cluster)) => section_in(text, &cluster).map_err(|e| e.to_string()),
-        (Err(_), _) => Err("is not UTF-8 text".to_owned()),
-        (_, Err(e)) => Err(e.to_string()),
-    };
-    match looked {
-        Ok(Some(_)) => pass(
-            &lb.name,
-            "haproxy.cfg",
-            format!("the section of {cluster} is taken out"),
-        ),
-        Ok(None) => pass(
-            &lb.name,
-            "haproxy.cfg",
-            format!("has no section of {cluster}"),
-        ),
-        Err(why) => fail(
-            &lb.name,
-            "haproxy.cfg",
-            why,
-            "Correct the file on the load balancer.",
-        ),
-    }
-}
-
-async fn of_host(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
-    let name = node.name.as_str();
-    let found = match inspect(&*context.services.world, node.host).await {
-        Ok(found) => found,
-        Err(error) => return vec![connection(name, &error)],
-    };
-    let left: Vec<&Leftover> = remains(&found.leftovers, &[]);
-    let mut facts = vec![pass(name, "Connection", "signed in over SSH, root by sudo")];
-    let unit = [&found.k3s_unit, &found.agent_unit]
-        .into_iter()
-        .find(|unit| unit.is_alive());
-    facts.push(match unit {
-        Some(unit) => pass(name, "k3s", format!("{} is {}", unit.unit, unit.state)),
-        None => pass(name, "k3s", "does not run"),
-    });
-    facts.push(Fact {
-        subject: name.to_owned(),
-        name: "Is deleted".to_owned(),
-        value: if left.is_empty() {
-            "nothing is there".to_owned()
-        } else {
-            paths(&left)
-        },
-        diff: None,
-        kind: FactKind::Shown,
-        verdict: Verdict::Pass,
-        advice: None,
-    });
-    facts.extend(jobs(&*context.services.world, node, context.run).await);
-    facts
 }

@@ -1,13 +1,15 @@
-//! `uninstall`: an agent leaves, and nothing of k3s stays on it.
+//! `uninstall`: an agent, or a whole cluster, and nothing of k3s stays; also where a machine is dead.
 
 use std::time::Duration;
 
 use anyhow::ensure;
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::inputs;
+use coxswain_e2e::runs::{failing, inputs};
+use coxswain_e2e::wait::until;
+use coxswain_wire::ClusterPhase;
 
-use crate::day::{BALANCER, SERVERS, SPARE, on_the_lab};
+use crate::day::{BALANCER, CLUSTER, SERVERS, SPARE, on_the_lab};
 use crate::join;
 
 /// Time an uninstall may take on a busy machine.
@@ -56,6 +58,71 @@ fn a_whole_cluster_leaves_no_trace() {
             .ssh(BALANCER, "cat /etc/haproxy/haproxy.cfg")
             .await?;
         ensure!(!file.contains("6443"), "left on {BALANCER}: {file}");
+        Ok(())
+    });
+}
+
+/// A dead machine stands in the way until a person gives it up, and a living one cannot be given up. The others are
+/// cleaned; the dead one is marked, comes back with its k3s, and is cleaned then.
+#[test]
+fn a_dead_server_does_not_keep_the_others() {
+    on_the_lab(async |day| {
+        let dead = SERVERS[2];
+        let whole = inputs([("cluster", day.cluster().await?)]);
+        let without = inputs([
+            ("cluster", day.cluster().await?),
+            ("lost", day.hosts(&[dead]).await?),
+        ]);
+        let run = day.operator.start("uninstall", without.clone()).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen: Vec<&str> = failing(&evidence).iter().map(|f| f.name.as_str()).collect();
+        ensure!(seen == ["Machine"], "in the way: {seen:?}");
+        refused(day.operator.approve_as_it_is(run).await)?;
+
+        day.lab.power_off(dead).await?;
+        let run = day.operator.start("uninstall", whole).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        ensure!(
+            seen.iter()
+                .any(|f| f.subject == dead && f.name == "Connection"),
+            "in the way: {seen:?}"
+        );
+        day.operator
+            .complete("uninstall", without, UNINSTALL)
+            .await?;
+        for server in &SERVERS[..2] {
+            let left = day.lab.ssh(server, LEFT).await?;
+            ensure!(left.is_empty(), "left on {server}: {left}");
+        }
+        let look = "cat /etc/haproxy/haproxy.cfg";
+        let file = day.lab.ssh(BALANCER, look).await?;
+        ensure!(!file.contains("6443"), "left on {BALANCER}: {file}");
+        let host = day.operator.host(dead).await?;
+        ensure!(host.unclean.is_some() && host.cluster.is_none(), "{host:?}");
+        let cluster = day.operator.cluster(CLUSTER).await?;
+        ensure!(
+            cluster.phase == ClusterPhase::Planned
+                && cluster.members.iter().all(|member| member.host != host.id),
+            "{cluster:?}"
+        );
+
+        day.lab.power_on(dead).await?;
+        until("its k3s starts", UNINSTALL, async || {
+            let look = "systemctl show k3s.service -p ActiveState --value";
+            let state = day.lab.ssh(dead, look).await?;
+            Ok(matches!(state.trim(), "activating" | "active").then_some(()))
+        })
+        .await?;
+        let clean = inputs([
+            ("cluster", day.cluster().await?),
+            ("hosts", day.hosts(&[dead]).await?),
+        ]);
+        day.operator.complete("uninstall", clean, UNINSTALL).await?;
+        let left = day.lab.ssh(dead, LEFT).await?;
+        ensure!(left.is_empty(), "left on {dead}: {left}");
+        let host = day.operator.host(dead).await?;
+        ensure!(host.unclean.is_none(), "{host:?}");
         Ok(())
     });
 }

@@ -73,9 +73,9 @@ struct Drill {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BookPicture {
     phase: ClusterPhase,
-    kubeconfig: Option<Vec<u8>>,
-    token: Option<Vec<u8>>,
-    members: Vec<Member>,
+    pub(super) kubeconfig: Option<Vec<u8>>,
+    pub(super) token: Option<Vec<u8>>,
+    pub(super) members: Vec<Member>,
     pub(super) unclean: BTreeMap<HostId, ClusterId>,
 }
 

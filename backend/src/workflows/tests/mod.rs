@@ -17,4 +17,5 @@ mod served_names;
 mod snapshot_restore;
 mod stuck_pods;
 mod token_rotation;
+mod uninstall;
 mod upgrade;

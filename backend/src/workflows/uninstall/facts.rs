@@ -1,0 +1,201 @@
+//! The evidence for an uninstall: what is deleted, and what stays on hosts that are lost.
+
+use coxswain_engine::plan::Plan;
+use coxswain_k3s::haproxy::{CONFIG_FILE, section_in};
+use coxswain_k3s::names::ClusterName;
+use coxswain_k3s::preflight::Leftover;
+use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::super::PreflightContext;
+use super::super::facts::{at_once, checks_of, connection, fail, jobs, pass, warn};
+use super::super::nodes::Node;
+use super::super::remove_node::unasked;
+use super::Request;
+use crate::steps::ApiHost;
+use crate::steps::inspect::{inspect, paths, remains};
+
+/// What a lost host keeps.
+const STAYS: &str = "Stays on its disk";
+/// What a person does whose lost host answers.
+const ALIVE: &str = "It is not lost: start again without it among the lost hosts. It is then cleaned like the others.";
+
+/// What the gate looks at; stored in the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Checks {
+    targets: Vec<ApiHost>,
+    whole: bool,
+    /// Those that lose the cluster's section.
+    load_balancers: Vec<ApiHost>,
+    /// Servers and agents that nothing is done on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lost: Vec<ApiHost>,
+    /// Load balancers that keep the cluster's section.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lost_balancers: Vec<ApiHost>,
+}
+
+impl Checks {
+    pub(super) fn of(request: &Request) -> Self {
+        let all = |nodes: Vec<&Node>| nodes.into_iter().map(Node::api).collect();
+        Self {
+            targets: request.targets.iter().map(Node::api).collect(),
+            whole: request.whole,
+            load_balancers: request.balancers().map(Node::api).collect(),
+            lost: all(request.lost_with_k3s()),
+            lost_balancers: all(request.lost_balancers()),
+        }
+    }
+}
+
+/// The facts for the gate of a stage.
+pub(super) async fn collect(
+    context: &PreflightContext,
+    plan: &Plan,
+    stage: StageIndex,
+) -> Vec<Fact> {
+    match checks_of::<Checks>(plan, stage) {
+        Ok(checks) => facts(context, &plan.cluster_name, &checks).await,
+        Err(facts) => facts,
+    }
+}
+
+async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Vec<Fact> {
+    let of_hosts: Vec<Vec<Fact>> = at_once(
+        checks
+            .targets
+            .iter()
+            .map(|node| of_host(context, node, checks.whole))
+            .collect(),
+    )
+    .await;
+    let mut facts: Vec<Fact> = of_hosts.into_iter().flatten().collect();
+    let lost = checks.lost.iter().map(|node| of_lost(context, node));
+    facts.extend(at_once(lost.collect()).await.into_iter().flatten());
+    for lb in &checks.load_balancers {
+        facts.push(of_balancer(context, cluster, lb).await);
+    }
+    for lb in &checks.lost_balancers {
+        facts.extend(of_lost_balancer(context, cluster, lb).await);
+    }
+    if checks.whole {
+        facts.push(warn(
+            cluster,
+            "Outage",
+            "intended: nothing of the cluster stays",
+            "Save a snapshot and its token first if you may want it back.",
+        ));
+    }
+    facts
+}
+
+/// Whether the cluster's section can be taken out.
+async fn of_balancer(context: &PreflightContext, cluster: &str, lb: &ApiHost) -> Fact {
+    let world = &*context.services.world;
+    let file = match world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await {
+        Ok(file) => file.unwrap_or_default(),
+        Err(error) => return may_be_lost(connection(&lb.name, &error)),
+    };
+    let looked = match (std::str::from_utf8(&file), cluster.parse::<ClusterName>()) {
+        (Ok(text), Ok(cluster)) => section_in(text, &cluster).map_err(|e| e.to_string()),
+        (Err(_), _) => Err("is not UTF-8 text".to_owned()),
+        (_, Err(e)) => Err(e.to_string()),
+    };
+    match looked {
+        Ok(Some(_)) => pass(
+            &lb.name,
+            "haproxy.cfg",
+            format!("the section of {cluster} is taken out"),
+        ),
+        Ok(None) => pass(
+            &lb.name,
+            "haproxy.cfg",
+            format!("has no section of {cluster}"),
+        ),
+        Err(why) => fail(
+            &lb.name,
+            "haproxy.cfg",
+            why,
+            "Correct the file on the load balancer.",
+        ),
+    }
+}
+
+async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec<Fact> {
+    let name = node.name.as_str();
+    let found = match inspect(&*context.services.world, node.host).await {
+        Ok(found) => found,
+        Err(error) if whole => return vec![may_be_lost(connection(name, &error))],
+        Err(error) => return vec![connection(name, &error)],
+    };
+    let left: Vec<&Leftover> = remains(&found.leftovers, &[]);
+    let mut facts = vec![pass(name, "Connection", "signed in over SSH, root by sudo")];
+    let unit = [&found.k3s_unit, &found.agent_unit]
+        .into_iter()
+        .find(|unit| unit.is_alive());
+    facts.push(match unit {
+        Some(unit) => pass(name, "k3s", format!("{} is {}", unit.unit, unit.state)),
+        None => pass(name, "k3s", "does not run"),
+    });
+    facts.push(Fact {
+        subject: name.to_owned(),
+        name: "Is deleted".to_owned(),
+        value: if left.is_empty() {
+            "nothing is there".to_owned()
+        } else {
+            paths(&left)
+        },
+        diff: None,
+        kind: FactKind::Shown,
+        verdict: Verdict::Pass,
+        advice: None,
+    });
+    facts.extend(jobs(&*context.services.world, node, context.run).await);
+    facts
+}
+
+/// The whole cluster ends, and one host of it does not answer: a person may give it up.
+fn may_be_lost(mut fact: Fact) -> Fact {
+    let known = fact.advice.take().unwrap_or_default();
+    fact.advice = Some(format!(
+        "{known} If it is lost for good, start again and name it among the lost hosts: the others are then uninstalled without it."
+    ));
+    fact
+}
+
+/// A server or agent that is said to be lost must not answer.
+async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
+    let name = node.name.as_str();
+    match inspect(&*context.services.world, node.host).await {
+        Ok(_) => vec![fail(name, "Machine", "answers over SSH", ALIVE)],
+        Err(error) => {
+            let mut facts = unasked(name, error);
+            facts.push(warn(
+                name,
+                STAYS,
+                "k3s, its data, and the cluster's keys and token",
+                "If the machine comes back, its k3s starts by itself. The inventory marks it: uninstall k3s from it then, before anything else, by choosing it alone.",
+            ));
+            facts
+        }
+    }
+}
+
+/// The same of a load balancer.
+async fn of_lost_balancer(context: &PreflightContext, cluster: &str, lb: &ApiHost) -> Vec<Fact> {
+    let name = lb.name.as_str();
+    match context.services.world.boot_id(lb.host).await {
+        Ok(_) => vec![fail(name, "Machine", "answers over SSH", ALIVE)],
+        Err(error) => {
+            let mut facts = unasked(name, error);
+            facts.push(warn(
+                name,
+                STAYS,
+                format!("the section of {cluster} in haproxy.cfg"),
+                "If the machine comes back, its HAProxy listens for the cluster again: delete the section there.",
+            ));
+            facts
+        }
+    }
+}
