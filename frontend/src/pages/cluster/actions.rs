@@ -1,6 +1,6 @@
 //! What can be done with a cluster: its workflows, and taking it out of the inventory.
 
-use coxswain_wire::{ClusterId, ClusterPhase, Permission, WorkflowInfo};
+use coxswain_wire::{ClusterId, ClusterPhase, Host, Permission, WorkflowInfo};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
@@ -18,7 +18,7 @@ use crate::paths;
 use crate::state::app;
 
 #[component]
-pub(super) fn Actions(id: ClusterId, seen: Seen) -> impl IntoView {
+pub(super) fn Actions(id: ClusterId, seen: Seen, hosts: Signal<Vec<Host>>) -> impl IntoView {
     let app = app();
     let workflows = load(move || {
         let api = app.api();
@@ -41,7 +41,7 @@ pub(super) fn Actions(id: ClusterId, seen: Seen) -> impl IntoView {
     });
     view! {
         <aside class="cluster-side" aria-label="Procedures">
-            {when(move || app.may(Permission::Operate) && !planned.get(), move || view! { <Looks id/> }.into_any())}
+            {when(move || app.may(Permission::Operate) && !planned.get(), move || view! { <Looks id seen hosts/> }.into_any())}
             <Panel title="Procedures" flush=true>
                 {when(move || !app.may(Permission::Operate), || view! {
                     <p class="panel-empty">"An operator may start procedures on this cluster."</p>

@@ -1,10 +1,12 @@
 //! Looks at the cluster that one click starts: runs without a gate, which change nothing.
 
-use coxswain_wire::{ClusterId, FieldValue, NewRun, RunSummary};
+use coxswain_wire::{ClusterId, FieldValue, Host, NewRun, RunSummary};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 
+use super::Seen;
+use super::follow::Follow;
 use crate::api::{Answer, Api};
 use crate::components::button::{Button, Look};
 use crate::components::form::{Form, FormFailure};
@@ -26,14 +28,14 @@ const LOOKS: [(&str, &str); 5] = [
 ];
 
 #[component]
-pub(super) fn Looks(id: ClusterId) -> impl IntoView {
+pub(super) fn Looks(id: ClusterId, seen: Seen, hosts: Signal<Vec<Host>>) -> impl IntoView {
     let app = app();
     let form = Form::new();
     let navigate = StoredValue::new_local(use_navigate());
     let look = move |what: &'static str| {
         let api = app.api();
         form.submit(
-            async move { start(&api, id, what).await },
+            async move { start(&api, id, what, Vec::new()).await },
             move |run: RunSummary| {
                 navigate.with_value(|go| go(&paths::run(run.id), NavigateOptions::default()));
             },
@@ -53,20 +55,29 @@ pub(super) fn Looks(id: ClusterId) -> impl IntoView {
         <Panel title="Look now" hint="read at once, nothing is changed; the output stands in the run">
             <div class="look-list">{buttons}</div>
             <FormFailure form/>
+            <Follow id seen hosts/>
         </Panel>
     }
     .into_any()
 }
 
 /// Plans and starts: without a gate there is nothing to read first.
-async fn start(api: &Api, cluster: ClusterId, what: &str) -> Answer<RunSummary> {
-    let inputs = [
-        ("cluster".to_owned(), FieldValue::Id(cluster.0)),
-        ("what".to_owned(), FieldValue::Text(what.to_owned())),
+pub(super) async fn start(
+    api: &Api,
+    cluster: ClusterId,
+    what: &'static str,
+    more: Vec<(&'static str, FieldValue)>,
+) -> Answer<RunSummary> {
+    let asked = [
+        ("cluster", FieldValue::Id(cluster.0)),
+        ("what", FieldValue::Text(what.to_owned())),
     ];
+    let inputs = asked.into_iter().chain(more);
     let mut wish = NewRun {
         workflow: WORKFLOW.to_owned(),
-        inputs: inputs.into(),
+        inputs: inputs
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         plan_sha256: None,
     };
     let plan = api.plan(&wish).await?;

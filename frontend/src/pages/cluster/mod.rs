@@ -1,6 +1,7 @@
 //! One cluster: availability, topology, nodes, etcd, certificates, runs, and what can be done with it.
 
 mod actions;
+mod follow;
 mod kubeconfig;
 mod looks;
 mod recovery;
@@ -105,7 +106,7 @@ fn body(app: App, id: ClusterId, seen: Seen) -> AnyView {
                     }) empty="Nothing was run on this cluster yet."/>
                 </Panel>
             </div>
-            <actions::Actions id seen/>
+            <actions::Actions id seen hosts/>
         </div>
     }
     .into_any()
