@@ -108,7 +108,7 @@ impl Drive {
         };
         let before = match before {
             Some(before) => before,
-            None => Err(self.give_up(halted_error()).await),
+            None => Err(self.ended_on_request().await),
         };
         let outcome = match before {
             Ok(Some(outcome)) => outcome,
@@ -169,7 +169,7 @@ impl Drive {
     async fn apply_and_observe(&mut self) -> Outcome {
         let applied = tokio::select! {
             applied = timeout_at(self.context.deadline, self.kind.apply(&self.context)) => applied,
-            () = halted(&mut self.halt, self.ending) => return self.give_up(halted_error()).await,
+            () = halted(&mut self.halt, self.ending) => return self.ended_on_request().await,
         };
         let applied = match applied {
             Ok(Ok(())) => Applied::Yes,
@@ -192,7 +192,19 @@ impl Drive {
                 Ok(outcome) => outcome,
                 Err(error) => self.give_up(error).await,
             },
-            () = halted(&mut self.halt, self.ending) => self.give_up(halted_error()).await,
+            () = halted(&mut self.halt, self.ending) => self.ended_on_request().await,
+        }
+    }
+
+    /// Ended because the run wants it. For what only watches that may be an end as good as any other: it is asked.
+    async fn ended_on_request(&self) -> Outcome {
+        let outcome = self.give_up(halted_error()).await;
+        if self.ending != Ending::AtStop || !matches!(outcome, Outcome::Failed(_)) {
+            return outcome;
+        }
+        match self.ask().await {
+            Ok(done @ Probe::Done { .. }) => Outcome::Done(done),
+            Ok(Probe::NotDone { .. } | Probe::Unsure { .. }) | Err(_) => outcome,
         }
     }
 

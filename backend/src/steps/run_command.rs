@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::jobs::{Job, host};
 use super::restart::NodeRole;
 use super::{Services, check, failure};
-use crate::world::{JobSpec, JobStatus, Script};
+use crate::world::{DeathCause, JobSpec, JobStatus, Script};
 
 /// Stored name.
 pub const KIND: &str = "run_command";
@@ -100,6 +100,11 @@ impl Params {
         Ok(match status {
             JobStatus::Absent => missing("it was not started yet"),
             JobStatus::Running => missing("it is still running"),
+            JobStatus::Died {
+                cause: DeathCause::Stopped,
+            } if matches!(self.command, Command::Follow { .. }) => {
+                done("followed until it was stopped".to_owned())
+            }
             JobStatus::Died { cause } => {
                 return Err(failure::fatal(
                     format!("the command {cause}"),

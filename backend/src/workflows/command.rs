@@ -126,7 +126,7 @@ fn form() -> Vec<Field> {
     let follow = fields::text(
         "follow_s",
         "Follow, seconds",
-        "Goes on showing what comes, for at most 600 s. 0: not at all.",
+        "Goes on showing what comes, for at most 600 s, or until the run is stopped. 0: not at all.",
         "0",
     );
     let shell = fields::text(
@@ -385,6 +385,7 @@ fn follow(node: &Node, role: NodeRole, lines: u32, seconds: u32) -> Step {
     let title = format!("Follow the log of k3s on {}", node.name);
     let mut planned = step(run_command::KIND, title, node.name.as_str(), &params);
     planned.host = Some(node.host);
+    planned.ends_at_stop = true;
     planned.deadline_s = seconds + 60;
     planned.commands = vec![format!(
         "timeout {seconds} journalctl --no-pager -u {} -n {lines} -f",

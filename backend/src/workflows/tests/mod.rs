@@ -1,6 +1,7 @@
 //! Workflows in the world in memory: forms, plans, evidence, and the checks that every workflow gets.
 
 mod certificate_rotation;
+mod command;
 mod conformance;
 mod drain;
 mod drill;

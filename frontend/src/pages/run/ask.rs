@@ -82,7 +82,7 @@ fn StopOrKill(run: Run, kill: bool) -> impl IntoView {
     let text = if kill {
         "Running steps that allow it are ended at once and may be left half-done. Steps that must not be interrupted finish first. What was taken away only for the run is then given back."
     } else {
-        "Running steps finish, then nothing more starts. What was taken away only for the run is given back, what else is done stays; the run keeps its locks until you retry, unwind or abandon it."
+        "Running steps finish, except those that only watch, which end at once; then nothing more starts. What was taken away only for the run is given back, what else is done stays; the run keeps its locks until you retry, unwind or abandon it."
     };
     let left = if kill {
         "Left half-done, if it may be interrupted:"
