@@ -193,6 +193,9 @@ mod tests {
     fn the_name_says_when() {
         let path = "/var/lib/rancher/k3s/server/tls-1795326330";
         assert_eq!(made(path), "2026-11-22T05:45:30Z");
-        assert_eq!(made("/var/lib/rancher/k3s/server/tls-99999999999999999999"), "not known");
+        assert_eq!(
+            made("/var/lib/rancher/k3s/server/tls-99999999999999999999"),
+            "not known"
+        );
     }
 }

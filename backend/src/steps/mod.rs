@@ -24,6 +24,7 @@ pub mod keep_names;
 pub mod keep_serving;
 pub mod keep_start;
 pub mod leave_cluster;
+pub mod list_backups;
 pub mod list_snapshots;
 pub mod look;
 pub mod move_token;
@@ -115,6 +116,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(keep_serving::KeepServing(services.clone())),
         Arc::new(keep_start::KeepStart(services.clone())),
         Arc::new(leave_cluster::LeaveCluster(services.clone())),
+        Arc::new(list_backups::ListBackups(services.clone())),
         Arc::new(list_snapshots::ListSnapshots(services.clone())),
         Arc::new(look::Look(services.clone())),
         Arc::new(move_token::MoveToken(services.clone())),

@@ -1,5 +1,5 @@
-//! Step kind `remove_backups`: old certificates that k3s has put aside on a node are gone. They hold the
-//! private keys of the cluster's CAs.
+//! Step kind `remove_backups`: old certificates that k3s has put aside on a node are gone, as far as they were
+//! listed before. They hold the private keys of the cluster's CAs.
 
 use std::collections::BTreeMap;
 
@@ -38,27 +38,27 @@ done
 pub struct Params {
     /// The node.
     pub node: ApiHost,
-    /// Directories that stay.
-    pub keep: Param<Vec<String>>,
+    /// Directories that go.
+    pub folders: Param<Vec<String>>,
 }
 
 /// The step kind.
 pub struct RemoveBackups(pub Services);
 
 impl RemoveBackups {
-    /// What is still to go.
+    /// What of it is still there.
     async fn left(
         &self,
         context: &StepContext,
         params: &Params,
     ) -> Result<Vec<String>, StepFailure> {
-        let keep = params
-            .keep
+        let folders = params
+            .folders
             .resolve(&context.outputs)
             .map_err(StepFailure::fatal)?;
         let found = certificates::backups(&*self.0.world, params.node.host).await?;
         let paths = found.into_iter().map(|(path, _)| path);
-        Ok(paths.filter(|path| !keep.contains(path)).collect())
+        Ok(paths.filter(|path| folders.contains(path)).collect())
     }
 }
 
@@ -77,7 +77,7 @@ impl StepKind for RemoveBackups {
         let left = self.left(context, &params).await?;
         Ok(if left.is_empty() {
             Probe::Done {
-                observed: format!("nothing of it is left on {}", params.node.name),
+                observed: format!("nothing of what was listed is left on {}", params.node.name),
                 outputs: BTreeMap::new(),
             }
         } else {

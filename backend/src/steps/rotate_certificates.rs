@@ -161,13 +161,6 @@ struct Memo {
     backups: Vec<String>,
 }
 
-/// Directories of old certificates that were there before, as the step has noted; none if it has not begun.
-pub(crate) fn noted_backups(memo: &Value) -> Option<Vec<String>> {
-    serde_json::from_value::<Memo>(memo.clone())
-        .ok()
-        .map(|memo| memo.backups)
-}
-
 /// The step kind.
 pub struct RotateCertificates(pub Services);
 

@@ -1,5 +1,7 @@
-//! Workflow `certificate_rotation`: new certificates and keys on every node of a cluster.
+//! Workflow `certificate_rotation`: new certificates and keys on every node of a cluster; or only the deletion of
+//! old ones.
 
+mod clean_up;
 mod facts;
 mod steps;
 
@@ -7,26 +9,44 @@ use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::rotation::Service;
-use coxswain_wire::{Fact, Field, Inputs, StageIndex, WorkflowInfo};
+use coxswain_wire::{Fact, Field, Inputs, StageIndex, StepIndex, WorkflowInfo};
 
 use super::draft::{Draft, json};
 use super::form::Form;
 use super::nodes::{Node, Nodes};
 use super::step_list;
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
+use crate::steps::list_backups::Place;
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::rotate_certificates::{self, Chosen};
-use crate::steps::{fetch_kubeconfig, keep_names};
-use facts::{Backups, Checks};
+use crate::steps::{ApiHost, fetch_kubeconfig, keep_names};
+use facts::Checks;
 
 /// See the module.
 pub(super) struct CertificateRotation;
 
 /// The checked inputs.
-struct Request {
+enum Request {
+    Rotate(Rotation),
+    CleanUp(clean_up::Request),
+}
+
+/// New certificates.
+struct Rotation {
     nodes: Nodes,
     services: Chosen,
     backups: Backups,
+}
+
+/// What becomes of the files that k3s puts aside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backups {
+    /// They stay.
+    Keep,
+    /// What this run has made goes.
+    ThisRun,
+    /// All go.
+    All,
 }
 
 #[async_trait]
@@ -45,16 +65,18 @@ impl Workflow for CertificateRotation {
                 "The certificate of :6443 is a case of its own: all servers share it, and the old one comes back unless the Secret kube-system/k3s-serving and every server's own copy are gone. The Secret is kept in the vault. It is looked at last, on every server and load balancer.",
                 "What was renewed is told by serial numbers, before and after, of every certificate file on every node: the start of validity of a new certificate is that of the CA.",
                 "What it risks: each server is away for about 20 seconds, and connections through it break; etcd tolerates no further loss meanwhile. Pods on an agent go on running. It takes about a minute a node. There is no way back: the old keys are no longer in use once a node has started with the new ones.",
-                "k3s keeps the old files, with the private keys of the cluster's CAs, in server/tls-\u{2039}time\u{203a} and agent/tls-\u{2039}time\u{203a}. They can be deleted in the end, behind a gate of its own.",
+                "k3s keeps the old files, with the private keys of the cluster's CAs, in server/tls-\u{2039}time\u{203a} and agent/tls-\u{2039}time\u{203a}. The end of a rotation lists them. They can be deleted then, behind a gate of its own that names each folder, or later by a run that does nothing else and restarts nothing.",
                 "If a step fails, read its output, correct the cause and retry: a node may be rotated twice.",
             ]
             .map(str::to_owned)
             .to_vec(),
             fields: vec![
                 fields::cluster("It must be running."),
-                extent_field(),
+                what_field(),
+                only_to(ROTATE, extent_field()),
                 services_field(),
-                backups_field(),
+                only_to(ROTATE, backups_field()),
+                only_to(CLEAN_UP, hosts_field()),
             ],
         }
     }
@@ -62,8 +84,10 @@ impl Workflow for CertificateRotation {
     fn plan(&self, inputs: &Inputs, inventory: &Inventory) -> Result<Plan, Vec<FieldError>> {
         let mut form = Form::read(&self.info(), inputs)?;
         let request = request(&mut form, inventory);
-        form.or_errors(request)
-            .map(|request| plan(self.name(), inputs, &request))
+        form.or_errors(request).map(|request| match request {
+            Request::Rotate(rotation) => plan(self.name(), inputs, &rotation),
+            Request::CleanUp(request) => clean_up::plan(self.name(), inputs, &request),
+        })
     }
 
     async fn preflight(
@@ -75,6 +99,36 @@ impl Workflow for CertificateRotation {
     ) -> Vec<Fact> {
         facts::collect(context, plan, stage, state).await
     }
+}
+
+/// The choices of `what`.
+const ROTATE: &str = "rotate";
+const CLEAN_UP: &str = "clean_up";
+
+fn what_field() -> Field {
+    let choices = [
+        (ROTATE, "Rotate certificates"),
+        (CLEAN_UP, "Only delete old certificates"),
+    ];
+    let what = fields::choice(
+        "what",
+        "What",
+        "Deleting old ones restarts nothing.",
+        &choices,
+    );
+    fields::preset(ROTATE, what)
+}
+
+fn only_to(what: &str, field: Field) -> Field {
+    fields::only_if("what", what, field)
+}
+
+fn hosts_field() -> Field {
+    fields::hosts(
+        "hosts",
+        "Nodes",
+        "Where old certificates are deleted. Empty: on every server and agent.",
+    )
 }
 
 fn extent_field() -> Field {
@@ -109,6 +163,10 @@ fn backups_field() -> Field {
 }
 
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
+    if form.text("what")? == CLEAN_UP {
+        let nodes = Nodes::read_running(form, "cluster", inventory)?;
+        return clean_up::request(form, nodes).map(Request::CleanUp);
+    }
     let nodes = Nodes::read_restartable(form, "cluster", inventory);
     let mut some: Vec<Service> = Vec::new();
     for text in form.list("services") {
@@ -127,19 +185,19 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
         "all" => Backups::All,
         _ => Backups::Keep,
     };
-    Some(Request {
+    Some(Request::Rotate(Rotation {
         nodes: nodes?,
         services,
         backups,
-    })
+    }))
 }
 
-fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
-    let Request {
+fn plan(workflow: &str, inputs: &Inputs, rotation: &Rotation) -> Plan {
+    let Rotation {
         nodes,
         services,
         backups,
-    } = request;
+    } = rotation;
     let title = format!("Rotate certificates of cluster {}", nodes.name);
     let mut draft = Draft::new(workflow, title.clone(), inputs, &nodes.cluster);
     let targets: Vec<Target> = nodes
@@ -217,26 +275,28 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
             kubeconfig,
         )],
     );
-    let keep = |step: u32| match backups {
-        Backups::Keep => None,
-        Backups::All => Some(Param::Value(Vec::new())),
-        Backups::ThisRun => Some(Param::Output(OutputRef {
-            from_step: step,
+    let all = || Param::Value(Vec::new());
+    let places = |except: &dyn Fn(StepIndex) -> Param<Vec<String>>| {
+        let place = |(node, step): &(ApiHost, StepIndex)| Place {
+            node: node.clone(),
+            except: except(*step),
+        };
+        rotated.iter().map(place).collect()
+    };
+    let older = |from_step: StepIndex| {
+        Param::Output(OutputRef {
+            from_step,
             output: rotate_certificates::OLDER.to_owned(),
-        })),
+        })
     };
-    let removals = rotated
-        .iter()
-        .filter_map(|(node, step)| Some(steps::remove_backups(node, keep(*step)?)))
-        .collect();
-    let gate = Gate {
-        title: format!("Delete old certificates on the nodes of {}", nodes.name),
-        confirm: Some(nodes.name.to_string()),
-        preflight: json(&Checks::CleanUp {
-            backups: *backups,
-            rotated,
-        }),
-    };
-    draft.stage("Clean-up", Some(gate), removals);
+    match backups {
+        Backups::Keep => {}
+        Backups::ThisRun => clean_up::stages(&mut draft, nodes, places(&older)),
+        Backups::All => clean_up::stages(&mut draft, nodes, places(&|_| all())),
+    }
+    if *backups != Backups::All {
+        let list = steps::list_backups(nodes, places(&|_| all()), true);
+        draft.stage("Old certificates", None, vec![list]);
+    }
     draft.finish()
 }

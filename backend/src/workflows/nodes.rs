@@ -166,14 +166,14 @@ impl Nodes {
         rest
     }
 
-    /// Hosts of a field that are lost, each once; noted against it if one is no server or agent.
-    pub(super) fn lost(&self, form: &mut Form, field: &str) -> Option<Vec<Node>> {
-        let mut lost: Vec<Node> = Vec::new();
+    /// Hosts of a field, each once; noted against it if one is no server or agent.
+    pub(super) fn chosen(&self, form: &mut Form, field: &str) -> Option<Vec<Node>> {
+        let mut chosen: Vec<Node> = Vec::new();
         let mut known = true;
         for id in form.ids(field) {
             match self.with_k3s().find(|n| n.host == HostId(id)) {
-                Some(node) if lost.contains(node) => {}
-                Some(node) => lost.push(node.clone()),
+                Some(node) if chosen.contains(node) => {}
+                Some(node) => chosen.push(node.clone()),
                 None => {
                     form.refuse(
                         field,
@@ -183,7 +183,7 @@ impl Nodes {
                 }
             }
         }
-        known.then_some(lost)
+        known.then_some(chosen)
     }
 
     /// The cluster as evidence looks at it.

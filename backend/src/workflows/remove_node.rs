@@ -127,7 +127,7 @@ pub(super) fn leaving(form: &mut Form, inventory: &Inventory) -> Option<Leaving>
         );
         return None;
     }
-    let mut also_lost = nodes.lost(form, ALSO_LOST)?;
+    let mut also_lost = nodes.chosen(form, ALSO_LOST)?;
     also_lost.retain(|other| other.host != node.host);
     let leaving = Leaving {
         lost: form.text("state") == Some(LOST),

@@ -203,7 +203,7 @@ fn form() -> Vec<Field> {
 fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let nodes = Nodes::read_running(form, "cluster", inventory)?;
     let situation = situation(form);
-    let lost = nodes.lost(form, "lost");
+    let lost = nodes.chosen(form, "lost");
     let source = source(form, &nodes, inventory);
     let (situation, lost, (source, from)) = (situation?, lost?, source?);
     if lost.contains(&from) {

@@ -112,9 +112,8 @@ async fn of_node(context: &PreflightContext, node: &ApiHost, list: Option<&[Stri
             return vec![fail(&node.name, NAME, why, advice)];
         }
     };
-    let (goes, others): (Vec<_>, Vec<_>) = found
-        .into_iter()
-        .partition(|(path, _)| list.contains(path));
+    let (goes, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(path, _)| list.contains(path));
     let lines: String = goes
         .iter()
         .map(|(path, kib)| format!("-{path} ({kib} KiB)\n"))

@@ -1,4 +1,4 @@
-//! The evidence for a rotation of certificates, and for deleting the old ones. Reads only.
+//! The evidence for a rotation of certificates. Reads only.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,14 @@ use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
-use coxswain_wire::{Fact, StageIndex, StepIndex};
+use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::files;
 use super::super::facts::living::{self, Living};
 use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
+use super::clean_up::{self, Listed};
 use crate::steps::ApiHost;
 use crate::steps::certificates::{backups, on_node};
 use crate::steps::restart::Target;
@@ -20,18 +21,6 @@ use crate::steps::rotate_certificates::{self, CAN, Chosen};
 use crate::steps::serve_names::origins;
 use crate::steps::serving::{agreed, words};
 use crate::world::RemoteCommand;
-
-/// What becomes of the files that k3s puts aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Backups {
-    /// They stay.
-    Keep,
-    /// What this run has made goes.
-    ThisRun,
-    /// All go.
-    All,
-}
 
 /// What a gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -51,12 +40,7 @@ pub(super) enum Checks {
         services: Chosen,
     },
     /// Before old certificates are deleted.
-    CleanUp {
-        /// Which ones.
-        backups: Backups,
-        /// Nodes, with the step that rotated each.
-        rotated: Vec<(ApiHost, StepIndex)>,
-    },
+    CleanUp(Listed),
 }
 
 /// The facts for the gate of a stage.
@@ -100,12 +84,7 @@ pub(super) async fn collect(
             }
             facts
         }
-        Ok(Checks::CleanUp { backups, rotated }) => {
-            let each = rotated
-                .iter()
-                .map(|(node, step)| to_delete(context, node, backups, older(state, *step)));
-            at_once(each.collect()).await
-        }
+        Ok(Checks::CleanUp(listed)) => clean_up::facts(context, state, &listed).await,
     }
 }
 
@@ -161,7 +140,7 @@ async fn of_node(context: &PreflightContext, target: &Target, services: &Chosen)
             name,
             "Old certificates",
             listed(&found),
-            "They hold the private keys of the cluster's CAs. This run can delete them in the end.",
+            "They hold the private keys of the cluster's CAs. This run lists them in the end, or deletes them if its form says so.",
         )),
     }
     facts
@@ -258,42 +237,4 @@ async fn forgotten(
         ));
     }
     facts
-}
-
-/// Directories that were there before a node's rotation, as its step has noted.
-fn older(state: &RunState, step: StepIndex) -> Option<Vec<String>> {
-    let memo = &state.steps.get(step as usize)?.memo;
-    rotate_certificates::noted_backups(memo)
-}
-
-async fn to_delete(
-    context: &PreflightContext,
-    node: &ApiHost,
-    which: Backups,
-    older: Option<Vec<String>>,
-) -> Fact {
-    const NAME: &str = "Is deleted";
-    let found = match backups(&*context.services.world, node.host).await {
-        Ok(found) => found,
-        Err(failure) => {
-            let advice = "Check the connection to this host.";
-            return fail(&node.name, NAME, failure.into_error().message, advice);
-        }
-    };
-    let stays = match (which, older) {
-        (Backups::All, _) => Vec::new(),
-        (Backups::ThisRun, Some(older)) => older,
-        (Backups::ThisRun, None) | (Backups::Keep, _) => {
-            found.iter().map(|(path, _)| path.clone()).collect()
-        }
-    };
-    let goes: Vec<(String, u64)> = found
-        .into_iter()
-        .filter(|(path, _)| !stays.contains(path))
-        .collect();
-    if goes.is_empty() {
-        pass(&node.name, NAME, "nothing")
-    } else {
-        pass(&node.name, NAME, listed(&goes))
-    }
 }

@@ -6,9 +6,10 @@ use coxswain_k3s::serving::CACHE_FILE;
 use super::super::draft::step;
 use super::super::nodes::{Node, Nodes};
 use super::super::step_list;
+use crate::steps::list_backups::Place;
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::rotate_certificates::{self, Chosen};
-use crate::steps::{ApiHost, keep_names, remove_backups, restart_k3s, serve_renewed};
+use crate::steps::{ApiHost, keep_names, list_backups, remove_backups, restart_k3s, serve_renewed};
 
 /// Only a look here: what is noted is the serial number.
 pub(super) fn note_serving(nodes: &Nodes) -> Step {
@@ -82,14 +83,29 @@ pub(super) fn serve_renewed(nodes: &Nodes, before: Param<Vec<String>>) -> Step {
     planned
 }
 
-pub(super) fn remove_backups(node: &ApiHost, keep: Param<Vec<String>>) -> Step {
-    let which = match &keep {
-        Param::Output(_) => "those of this run",
-        Param::Value(_) => "all",
+pub(super) fn list_backups(nodes: &Nodes, places: Vec<Place>, offer: bool) -> Step {
+    let params = list_backups::Params {
+        cluster: nodes.cluster.id,
+        nodes: places,
+        offer,
     };
+    let mut planned = step(
+        list_backups::KIND,
+        "List the old certificates that k3s keeps",
+        &nodes.cluster.name,
+        &params,
+    );
+    planned.commands = vec![
+        "du -sk /var/lib/rancher/k3s/server/tls-\u{2039}time\u{203a} /var/lib/rancher/k3s/agent/tls-\u{2039}time\u{203a}"
+            .to_owned(),
+    ];
+    planned
+}
+
+pub(super) fn remove_backups(node: &ApiHost, folders: Param<Vec<String>>) -> Step {
     let params = remove_backups::Params {
         node: node.clone(),
-        keep,
+        folders,
     };
     let mut planned = step(
         remove_backups::KIND,
@@ -98,9 +114,7 @@ pub(super) fn remove_backups(node: &ApiHost, keep: Param<Vec<String>>) -> Step {
         &params,
     );
     planned.host = Some(node.host);
-    planned.commands = vec![format!(
-        "rm -rf /var/lib/rancher/k3s/server/tls-\u{2039}time\u{203a} /var/lib/rancher/k3s/agent/tls-\u{2039}time\u{203a}: {which}"
-    )];
+    planned.commands = vec!["rm -rf each folder on the list, and no other".to_owned()];
     planned.irreversible = true;
     planned
 }

@@ -15,7 +15,14 @@ pub(super) enum Cell {
 /// All fields of a form.
 #[derive(Clone, Copy)]
 pub(super) struct Draft {
-    cells: StoredValue<Vec<(String, Cell)>>,
+    cells: StoredValue<Vec<Asked>>,
+}
+
+/// A field's value in the making, and when it is asked for.
+struct Asked {
+    name: String,
+    cell: Cell,
+    only_if: Option<Condition>,
 }
 
 impl Draft {
@@ -26,7 +33,11 @@ impl Draft {
             .map(|field| {
                 let wish = given(&field.name);
                 let default = field.default.as_ref();
-                (field.name.clone(), start(&field.kind, default, wish))
+                Asked {
+                    name: field.name.clone(),
+                    cell: start(&field.kind, default, wish),
+                    only_if: field.only_if.clone(),
+                }
             })
             .collect();
         Self {
@@ -39,16 +50,28 @@ impl Draft {
         self.cells.with_value(|cells| {
             cells
                 .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, cell)| *cell)
+                .find(|asked| asked.name == name)
+                .map(|asked| asked.cell)
         })
     }
 
-    /// Whether a field is asked for now.
+    /// When another field is asked for.
+    fn condition(self, name: &str) -> Option<Condition> {
+        self.cells.with_value(|cells| {
+            let asked = cells.iter().find(|asked| asked.name == name);
+            asked.and_then(|asked| asked.only_if.clone())
+        })
+    }
+
+    /// Whether a field is asked for now: its condition holds, and so does that of the field which it names.
     pub(super) fn holds(self, condition: Option<&Condition>) -> bool {
         let Some(condition) = condition else {
             return true;
         };
+        // A condition names a field before its own: this comes to an end.
+        if !self.holds(self.condition(&condition.field).as_ref()) {
+            return false;
+        }
         match (self.cell(&condition.field), &condition.equals) {
             (Some(Cell::Switch(on)), FieldValue::Bool(wanted)) => on.get() == *wanted,
             (Some(Cell::Text(text)), FieldValue::Text(wanted)) => text.get() == *wanted,
@@ -222,5 +245,39 @@ mod tests {
             draft.inputs(&fields).get("why"),
             Some(&FieldValue::Text("because".into()))
         );
+    }
+
+    #[test]
+    fn what_hangs_on_a_field_that_is_not_asked_for_is_not_asked_for() {
+        let owner = Owner::new();
+        owner.set();
+        let text = || FieldKind::Text {
+            placeholder: String::new(),
+        };
+        let only_if = |field: &str, value: &str| {
+            Some(Condition {
+                field: field.into(),
+                equals: FieldValue::Text(value.into()),
+            })
+        };
+        let fields = [
+            field("what", text(), None),
+            field("extent", text(), only_if("what", "rotate")),
+            field("services", text(), only_if("extent", "some")),
+        ];
+        let draft = Draft::new(&fields, |name| {
+            let given = [
+                ("what", "rotate"),
+                ("extent", "some"),
+                ("services", "kubelet"),
+            ];
+            let found = given.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        assert_eq!(draft.inputs(&fields).len(), 3);
+        if let Some(Cell::Text(what)) = draft.cell("what") {
+            what.set("clean_up".into());
+        }
+        assert_eq!(draft.inputs(&fields).len(), 1);
     }
 }

@@ -26,13 +26,42 @@ fn rotation_of_kubelets() -> Example {
     }
 }
 
+/// What a rotation before it has left, on two of the nodes.
+fn clean_up() -> Example {
+    Example {
+        inputs: lab::inputs(&[
+            ("cluster", FieldValue::Id(1)),
+            ("what", lab::text("clean_up")),
+            ("hosts", FieldValue::Ids(vec![1, 4])),
+        ]),
+        lab: lab_with_backups,
+        ..rotation()
+    }
+}
+
+/// A folder of an earlier rotation on every node, one that only looks like it, and k3s's own.
+pub(in crate::workflows::tests) fn lab_with_backups() -> Lab {
+    let lab = balanced_lab();
+    for (host, part) in [(1, "server"), (2, "server"), (4, "agent")] {
+        lab.world.change(HostId(host), |host| {
+            for file in ["tls-1790000000/client-admin.crt", "tls-notes/read.me"] {
+                let path = format!("/var/lib/rancher/k3s/{part}/{file}");
+                host.files.insert(path, "old".to_owned());
+            }
+        });
+    }
+    lab
+}
+
 conforms! {
     certificate_rotation_all: rotation(),
     certificate_rotation_kubelet: rotation_of_kubelets(),
+    certificate_clean_up: clean_up(),
 }
 
 survives_death! {
     certificate_rotation_survives_death_at_each_point: rotation(),
+    certificate_clean_up_survives_death_at_each_point: clean_up(),
 }
 
 #[tokio::test(start_paused = true)]
