@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use coxswain_wire::{
     GateView, HistoryEntry, Notice, PlanView, Report, RunId, RunStatus, RunSummary, RunView,
-    StageProgress, StageView, StepIndex, StepProgress, StepView,
+    StageIndex, StageProgress, StageView, StepIndex, StepProgress, StepView,
 };
 
+use crate::decide::{Activity, Next, decide};
 use crate::event::{Actor, Event, Recorded};
 use crate::handle::allowed;
 use crate::plan::{Outputs, Plan, Step};
@@ -134,12 +135,25 @@ pub fn view(run: RunId, stored: StoredRun) -> RunView {
         open_gate: (status == RunStatus::Waiting)
             .then(|| state.current_stage())
             .flatten(),
+        collecting: collecting(&state),
         notice: notice(&state),
         taken: state.taken(),
         stopping: state.stop.is_some() && status == RunStatus::Running,
         commands: allowed(&state),
         history: stored.log.iter().map(|r| entry(&plan, r)).collect(),
     }
+}
+
+fn collecting(state: &RunState) -> Option<StageIndex> {
+    let Next::Work(wanted) = decide(state) else {
+        return None;
+    };
+    wanted.into_iter().find_map(|activity| match activity {
+        Activity::OpenGate(stage) | Activity::PassGate(stage) | Activity::Recheck(stage) => {
+            Some(stage)
+        }
+        Activity::Drive(_) | Activity::Undo(_) => None,
+    })
 }
 
 /// What the step tells people.

@@ -87,6 +87,25 @@ fn wanted(role: NodeRole, files: &Files) -> Result<Option<Moved>, StepFailure> {
 }
 
 impl MoveToken {
+    /// What would be moved into the environment file, by the names of its variables; none if no secret stands on
+    /// the command line.
+    pub(crate) async fn preview(
+        &self,
+        host: HostId,
+        role: NodeRole,
+    ) -> Result<Option<Vec<String>>, StepFailure> {
+        let places = self.places(host, role).await?;
+        let files = self.files(host, role, &places.path).await?;
+        self.in_force(host, role, &files).await?;
+        let Some(moved) = wanted(role, &files)? else {
+            return Ok(None);
+        };
+        self.same_told(host, &files, &moved).await?;
+        Ok(Some(
+            moved.variables.into_iter().map(str::to_owned).collect(),
+        ))
+    }
+
     async fn places(&self, host: HostId, role: NodeRole) -> Result<Places, StepFailure> {
         let look = RemoteCommand::script(PLACES).arg(role.unit()).sudo();
         let answer = self.0.world.run(host, look).await;

@@ -79,6 +79,7 @@ fn fact(subject: &str, name: &str, value: impl Into<String>, verdict: Verdict) -
         verdict,
         advice: None,
         diff: None,
+        next: None,
     }
 }
 

@@ -242,6 +242,7 @@ pub(super) fn fact(
         kind,
         verdict,
         advice: None,
+        next: None,
     }
 }
 

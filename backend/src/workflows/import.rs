@@ -12,10 +12,10 @@ use super::facts::{at_once, checks_of, jobs};
 use super::form::Form;
 use super::nodes::{Node, Nodes, listed};
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields};
+use crate::steps::compare_inventory;
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::restart::NodeRole;
 use crate::steps::survey::{Expected, survey};
-use crate::steps::{compare_inventory, move_token};
 
 use super::step_list;
 
@@ -100,7 +100,7 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let nodes = Nodes::read(form, "cluster", inventory)?;
     let move_token = form.flag("move_token");
     if nodes.cluster.phase == ClusterPhase::Running {
-        form.refuse("cluster", format!("{} is taken over already.", nodes.name));
+        form.refuse("cluster", format!("{} is in the panel already. Its tokens are moved by \u{201c}Move tokens out of unit files\u{201d}.", nodes.name));
     }
     if nodes.servers.is_empty() {
         form.refuse("cluster", format!("{} has no server.", nodes.name));
@@ -162,8 +162,14 @@ fn plan(workflow: &str, inputs: &Inputs, Request { nodes, move_token }: &Request
             "Move tokens out of the unit files of {}",
             listed(nodes.with_k3s())
         );
-        let servers = nodes.servers.iter().map(|n| moved(n, NodeRole::Server));
-        let agents = nodes.agents.iter().map(|n| moved(n, NodeRole::Agent));
+        let servers = nodes
+            .servers
+            .iter()
+            .map(|n| step_list::moved_token(n, NodeRole::Server));
+        let agents = nodes
+            .agents
+            .iter()
+            .map(|n| step_list::moved_token(n, NodeRole::Agent));
         draft.stage("Tokens", Some(gate(title)), servers.chain(agents).collect());
     }
     draft.finish()
@@ -192,22 +198,4 @@ fn record(nodes: &Nodes) -> Step {
     let mut recorded = step(record_cluster::KIND, title, &nodes.cluster.name, &params);
     recorded.undo = Some("record it as planned again".to_owned());
     recorded
-}
-
-fn moved(node: &Node, role: NodeRole) -> Step {
-    let unit = role.unit();
-    let params = move_token::Params { role };
-    let title = format!("Move a token out of {unit} on {}", node.name);
-    let mut planned = step(move_token::KIND, title, node.name.as_str(), &params);
-    planned.host = Some(node.host);
-    planned.interruptible = false;
-    planned.undo = Some("put unit file and environment file back as they were".to_owned());
-    planned.commands = vec![
-        format!(
-            "in /etc/systemd/system/{unit}.env, mode 0600: K3S_TOKEN=\u{2039}the token\u{203a}"
-        ),
-        format!("in /etc/systemd/system/{unit}: without --token, everything else kept"),
-        "systemctl daemon-reload".to_owned(),
-    ];
-    planned
 }

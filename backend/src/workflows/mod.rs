@@ -13,6 +13,7 @@ mod import;
 mod install_form;
 mod join;
 mod load_balancer;
+mod move_token;
 mod nodes;
 mod remove_node;
 mod replace_node;
@@ -114,6 +115,7 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
         Arc::new(upgrade::Upgrade),
         Arc::new(stuck_pods::StuckPods),
         Arc::new(token_rotation::TokenRotation),
+        Arc::new(move_token::MoveTokens),
         Arc::new(failover_drill::FailoverDrill),
         Arc::new(uninstall::Uninstall),
         Arc::new(command::CommandWorkflow),
@@ -160,6 +162,7 @@ impl Preflight for Preflights {
                     "Go on with the version of the panel that made this run, or abandon it."
                         .to_owned(),
                 ),
+                next: None,
             }];
         };
         let context = PreflightContext {

@@ -15,8 +15,8 @@ use crate::steps::configure_haproxy::ByHand;
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{
-    configure_haproxy, drain_node, drop_serving, fetch_kubeconfig, install_k3s, read_token,
-    remove_haproxy, remove_k3s, restart_k3s, save_snapshot, stop_k3s, verify_cluster,
+    configure_haproxy, drain_node, drop_serving, fetch_kubeconfig, install_k3s, move_token,
+    read_token, remove_haproxy, remove_k3s, restart_k3s, save_snapshot, stop_k3s, verify_cluster,
 };
 
 /// Directories that a removal empties.
@@ -425,4 +425,23 @@ pub(super) fn token_placed(role: NodeRole, token: &str) -> Vec<String> {
         ),
         "systemctl daemon-reload".to_owned(),
     ]
+}
+
+/// Moves a token off k3s's command line. k3s goes on as it is.
+pub(super) fn moved_token(node: &Node, role: NodeRole) -> Step {
+    let unit = role.unit();
+    let params = move_token::Params { role };
+    let title = format!("Move a token out of {unit} on {}", node.name);
+    let mut planned = step(move_token::KIND, title, node.name.as_str(), &params);
+    planned.host = Some(node.host);
+    planned.interruptible = false;
+    planned.undo = Some("put unit file and environment file back as they were".to_owned());
+    planned.commands = vec![
+        format!(
+            "in /etc/systemd/system/{unit}.env, mode 0600: K3S_TOKEN=\u{2039}the token\u{203a}"
+        ),
+        format!("in /etc/systemd/system/{unit}: without --token, everything else kept"),
+        "systemctl daemon-reload".to_owned(),
+    ];
+    planned
 }

@@ -102,7 +102,7 @@ pub struct Mark {
 }
 
 /// A run that may be wanted next, with its form filled in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NextRun {
     /// What to do, on the link.

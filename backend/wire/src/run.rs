@@ -126,6 +126,9 @@ pub struct RunView {
     pub steps: Vec<StepProgress>,
     /// The stage whose gate is open now, if any.
     pub open_gate: Option<StageIndex>,
+    /// The stage for whose gate evidence is being collected, for the first time or again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collecting: Option<StageIndex>,
     /// Why it failed or is parked, and what to do next.
     pub notice: Option<Notice>,
     /// Steps whose effect, meant only for the run's duration, stands at this moment.

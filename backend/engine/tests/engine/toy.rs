@@ -309,6 +309,7 @@ impl Preflight for Weather {
                 Verdict::Pass
             },
             advice: None,
+            next: None,
         }]
     }
 }

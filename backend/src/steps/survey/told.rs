@@ -150,7 +150,7 @@ fn secrets(name: &str, settings: &Settings, unit: &str, files: &Files) -> Fact {
     if open.is_empty() {
         return pass(name, NAME, "in no file that everybody may read");
     }
-    let advice = "Everybody with a login on this host can read it. A token in the unit file can be moved into the 0600 environment file by this workflow: choose it in the form. Other files: chmod 600.";
+    let advice = "Everybody with a login on this host can read it. A token in the unit file can be moved into the 0600 environment file by this run if its form says so, or later by \u{201c}Move tokens out of unit files\u{201d}. Other files: chmod 600.";
     warn(name, NAME, open.join("; "), advice)
 }
 

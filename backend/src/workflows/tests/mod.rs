@@ -9,6 +9,7 @@ mod evidence;
 mod foreign_balancer;
 mod forms;
 mod lab;
+mod panel;
 mod remove_node;
 mod replace_node;
 mod restart;

@@ -150,6 +150,7 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec
         kind: FactKind::Shown,
         verdict: Verdict::Pass,
         advice: None,
+        next: None,
     });
     facts.extend(jobs(&*context.services.world, node, context.run).await);
     facts

@@ -109,7 +109,7 @@ pub(super) async fn collect(
     let each = moving
         .iter()
         .filter(|target| Some(target.node.host) != begun)
-        .map(|target| node::facts(context, target, source));
+        .map(|target| node::facts(context, plan.cluster, target, source));
     facts.extend(at_once(each.collect()).await.into_iter().flatten());
     facts.extend(workloads::facts(cluster, &*kube, &moving).await);
     facts

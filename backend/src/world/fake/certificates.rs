@@ -103,6 +103,10 @@ pub(super) fn backups(host: &FakeHost) -> String {
         .keys()
         .filter(|path| path.starts_with(DATA_DIR) && path.contains("/tls-"))
         .filter_map(|path| path.rsplit_once('/').map(|(dir, _)| dir))
+        .filter(|dir| {
+            let second = dir.rsplit_once("/tls-").map_or("", |(_, second)| second);
+            !second.is_empty() && second.bytes().all(|byte| byte.is_ascii_digit())
+        })
         .collect();
     dirs.iter().map(|dir| format!("8 {dir}\n")).collect()
 }

@@ -77,6 +77,7 @@ impl Preflight for Always {
             kind: FactKind::Equal,
             verdict: Verdict::Pass,
             advice: None,
+            next: None,
         }]
     }
 }

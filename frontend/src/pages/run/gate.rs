@@ -1,7 +1,7 @@
 //! The open gate: evidence, what changed, and the decision.
 
 use coxswain_wire::{
-    CommandKind, Evidence, Fact, GateView, RunCommand, RunView, StageIndex, Verdict,
+    CommandKind, Evidence, Fact, GateView, Permission, RunCommand, RunView, StageIndex, Verdict,
 };
 use leptos::prelude::*;
 
@@ -14,6 +14,8 @@ use crate::components::form::{Form, FormFailure};
 use crate::components::icon::{Glyph, Icon};
 use crate::components::time::Ago;
 use crate::components::when::when;
+use crate::paths;
+use crate::state::app;
 use crate::words::{self, Tone};
 
 /// What is decided now.
@@ -185,6 +187,11 @@ fn subject_view(subject: String, facts: Vec<Fact>) -> AnyView {
 
 fn fact_view(fact: Fact) -> AnyView {
     let (word, tone, icon) = words::verdict(fact.verdict);
+    let may = untrack(|| app().may(Permission::Operate));
+    let next = fact.next.filter(|_| may).map(|next| {
+        let path = paths::filled_run(&next.workflow, &next.inputs);
+        view! { <span class="fact-advice"><a class="link" href=path data-testid="fact-next">{next.title}</a>": "{next.why}</span> }.into_any()
+    });
     view! {
         <li class=format!("fact tone-{}", tone.class())>
             <span class="fact-icon" role="img" aria-label=word title=word><Glyph icon/></span>
@@ -192,6 +199,7 @@ fn fact_view(fact: Fact) -> AnyView {
             <span class="fact-value">{fact.value}</span>
             {fact.diff.map(diff_view)}
             {fact.advice.map(|advice| view! { <span class="fact-advice">{advice}</span> }.into_any())}
+            {next}
         </li>
     }
     .into_any()

@@ -12,6 +12,8 @@ use crate::components::time::Ago;
 enum GateState {
     /// People decided.
     Decided(Decision),
+    /// Its evidence is being collected.
+    Collecting { again: bool },
     /// People decide now.
     Open,
     /// The run has not come to it.
@@ -23,6 +25,11 @@ enum GateState {
 fn state(view: &RunView, stage: usize) -> GateState {
     let decision = view.stages.get(stage).and_then(|s| s.decision.clone());
     let here = view.open_gate.and_then(|open| usize::try_from(open).ok());
+    let collected = view.collecting.and_then(|at| usize::try_from(at).ok());
+    if collected == Some(stage) {
+        let again = view.stages.get(stage).is_some_and(|s| s.evidence.is_some());
+        return GateState::Collecting { again };
+    }
     match decision {
         Some(decision) => GateState::Decided(decision),
         None if here == Some(stage) => GateState::Open,
@@ -36,6 +43,7 @@ pub(super) fn gate_state(run: Run, stage: usize) -> AnyView {
     let now = Memo::new(move |_| run.view.with(|v| state(v, stage)));
     (move || match now.get() {
         GateState::Decided(decision) => decided(decision),
+        GateState::Collecting { again } => collecting(again),
         GateState::Open => undecided("tone-warn", "Waits for approval now"),
         GateState::Ahead => undecided("", "Will wait for approval"),
         GateState::Unreached => undecided("", "Was not reached"),
@@ -45,6 +53,16 @@ pub(super) fn gate_state(run: Run, stage: usize) -> AnyView {
 
 fn undecided(tone: &'static str, words: &'static str) -> AnyView {
     view! { <div class=format!("stage-gate {tone}")><Glyph icon=Icon::Approvals/><span>{words}</span></div> }
+        .into_any()
+}
+
+fn collecting(again: bool) -> AnyView {
+    let words = if again {
+        "Collecting the evidence again"
+    } else {
+        "Collecting the evidence"
+    };
+    view! { <div class="stage-gate stage-collecting tone-active" data-testid="gate-collecting"><Glyph icon=Icon::Spinner/><span>{words}</span></div> }
         .into_any()
 }
 

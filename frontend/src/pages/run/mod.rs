@@ -4,6 +4,7 @@
 
 mod announce;
 mod ask;
+mod collecting;
 mod drawn;
 mod earlier;
 mod gate;
@@ -147,6 +148,7 @@ fn page(app: App, id: RunId, view: RunView, tail: OutputTail) -> AnyView {
         <announce::Announcer run/>
         <head::Head run/>
         <notice::NoticePanel run/>
+        <collecting::Collecting run/>
         <taken::Taken run/>
         <gate::Gate run/>
         <Tabs run tab/>

@@ -98,6 +98,7 @@ fn stage(run: Run, n: usize, stage: StageView) -> AnyView {
 fn is_current(run: &RunView, first: StepIndex) -> bool {
     let before = usize::try_from(first).unwrap_or(usize::MAX);
     run.summary.status == RunStatus::Running
+        && run.collecting.is_none()
         && !run.stopping
         && run.steps.iter().take(before).all(|s| is_done(s.status))
 }

@@ -173,6 +173,7 @@ macro_rules! survives_death {
 
 mod bootstrap;
 mod certificate_rotation;
+pub(super) use certificate_rotation::lab_with_backups;
 mod command;
 mod down;
 mod failover_drill;
@@ -180,6 +181,7 @@ pub(super) use failover_drill::lab_power;
 mod import;
 mod join;
 mod load_balancer;
+mod move_token;
 mod remove_node;
 mod replace_node;
 mod san_change;
