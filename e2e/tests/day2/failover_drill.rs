@@ -1,41 +1,72 @@
-//! `failover_drill`: a server without k3s, through to the report; and the panel dead meanwhile.
+//! `failover_drill`: a server with each fault, through to the report; what ends it early, what refuses it, and the panel
+//! dead meanwhile.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{inputs, text};
+use coxswain_e2e::runs::{failing, inputs, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{
-    DrillPlane, DrillReport, DrillVerdict, FieldValue, RunCommand, RunId, RunStatus, StepStatus,
+    DrillPlane, DrillReport, DrillVerdict, FieldValue, Inputs, RunCommand, RunId, RunStatus,
+    StepStatus,
 };
 
 use crate::day::{BALANCER, Day, SERVERS, in_real_time, on_the_lab};
 
 /// Time a drill may take on a busy machine, besides its observation.
 const AROUND: Duration = Duration::from_secs(240);
+/// Time in which an abort rule ends a fault, on a busy machine: a member is given up after an election's time.
+const HEALED: Duration = Duration::from_secs(90);
+/// Longer than all of that.
+const LONG: &str = "300";
 /// Who has the fault.
 const VICTIM: &str = SERVERS[0];
 /// As many replicas as servers: what runs on the victim comes back elsewhere.
 const WORKLOAD: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"drilled","namespace":"default"},"spec":{"replicas":3,"selector":{"matchLabels":{"app":"drilled"}},"template":{"metadata":{"labels":{"app":"drilled"}},"spec":{"containers":[{"name":"c","image":"c"}]}}}}"#;
 
-/// Starts a drill of so many seconds and lets it through its gate.
-async fn begin(day: &Day, fault: &str, seconds: &str) -> Result<RunId> {
+/// Makes the workload with so many replicas, and waits until all are ready.
+async fn deploy(day: &Day, replicas: usize) -> Result<()> {
+    let workload = WORKLOAD.replace("\"replicas\":3", &format!("\"replicas\":{replicas}"));
     let make = format!(
-        "printf '%s' '{WORKLOAD}' | timeout 20 /usr/local/bin/kubectl apply -f - && timeout 60 sh -c 'until [ \"$(/usr/local/bin/kubectl get deployment drilled -o jsonpath={{.status.readyReplicas}})\" = 3 ]; do sleep 1; done'"
+        "printf '%s' '{workload}' | timeout 20 /usr/local/bin/kubectl apply -f - && timeout 60 sh -c 'until [ \"$(/usr/local/bin/kubectl get deployment drilled -o jsonpath={{.status.readyReplicas}})\" = {replicas} ]; do sleep 1; done'"
     );
-    day.lab.ssh(SERVERS[1], &make).await?;
-    let form = inputs([
+    day.lab.ssh(SERVERS[1], &make).await.map(drop)
+}
+
+/// A drill of so many seconds.
+async fn form(day: &Day, victim: &str, fault: &str, seconds: &str) -> Result<Inputs> {
+    Ok(inputs([
         ("cluster", day.cluster().await?),
-        ("host", day.host(VICTIM).await?),
+        ("host", day.host(victim).await?),
         ("fault", text(fault)),
         ("observe_s", text(seconds)),
         // The stand-in may have put all replicas on one server.
         ("only_replicas", FieldValue::Bool(true)),
-    ]);
+    ]))
+}
+
+/// Starts a drill and lets it through its gate.
+async fn let_through(day: &Day, form: Inputs) -> Result<RunId> {
+    deploy(day, 3).await?;
     let run = day.operator.start("failover_drill", form).await?;
     day.operator.approve(run).await?;
     Ok(run)
+}
+
+/// Starts a drill of so many seconds and lets it through its gate.
+async fn begin(day: &Day, fault: &str, seconds: &str) -> Result<RunId> {
+    let_through(day, form(day, VICTIM, fault, seconds).await?).await
+}
+
+/// Waits until the fault is taken away, long before its timer would.
+async fn healed(day: &Day) -> Result<()> {
+    until("k3s is started again", HEALED, async || {
+        let state = k3s(day).await?;
+        Ok(matches!(state.as_str(), "active" | "activating").then_some(()))
+    })
+    .await
 }
 
 /// Waits until the fault is there and watched.
@@ -187,6 +218,128 @@ fn a_stopped_drill_heals_and_reports_what_it_saw() {
         let report = day.operator.report(run).await?;
         ensure!(report.aborted.is_some(), "{report:?}");
         cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
+    });
+}
+
+/// As in a crash: systemd starts it again by itself, and the drill is over when the cluster has taken that in.
+#[test]
+fn a_killed_k3s_is_started_again_by_systemd() {
+    on_the_lab(async |day| {
+        let pid = "systemctl show k3s.service -p MainPID --value";
+        let before = day.lab.ssh(VICTIM, pid).await?;
+        let run = begin(day, "killed", "20").await?;
+        day.operator.completed(run, AROUND).await?;
+        let died = format!(
+            "journalctl --boot --quiet --output cat --unit k3s.service | grep -c 'status=9/KILL' || true; systemctl show k3s.service -p NRestarts --value; kill -0 {} 2>/dev/null || echo gone",
+            before.trim()
+        );
+        let seen = day.lab.ssh(VICTIM, &died).await?;
+        let seen: Vec<&str> = seen.split_whitespace().collect();
+        ensure!(seen == ["1", "1", "gone"], "on {VICTIM}: {seen:?}");
+        let report = day.operator.report(run).await?;
+        ensure!(report.aborted.is_none(), "{:?}", report.aborted);
+        ensure!(report.score.points.is_some(), "{:?}", report.score);
+        let left = timers(day).await?;
+        ensure!(left.is_empty(), "left on {VICTIM}: {left}");
+        cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
+    });
+}
+
+/// Nobody reaches the API any more for longer than the form allows: the server comes back at once, and the report says
+/// why.
+#[test]
+fn an_api_away_for_too_long_ends_the_drill() {
+    on_the_lab(async |day| {
+        let mut form = form(day, VICTIM, "stopped", LONG).await?;
+        form.insert("api_away_s".to_owned(), text("5"));
+        let run = let_through(day, form).await?;
+        watched(day, run).await?;
+        ensure!(k3s(day).await? != "active", "k3s still runs");
+        day.lab.ssh(BALANCER, "systemctl stop haproxy").await?;
+        healed(day).await?;
+        day.lab.ssh(BALANCER, "systemctl start haproxy").await?;
+        day.operator.completed(run, AROUND).await?;
+        let why = day.operator.report(run).await?.aborted;
+        ensure!(
+            why.as_ref()
+                .is_some_and(|why| why.contains("the API was away")),
+            "ended by {why:?}"
+        );
+        let left = timers(day).await?;
+        ensure!(left.is_empty(), "left on {VICTIM}: {left}");
+        cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
+    });
+}
+
+/// A second server fails meanwhile, and with it the quorum: the first one comes back at once, and with it the cluster.
+#[test]
+fn a_second_server_that_fails_ends_the_drill() {
+    on_the_lab(async |day| {
+        let second = SERVERS[2];
+        let run = begin(day, "stopped", LONG).await?;
+        watched(day, run).await?;
+        day.lab.ssh(second, "systemctl stop k3s").await?;
+        healed(day).await?;
+        // The two that are left are a majority again, before anybody mends the second.
+        until("the API answers again", AROUND, async || {
+            cluster::nodes(&day.lab, VICTIM).await.map(Some)
+        })
+        .await?;
+        day.lab.ssh(second, "systemctl start k3s").await?;
+        day.operator.completed(run, AROUND).await?;
+        let why = day.operator.report(run).await?.aborted;
+        ensure!(
+            why.as_ref().is_some_and(|why| why.ends_with(" either")),
+            "ended by {why:?}"
+        );
+        cluster::whole(&day.lab, &SERVERS, BALANCER, AROUND).await
+    });
+}
+
+/// What runs on one server alone would be away, and without its third member a drill is an outage.
+#[test]
+fn a_drill_that_would_be_an_outage_is_refused() {
+    on_the_lab(async |day| {
+        deploy(day, 1).await?;
+        let pods = cluster::kubectl(&day.lab, SERVERS[0], "-n default get pods -o json").await?;
+        let pods = pods["items"].as_array().context("items")?;
+        let ours = |name: &str| name.starts_with("drilled-");
+        let pod = pods
+            .iter()
+            .find(|pod| pod["metadata"]["name"].as_str().is_some_and(ours));
+        let host = pod.and_then(|pod| pod["spec"]["nodeName"].as_str());
+        let host = host.context("no pod")?;
+        let told = form(day, host, "stopped", "20").await?;
+        let mut untold = told.clone();
+        untold.insert("only_replicas".to_owned(), FieldValue::Bool(false));
+        let run = day.operator.start("failover_drill", untold).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        ensure!(
+            seen.len() == 1
+                && seen[0].name == "Workloads on this server alone"
+                && seen[0].value.contains("drilled"),
+            "in the way: {seen:?}"
+        );
+        refused(day.operator.approve_as_it_is(run).await)?;
+        let run = day.operator.start("failover_drill", told.clone()).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        ensure!(seen.is_empty(), "in the way: {seen:?}");
+
+        let other = SERVERS.into_iter().find(|server| *server != host);
+        let other = other.context("another server")?;
+        day.lab.ssh(other, "systemctl stop k3s").await?;
+        let run = day.operator.start("failover_drill", told).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        let quorum = format!("Quorum without {host}");
+        ensure!(
+            seen.iter().any(|fact| fact.name == quorum),
+            "in the way: {seen:?}"
+        );
+        refused(day.operator.approve_as_it_is(run).await)?;
+        Ok(())
     });
 }
 
