@@ -6,19 +6,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_e2e::runs::{failing, inputs, steps, text};
+use coxswain_e2e::wait::until;
 use coxswain_wire::RunStatus;
 
-use crate::day::{BALANCER, Day, SERVERS, on_the_lab};
+use crate::day::{BALANCER, Day, SERVERS, SPARE, on_the_lab};
+use crate::join;
 
 /// Time a rotation may take on a busy machine.
 const ROTATION: Duration = Duration::from_secs(300);
 
-/// Serial numbers of the leaf certificates on a host by file, and of what it serves on :6443.
+/// Serial numbers of the leaf certificates on a host by file, and of what a server serves on :6443.
 async fn serials(day: &Day, host: &str) -> Result<BTreeMap<String, String>> {
-    let look = "cd /var/lib/rancher/k3s && for f in server/tls/client-*.crt server/tls/serving-*.crt server/tls/etcd/client.crt agent/client-kubelet.crt; do \
-        [ -e \"$f\" ] && case $f in *-ca.crt) ;; *) echo \"$f $(openssl x509 -noout -serial -in \"$f\")\" ;; esac; done; \
-        echo \"port $(openssl s_client -connect 127.0.0.1:6443 -noservername </dev/null 2>/dev/null | openssl x509 -noout -serial)\"";
+    let look = "cd /var/lib/rancher/k3s && for f in server/tls/client-*.crt server/tls/serving-*.crt server/tls/etcd/client.crt agent/client-*.crt agent/serving-*.crt; do \
+        [ ! -e \"$f\" ] || case $f in *-ca.crt) ;; *) echo \"$f $(openssl x509 -noout -serial -in \"$f\")\" ;; esac; done; \
+        [ ! -e server ] || echo \"port $(openssl s_client -connect 127.0.0.1:6443 -noservername </dev/null 2>/dev/null | openssl x509 -noout -serial)\"";
     let said = day.lab.ssh(host, look).await?;
     said.lines()
         .map(|line| {
@@ -28,13 +30,38 @@ async fn serials(day: &Day, host: &str) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
+/// Servers and the agent: every node Ready, every member healthy, HAProxy content.
+async fn whole_with_agent(day: &Day) -> Result<()> {
+    until(
+        "the cluster with its agent is whole",
+        ROTATION,
+        async || {
+            cluster::members(&day.lab, &SERVERS).await?;
+            cluster::backends(&day.lab, BALANCER, &SERVERS).await?;
+            let nodes = cluster::nodes(&day.lab, SERVERS[0]).await?;
+            ensure!(
+                nodes.len() == SERVERS.len() + 1 && nodes.values().all(|ready| *ready),
+                "nodes: {nodes:?}"
+            );
+            Ok(Some(()))
+        },
+    )
+    .await
+}
+
+/// An agent gets its certificates from a server, so it comes after all of them.
 #[test]
-fn every_certificate_of_every_server_is_new() {
+fn every_certificate_of_every_node_is_new() {
     on_the_lab(async |day| {
+        let agent = join::form(day, "agent").await?;
+        day.operator.complete("join", agent, join::JOIN).await?;
+        let nodes = [SERVERS.as_slice(), &[SPARE]].concat();
         let mut before = BTreeMap::new();
-        for server in SERVERS {
-            before.insert(server, serials(day, server).await?);
+        for node in &nodes {
+            before.insert(*node, serials(day, node).await?);
         }
+        let kubelet = "agent/client-kubelet.crt";
+        ensure!(before[SPARE].contains_key(kubelet), "{before:?}");
         let form = inputs([
             ("cluster", day.cluster().await?),
             ("backups", text("this_run")),
@@ -46,25 +73,30 @@ fn every_certificate_of_every_server_is_new() {
             .reach(run, RunStatus::Waiting, ROTATION)
             .await?;
         day.operator.approve(run).await?;
-        day.operator.completed(run, ROTATION).await?;
-        for server in SERVERS {
-            let now = serials(day, server).await?;
-            for (file, old) in &before[server] {
+        let view = day.operator.completed(run, ROTATION).await?;
+        let order: Vec<&str> = steps(&view)
+            .filter(|step| step.kind == "rotate_certificates")
+            .map(|step| step.target.as_str())
+            .collect();
+        ensure!(order == nodes, "in this order: {order:?}");
+        for node in nodes {
+            let now = serials(day, node).await?;
+            for (file, old) in &before[node] {
                 ensure!(
                     now.get(file).is_some_and(|new| new != old),
-                    "{server}: {file} is as before: {now:?}"
+                    "{node}: {file} is as before: {now:?}"
                 );
             }
             let left = day
                 .lab
                 .ssh(
-                    server,
-                    "ls -d /var/lib/rancher/k3s/server/tls-* 2>/dev/null || true",
+                    node,
+                    "ls -d /var/lib/rancher/k3s/{server,agent}/tls-* 2>/dev/null || true",
                 )
                 .await?;
-            ensure!(left.is_empty(), "left on {server}: {left}");
+            ensure!(left.is_empty(), "left on {node}: {left}");
         }
-        cluster::whole(&day.lab, &SERVERS, BALANCER, ROTATION).await
+        whole_with_agent(day).await
     });
 }
 
