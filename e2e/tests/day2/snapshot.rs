@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
 use coxswain_e2e::runs::{failing, inputs, list, text};
+use coxswain_e2e::wait::until;
 use coxswain_wire::Snapshot;
 use sha2::{Digest as _, Sha256};
 
@@ -161,6 +162,80 @@ fn a_restored_cluster_has_what_the_snapshot_has_and_nothing_later() {
             day.lab.ssh(server, kept).await?;
             let enabled = day.lab.ssh(server, "systemctl is-enabled k3s").await?;
             ensure!(enabled.trim() == "enabled", "{server} is {enabled}");
+        }
+        Ok(())
+    });
+}
+
+/// Two of three are gone for good, and nothing can be written any more: the one that is left becomes a cluster of its
+/// own, and the lost ones are out of it, out of HAProxy, and marked in the inventory.
+#[test]
+fn the_last_server_is_a_cluster_again() {
+    on_the_lab(async |day| {
+        let (left, lost) = (SERVERS[0], &SERVERS[1..]);
+        make(day, "before-snapshot").await?;
+        let taken = save(day, left).await?;
+        make(day, "after-snapshot").await?;
+        for server in lost {
+            day.lab.power_off(server).await?;
+        }
+        until("etcd has lost its quorum", SAVE, async || {
+            let health = cluster::etcd(&day.lab, left, "health").await;
+            Ok(health
+                .map_or(true, |said| said["health"] != "true")
+                .then_some(()))
+        })
+        .await?;
+        let silent = inputs([
+            ("cluster", day.cluster().await?),
+            ("situation", text("quorum_lost")),
+            ("snapshot", text(taken.name())),
+        ]);
+        let mut form = silent.clone();
+        form.insert("lost".to_owned(), day.hosts(lost).await?);
+
+        // The panel takes nobody for lost by itself.
+        let run = day.operator.start("snapshot_restore", silent).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let seen = failing(&evidence);
+        let silent = |server: &str| {
+            let mut facts = seen.iter();
+            facts.any(|fact| fact.subject == server && fact.name == "Connection")
+        };
+        ensure!(
+            lost.iter().all(|server| silent(server)),
+            "in the way: {seen:?}"
+        );
+        refused(day.operator.approve_as_it_is(run).await)?;
+
+        day.operator
+            .complete("snapshot_restore", form, RESTORE)
+            .await?;
+        cluster::whole(&day.lab, &[left], BALANCER, SAVE).await?;
+        ensure!(
+            is_there(day, left, "before-snapshot").await?
+                && !is_there(day, left, "after-snapshot").await?,
+            "seen from {left}"
+        );
+        // It can be written to, and what is written stays.
+        make(day, "after-restore").await?;
+        ensure!(is_there(day, left, "after-restore").await?, "on {left}");
+        let file = day
+            .lab
+            .ssh(BALANCER, "cat /etc/haproxy/haproxy.cfg")
+            .await?;
+        let members = day.operator.cluster(CLUSTER).await?.members;
+        for server in lost {
+            let host = day.operator.host(server).await?;
+            ensure!(
+                host.unclean.is_some() && members.iter().all(|member| member.host != host.id),
+                "the inventory: {host:?}, {members:?}"
+            );
+            let address = &day.lab.host(server)?.address;
+            ensure!(
+                !file.contains(address.as_str()),
+                "HAProxy still has it: {file}"
+            );
         }
         Ok(())
     });

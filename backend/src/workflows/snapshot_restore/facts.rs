@@ -263,7 +263,7 @@ async fn room_for_copy(context: &PreflightContext, checks: &Checks, to: &ApiHost
             ),
             ADVICE,
         ),
-        Err(error) => fail(name, NAME, error.to_string(), ADVICE),
+        Err(error) => unknown(name, NAME, &error),
     }
 }
 
