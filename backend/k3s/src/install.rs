@@ -6,7 +6,7 @@ mod again;
 mod args;
 mod script;
 
-pub use again::{Again, AgainError};
+pub use again::{Again, AgainError, PROXIES};
 pub use args::{ArgumentError, check_extra_args};
 pub use script::{AIR_GAP_SCRIPT, IMAGES_DIR, ONLINE_SCRIPT, download_lines, protocols};
 

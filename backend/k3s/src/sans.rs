@@ -223,8 +223,16 @@ impl ServerFiles {
 
     fn unit_edit(&self, change: &SanChange) -> Result<Vec<Edit>, SanError> {
         let file = self.unit().ok_or(UnitError::NoCommand)?;
-        let after =
-            UnitFile::parse(&file.text)?.with_args(&changed_args(&self.command.args, change))?;
+        let wanted = changed_args(&self.command.args, change);
+        // What systemd fills in stays as it is in words that stay, and cannot be written into new ones.
+        let filled = |word: &&String| word.contains(['%', '$']);
+        let new = |word: &&String| !self.command.args.contains(word);
+        if wanted.iter().filter(filled).any(|word| new(&word)) {
+            return Err(SanError::Form {
+                file: file.path.clone(),
+            });
+        }
+        let after = UnitFile::parse(&file.text)?.with_args(&wanted)?;
         Ok(vec![Edit {
             path: file.path.clone(),
             before: file.text.clone(),

@@ -1,6 +1,7 @@
-//! systemd unit files of k3s: the command line in `ExecStart=`, read by systemd's rules, changed in the
-//! installer's own layout (one quoted word a line), everything else kept byte for byte.
+//! systemd unit files of k3s: the command line in `ExecStart=`, read by systemd's rules. A change
+//! touches the words that differ and nothing else: only systemd knows what `%H` or `${NAME}` in another stands for.
 
+mod change;
 mod environment;
 mod words;
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 
 use crate::flags::{self, Flag};
 pub use environment::UnitEnvironment;
+use words::Word;
 pub use words::WordError;
 
 /// A unit file or drop-in. `Debug` hides secret values.
@@ -25,7 +27,7 @@ struct Command {
     /// Bytes of the value: after `=`, up to and with the last line end.
     span: Range<usize>,
     /// The words; none: an empty value, which takes back the ones before.
-    words: Vec<String>,
+    words: Vec<Word>,
 }
 
 /// Why a unit file cannot be used.
@@ -59,7 +61,8 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    fn from_words(words: &[String]) -> Result<Self, UnitError> {
+    fn from_words(words: &[Word]) -> Result<Self, UnitError> {
+        let words: Vec<&String> = words.iter().map(|word| &word.text).collect();
         let (program, rest) = words.split_first().ok_or(UnitError::NoCommand)?;
         // Prefixes change how systemd runs the program, not which.
         let path = program.trim_start_matches(['@', '-', ':', '+', '!', '|']);
@@ -69,12 +72,12 @@ impl CommandLine {
                     && matches!(sub.as_str(), "server" | "agent") =>
             {
                 Ok(CommandLine {
-                    program: program.clone(),
-                    subcommand: sub.clone(),
-                    args: args.to_vec(),
+                    program: (*program).clone(),
+                    subcommand: (*sub).clone(),
+                    args: args.iter().map(|word| (*word).clone()).collect(),
                 })
             }
-            _ => Err(UnitError::NotK3s(program.clone())),
+            _ => Err(UnitError::NotK3s((*program).clone())),
         }
     }
 
@@ -158,6 +161,13 @@ impl UnitFile {
         &self.text
     }
 
+    /// The command in force as this file writes it, with its line end; None if there is none.
+    #[must_use]
+    pub fn command_text(&self) -> Option<&str> {
+        let command = self.commands.last()?;
+        Some(&self.text[command.span.clone()])
+    }
+
     /// The command line of this file alone; see [`effective_command`] where there are drop-ins.
     ///
     /// # Errors
@@ -166,23 +176,30 @@ impl UnitFile {
         effective_command(&[self])
     }
 
-    /// The same file with other arguments after the subcommand. Unchanged arguments give the unchanged
-    /// text; else the command is written in the installer's layout, everything around it stays.
+    /// The same file with other arguments after the subcommand. Arguments that stay keep their bytes, and so does
+    /// everything around them; new ones are written as the installer does.
     ///
     /// # Errors
-    /// When the file has no command of k3s, or a word cannot be written.
+    /// When the file has no command of k3s, or it cannot be written so that the words are these.
     pub fn with_args(&self, args: &[String]) -> Result<UnitFile, UnitError> {
         let old = self.command()?;
         if old.args == args {
             return Ok(self.clone());
         }
         let in_force = self.commands.last().ok_or(UnitError::NoCommand)?;
+        let value = &self.text[in_force.span.clone()];
         let line = self.text[..in_force.span.start].matches('\n').count() + 1;
-        let command = render_command(&old.program, &old.subcommand, args)
+        let value = change::arguments(value, &in_force.words, args)
             .map_err(|error| UnitError::Command { line, error })?;
         let mut text = self.text.clone();
-        text.replace_range(in_force.span.clone(), &command);
-        UnitFile::parse(&text)
+        text.replace_range(in_force.span.clone(), &value);
+        let changed = UnitFile::parse(&text)?;
+        let now = changed.command()?;
+        if (now.program, now.subcommand) != (old.program, old.subcommand) || now.args != args {
+            let error = WordError::Layout;
+            return Err(UnitError::Command { line, error });
+        }
+        Ok(changed)
     }
 }
 
@@ -201,21 +218,11 @@ impl fmt::Debug for UnitFile {
 /// # Errors
 /// When there is none, or it does not start k3s.
 pub fn effective_command(files: &[&UnitFile]) -> Result<CommandLine, UnitError> {
-    let mut in_force: Option<&[String]> = None;
+    let mut in_force: Option<&[Word]> = None;
     for command in files.iter().flat_map(|file| &file.commands) {
         in_force = (!command.words.is_empty()).then_some(&command.words);
     }
     CommandLine::from_words(in_force.unwrap_or_default())
-}
-
-/// The value of `ExecStart=` as the installer lays it out, ending with the empty line it leaves.
-fn render_command(program: &str, subcommand: &str, args: &[String]) -> Result<String, WordError> {
-    let mut text = format!("{program} \\\n    {subcommand} \\\n");
-    for arg in args {
-        text.push_str(&format!("\t{} \\\n", words::quote(arg)?));
-    }
-    text.push('\n');
-    Ok(text)
 }
 
 /// The first logical line: as long as a line ends with a backslash, the next one belongs to it.

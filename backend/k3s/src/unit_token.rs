@@ -35,8 +35,10 @@ pub enum MoveError {
     /// The environment file cannot be written.
     #[error(transparent)]
     Env(#[from] EnvFileError),
-    /// Only systemd knows what such a word means.
-    #[error("ExecStart uses systemd's specifiers or variables (% or $), which are not rewritten")]
+    /// Only systemd knows what such a value means.
+    #[error(
+        "a secret in ExecStart holds % or $, which systemd may fill in: what k3s is told cannot be known"
+    )]
     Specifier,
     /// The unit does not read the environment file.
     #[error("the unit does not read the environment file {0}")]
@@ -61,7 +63,12 @@ pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Mov
     if movable.is_empty() {
         return Ok(None);
     }
-    if command.args.iter().any(|word| word.contains(['%', '$'])) {
+    let filled = |flag: &Flag| {
+        flag.value
+            .as_deref()
+            .is_some_and(|v| v.contains(['%', '$']))
+    };
+    if movable.iter().any(|(flag, _)| filled(flag)) {
         return Err(MoveError::Specifier);
     }
     if !reads(unit.text(), path) {
@@ -166,8 +173,11 @@ mod tests {
     #[test]
     fn what_cannot_be_moved_is_refused() {
         assert_eq!(moved(&unit("\t'--tls-san=a' \\\n"), ""), Ok(None));
-        let specifier = unit("\t'--token=a' \\\n\t'--node-name=%H' \\\n");
+        let specifier = unit("\t'--token=a%n' \\\n");
         assert_eq!(moved(&specifier, ""), Err(MoveError::Specifier));
+        let other = unit("\t'--token=a' \\\n\t'--node-name=%H' \\\n");
+        let after = moved(&other, "").unwrap().unwrap();
+        assert_eq!(after.unit.text(), unit("\t'--node-name=%H' \\\n"));
         let unread = unit("\t'--token=a' \\\n").replace("EnvironmentFile", "X-File");
         assert_eq!(moved(&unread, ""), Err(MoveError::NotRead(ENV.to_owned())));
         let odd = move_secrets(&UnitFile::parse("[Service]\n").unwrap(), ENV, "");

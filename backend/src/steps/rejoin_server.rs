@@ -213,13 +213,12 @@ fn drop_in(told: &Configured, via: &ApiHost) -> Result<String, StepFailure> {
     };
     let args = rejoin_args(&told.args, &format!("https://{address}:{API_PORT}"));
     let unit = UnitFile::parse(&told.look.files).map_err(wrong)?;
-    let program = unit.command().map_err(wrong)?.program;
-    let plain =
-        format!("[Service]\nEnvironmentFile={ENV_FILE}\nExecStart=\nExecStart={program} server\n");
-    let whole = UnitFile::parse(&plain)
-        .and_then(|unit| unit.with_args(&args))
-        .map_err(wrong)?;
-    Ok(whole.text().to_owned())
+    let changed = unit.with_args(&args).map_err(wrong)?;
+    // As the unit writes it: systemd's specifiers in it mean the same in a drop-in.
+    let command = changed.command_text().unwrap_or_default().trim_end();
+    Ok(format!(
+        "[Service]\nEnvironmentFile={ENV_FILE}\nExecStart=\nExecStart={command}\n\n"
+    ))
 }
 
 #[async_trait]

@@ -11,6 +11,9 @@ use crate::unit_file::{UnitError, UnitFile};
 /// Where the installer puts the binary if nothing is said.
 const PROGRAM: &str = "/usr/local/bin/k3s";
 
+/// The proxy's variables in the lower case that most programs read.
+pub const PROXIES: [&str; 3] = ["http_proxy", "https_proxy", "no_proxy"];
+
 /// The installer's environment. Holds secrets: `Debug` shows names only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Again {
@@ -38,6 +41,9 @@ pub enum AgainError {
     /// The unit starts another program than the installer replaces.
     #[error("ExecStart starts {0} instead of {PROGRAM}")]
     Program(String),
+    /// A variable's name cannot be given to a job.
+    #[error("the name of {0} in the environment file has an unusual form")]
+    Name(String),
     /// A variable would not get through unharmed.
     #[error("the value of {0} in the environment file contains a control character")]
     Variable(String),
@@ -65,6 +71,9 @@ impl Again {
         })?;
         let mut found = vec![("INSTALL_K3S_EXEC".to_owned(), exec)];
         for (name, value) in EnvFile::parse(env).iter().filter(|(name, _)| kept(name)) {
+            if !plain(name) {
+                return Err(AgainError::Name(name.to_owned()));
+            }
             if value.chars().any(char::is_control) {
                 return Err(AgainError::Variable(name.to_owned()));
             }
@@ -76,11 +85,19 @@ impl Again {
     }
 }
 
-/// The installer takes these over into the environment file.
+/// The installer takes these over into the environment file; it looks at how a name begins only.
 fn kept(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    let proxy = ["NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY"].contains(&upper.as_str());
-    proxy || name.starts_with("K3S_") || name.starts_with("CONTAINERD_")
+    let proxy = ["NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY"];
+    proxy.iter().any(|proxy| upper.starts_with(proxy))
+        || name.starts_with("K3S_")
+        || name.starts_with("CONTAINERD_")
+}
+
+/// The panel gives a job only names of this form, and the proxy's variables in lower case.
+fn plain(name: &str) -> bool {
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    PROXIES.contains(&name) || name.chars().all(upper)
 }
 
 #[cfg(test)]
@@ -93,16 +110,22 @@ mod tests {
     fn arguments_and_variables_come_back() {
         let again = Again::read(
             JOINED,
-            "K3S_TOKEN=old\nK3S_URL='https://a:6443'\nHTTPS_PROXY=\"http://p:3128\"\nPATH=/x\nK3S_TOKEN='new one'\n",
+            "K3S_TOKEN=old\nK3S_URL='https://a:6443'\nHTTPS_PROXY=\"http://p:3128\"\nno_proxy=a\nPATH=/x\nK3S_TOKEN='new one'\n",
         )
         .unwrap();
         let names: Vec<&str> = again.env.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
-            ["INSTALL_K3S_EXEC", "K3S_URL", "HTTPS_PROXY", "K3S_TOKEN"]
+            [
+                "INSTALL_K3S_EXEC",
+                "K3S_URL",
+                "HTTPS_PROXY",
+                "no_proxy",
+                "K3S_TOKEN"
+            ]
         );
         assert!(again.env[0].1.starts_with("server "));
-        assert_eq!(again.env[3].1, "new one");
+        assert_eq!(again.env[4].1, "new one");
         let token = UnitFile::parse(JOINED).unwrap().command().unwrap();
         let shown = format!("{again:?}");
         for secret in token.secrets() {
@@ -132,6 +155,10 @@ mod tests {
         assert_eq!(
             read("/usr/local/bin/k3s server", "K3S_TOKEN=\"a\nb\"\n"),
             AgainError::Variable("K3S_TOKEN".to_owned())
+        );
+        assert_eq!(
+            read("/usr/local/bin/k3s server", "Http_Proxy=a\n"),
+            AgainError::Name("Http_Proxy".to_owned())
         );
     }
 }

@@ -104,6 +104,8 @@ else
     echo "coxswain: copying $binary to $target"
     place "$binary" "$target" 0755
 fi
+# Told to download nothing, the installer leaves SELinux's label of the binary as it is.
+! command -v restorecon >/dev/null 2>&1 || restorecon "$target" >/dev/null 2>&1 || :
 if [ -n "$images" ]; then
     kept=/var/lib/rancher/k3s/agent/images/${images##*/}
     if [ "$images" -ef "$kept" ] || cmp -s "$images" "$kept" 2>/dev/null; then

@@ -66,6 +66,21 @@ fn words_of_every_shape_are_changed() {
 }
 
 #[test]
+fn words_of_other_flags_keep_their_bytes() {
+    let unit = "[Service]\nExecStart=/usr/local/bin/k3s server --node-name %H --node-ip ${IP} --tls-san a --tls-san b,%n\n";
+    let before = files(unit, &[]);
+    assert_eq!(
+        edited(&before, &change(&["c"], &["a"])),
+        unit.replace("--tls-san a ", "")
+            .replace("%n", "%n '--tls-san' 'c'")
+    );
+    assert!(matches!(
+        before.edits(&change(&[], &["b"])),
+        Err(SanError::Form { .. })
+    ));
+}
+
+#[test]
 fn the_command_line_hides_the_file() {
     let files = files(
         UNIT,

@@ -52,7 +52,7 @@ impl UnitEnvironment {
             self.values.clear();
         }
         for word in words::split(value).unwrap_or_default() {
-            if let Some((name, value)) = word.split_once('=') {
+            if let Some((name, value)) = word.text.split_once('=') {
                 self.values.push((name.to_owned(), value.to_owned()));
             }
         }

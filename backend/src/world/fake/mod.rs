@@ -403,6 +403,7 @@ impl World for FakeWorld {
     }
 
     async fn job_start(&self, host: HostId, job: JobId, spec: &JobSpec) -> Result<JobStart> {
+        crate::world::ssh::check_names(spec)?;
         let mut state = self.at(host).await?;
         state.host(host)?.start(job, spec)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coxswain_k3s::install::PROXIES;
 use coxswain_wire::HostId;
 use zeroize::Zeroizing;
 
@@ -146,8 +147,16 @@ impl Ssh {
     }
 }
 
+/// A job's environment has only names that it may.
+pub(in super::super) fn check_names(spec: &JobSpec) -> Result<()> {
+    let open = spec.env.iter().map(|(name, _)| name);
+    let secret = spec.secret_env.iter().map(|(name, _)| name);
+    open.chain(secret).try_for_each(|name| check_name(name))
+}
+
 /// What the runner reads: environment, parameters, script, each a line of the loader's notation.
 fn job_file(spec: &JobSpec) -> Result<Zeroizing<String>> {
+    check_names(spec)?;
     let mut secret = Vec::with_capacity(spec.secret_env.len());
     for (name, value) in &spec.secret_env {
         let value = std::str::from_utf8(value.expose())
@@ -163,7 +172,6 @@ fn job_file(spec: &JobSpec) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     loader::line(&mut text, &all.len().to_string())?;
     for (name, value) in all {
-        check_name(name)?;
         let assignment = Zeroizing::new(format!("{name}={value}"));
         loader::line(&mut text, &assignment)?;
     }
@@ -182,8 +190,11 @@ fn bad_env(name: &str, detail: &str) -> WorldError {
     }
 }
 
-/// Upper case only: the runner's own variables are lower case.
+/// Upper case, and what the installer keeps of a proxy: the runner's own variables are lower case.
 fn check_name(name: &str) -> Result<()> {
+    if PROXIES.contains(&name) {
+        return Ok(());
+    }
     let plain = !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name
@@ -260,8 +271,11 @@ mod tests {
     #[test]
     fn environment_cannot_change_the_runner() {
         let spec = || JobSpec::new(NOTHING, Duration::from_secs(1));
-        for name in ["PATH", "IFS", "id", "A B", "", "1A", "A=B"] {
+        for name in ["PATH", "IFS", "id", "A B", "", "1A", "A=B", "all_proxy"] {
             assert!(job_file(&spec().env(name, "x")).is_err(), "{name:?}");
+        }
+        for name in PROXIES {
+            assert!(job_file(&spec().env(name, "x")).is_ok(), "{name:?}");
         }
         let file = job_file(
             &spec()

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use coxswain_wire::HostId;
 
 use super::{HostBook, Output, RemoteCommand, Result, ScannedKey, WorldSettings};
+pub(super) use jobs::check_names;
 use pool::Pool;
 
 /// The SSH half of [`super::RealWorld`].

@@ -111,3 +111,24 @@ fn air_gapped_the_status_of_the_installer_is_told() {
     assert_eq!(status, Some(3), "{said}");
     assert!(said.contains("the installer ended with status 3"), "{said}");
 }
+
+#[test]
+fn the_binary_gets_its_label_where_labels_are_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let work = given();
+    let tool = work.path().join("restorecon");
+    std::fs::write(&tool, "#!/bin/sh\necho \"$1\" >>\"$0.said\"\nexit 1\n").unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script =
+        AIR_GAP_SCRIPT.replace("/usr/local/bin", &format!("{}/bin", work.path().display()));
+    let output = Command::new("sh")
+        .args(["-c", &script, "install"])
+        .args(GIVEN[..2].iter().map(|file| work.path().join(file)))
+        .env("PATH", format!("{}:{path}", work.path().display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = std::fs::read_to_string(work.path().join("restorecon.said")).unwrap();
+    assert_eq!(said, format!("{}/bin/k3s\n", work.path().display()));
+}
