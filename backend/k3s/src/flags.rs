@@ -114,6 +114,7 @@ pub const FLAGS: &[FlagInfo] = &[
         .secret()
         .agent(),
     flag("server", Value).short('s').env("K3S_URL").agent(),
+    flag("disable-apiserver-lb", Switch).agent(),
     flag("cluster-init", Switch).env("K3S_CLUSTER_INIT"),
     flag("cluster-reset", Switch).env("K3S_CLUSTER_RESET"),
     flag("cluster-reset-restore-path", Value),

@@ -153,6 +153,17 @@ const JOINING: [&str; 4] = [
     "/cacerts",
 ];
 
+/// An agent without its certificates, which asks a server for them again and again.
+const AGENT_ASKS: &str = "Waiting to retrieve agent configuration";
+
+impl FatalSign {
+    /// k3s asks again by itself: one such line alone is no failure yet.
+    #[must_use]
+    pub fn asks_again(&self) -> bool {
+        self.kind == JoinFailure::WrongToken && self.message.starts_with(AGENT_ASKS)
+    }
+}
+
 /// The fatal sign in a line, if it is one.
 #[must_use]
 pub fn fatal_sign(line: &str) -> Option<FatalSign> {
@@ -187,6 +198,9 @@ pub fn fatal_sign(line: &str) -> Option<FatalSign> {
             Level::Error,
         ) => kind,
         (None, Level::Fatal) => JoinFailure::Other,
+        (Some(JoinFailure::WrongToken), Level::Info) if message.starts_with(AGENT_ASKS) => {
+            JoinFailure::WrongToken
+        }
         // An unreachable server may come back: only k3s giving up counts.
         (_, Level::Error | Level::Warning | Level::Info | Level::Debug) => return None,
     };
@@ -238,7 +252,8 @@ fn known_failure(message: &str) -> Option<JoinFailure> {
     } else if (has("/v1-k3s/") || has("/cacerts")) && has("401 Unauthorized")
         || has("token is not valid")
         || has("failed to validate token") && has("401")
-        || JOINING.iter().any(|text| has(text)) && message.ends_with("not authorized")
+        || (message.starts_with(AGENT_ASKS) || JOINING.iter().any(|text| has(text)))
+            && message.ends_with("not authorized")
     {
         Some(JoinFailure::WrongToken)
     } else if JOINING.iter().any(|text| has(text))
@@ -523,6 +538,12 @@ mod tests {
         assert_eq!(
             sign("panic: runtime error: invalid memory address or nil pointer dereference"),
             Some(JoinFailure::Crash)
+        );
+        let asks = r#"level=info msg="Waiting to retrieve agent configuration; server is not ready: failed to retrieve configuration from server: https://127.0.0.1:6444/v1-k3s/config: 401 Unauthorized""#;
+        assert_eq!(sign(asks), Some(JoinFailure::WrongToken));
+        assert_eq!(
+            sign(&asks.replace("401 Unauthorized", "503 Service Unavailable")),
+            None
         );
         let joining = r#"level=fatal msg="Error: preparing server: failed to bootstrap cluster data: not authorized""#;
         assert_eq!(sign(joining), Some(JoinFailure::WrongToken));

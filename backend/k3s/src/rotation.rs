@@ -33,6 +33,9 @@ pub enum Service {
 const CLOUD_CONTROLLER: &str = "server/tls/client-k3s-cloud-controller.crt";
 const OLD_CLOUD_CONTROLLER: &str = "server/tls/client-cloud-controller.crt";
 
+/// Certificates that older releases hand to agents as they are on the server.
+const SHARED: [&str; 2] = ["client-kube-proxy.crt", "client-k3s-controller.crt"];
+
 /// Not a service of k3s.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("k3s has no service {0:?}: choose among {known}", known = Service::listed())]
@@ -164,6 +167,9 @@ pub struct Renewal {
     pub renewed: Vec<(String, String, String)>,
     /// Same serial number although it belongs to a chosen service.
     pub stale: Vec<String>,
+    /// Same serial number, and that of a server's own: releases that hand agents copies did so again since the
+    /// server's turn.
+    pub copies: Vec<String>,
     /// Same serial number, and no chosen service's.
     pub kept: Vec<String>,
     /// Not there any more.
@@ -199,6 +205,27 @@ impl Renewal {
         }
         found
     }
+
+    /// On an agent: what is the copy of one of these servers' certificates is as new as theirs.
+    pub fn allow_copies(&mut self, now: &Serials, servers: &[Serials]) {
+        let is_copy = |path: &String| {
+            let Some(name) = path.strip_prefix("agent/") else {
+                return false;
+            };
+            let theirs = format!("server/tls/{name}");
+            SHARED.contains(&name)
+                && servers.iter().any(|server| {
+                    server
+                        .get(&theirs)
+                        .is_some_and(|s| now.get(path) == Some(s))
+                })
+        };
+        let (copies, stale) = std::mem::take(&mut self.stale)
+            .into_iter()
+            .partition(is_copy);
+        self.stale = stale;
+        self.copies.extend::<Vec<String>>(copies);
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +259,37 @@ mod tests {
         let old = serials(&[(OLD_CLOUD_CONTROLLER, "1")]);
         let found = Renewal::between(&old, &old, &[Service::CloudController]);
         assert_eq!(found.stale, [OLD_CLOUD_CONTROLLER]);
+    }
+
+    #[test]
+    fn an_agents_copy_is_as_new_as_the_servers_own() {
+        let serials = |pairs: &[(&str, &str)]| -> Serials {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(p, s)| ((*p).to_owned(), (*s).to_owned()))
+                .collect()
+        };
+        let (shared, other) = (
+            "agent/client-kube-proxy.crt",
+            "agent/client-k3s-controller.crt",
+        );
+        let now = serials(&[
+            (shared, "7"),
+            (other, "3"),
+            ("agent/client-kubelet.crt", "1"),
+        ]);
+        let servers = [
+            serials(&[("server/tls/client-kube-proxy.crt", "6")]),
+            serials(&[
+                ("server/tls/client-kube-proxy.crt", "7"),
+                ("server/tls/client-k3s-controller.crt", "4"),
+                ("server/tls/client-kubelet.crt", "1"),
+            ]),
+        ];
+        let mut found = Renewal::between(&now, &now, &Service::ALL);
+        found.allow_copies(&now, &servers);
+        assert_eq!(found.copies, [shared]);
+        assert_eq!(found.stale, [other, "agent/client-kubelet.crt"]);
     }
 
     #[test]

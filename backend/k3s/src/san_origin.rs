@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::certs::AltName;
+use crate::names::San;
 use crate::sans::SanChange;
 use crate::settings::{Settings, Source};
 
@@ -70,6 +71,8 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     flags: BTreeMap<AltName, Vec<(String, Source)>>,
+    /// Told where it perhaps does not count, or in a form that k3s leaves out: neither wanted nor unwanted.
+    perhaps: BTreeMap<AltName, Vec<(String, Source)>>,
     addresses: BTreeMap<AltName, String>,
     host_names: BTreeMap<AltName, String>,
     standard: BTreeSet<AltName>,
@@ -97,9 +100,20 @@ impl Origins {
         } = server;
         if let Some(setting) = settings.get("tls-san") {
             for name in &setting.values {
-                let asking = self.flags.entry(AltName::from_text(name)).or_default();
+                let served = name.parse::<San>().is_ok();
+                let place = if served {
+                    &mut self.flags
+                } else {
+                    &mut self.perhaps
+                };
+                let asking = place.entry(AltName::from_text(name)).or_default();
                 asking.push(((*node).to_owned(), setting.source.clone()));
             }
+        }
+        let beside = settings.hidden().iter().filter(|h| h.name == "tls-san");
+        for (hidden, name) in beside.flat_map(|h| h.values.iter().map(move |name| (h, name))) {
+            let asking = self.perhaps.entry(AltName::from_text(name)).or_default();
+            asking.push(((*node).to_owned(), Source::Config(hidden.files.clone())));
         }
         let told = |flags: &[&str]| -> Vec<AltName> {
             let values = flags.iter().flat_map(|flag| settings.values(flag));
@@ -130,6 +144,7 @@ impl Origins {
     pub fn after(mut self, change: &SanChange) -> Self {
         for name in &change.remove {
             self.flags.remove(&AltName::from(name));
+            self.perhaps.remove(&AltName::from(name));
         }
         for name in &change.add {
             self.flags.entry(AltName::from(name)).or_default();
@@ -148,9 +163,17 @@ impl Origins {
             Origin::HostName(node.clone())
         } else if self.standard.contains(name) {
             Origin::Standard
+        } else if let Some(on) = self.perhaps.get(name) {
+            Origin::Flag(on.clone())
         } else {
             Origin::History
         }
+    }
+
+    /// Nobody can say whether k3s is asked for it: see [`crate::settings`].
+    #[must_use]
+    pub fn is_doubtful(&self, name: &AltName) -> bool {
+        self.perhaps.contains_key(name) && !self.flags.contains_key(name) && !self.is_own(name)
     }
 
     /// Names that a server is asked to have.
@@ -173,7 +196,7 @@ impl Origins {
     ) -> impl Iterator<Item = &'a AltName> + 'a {
         names
             .into_iter()
-            .filter(|name| !self.flags.contains_key(*name) && !self.is_own(name))
+            .filter(|name| self.origin(name) == Origin::History)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The names wanted in the API's certificate (`tls-san`): where a server's files say them, and changing
-//! them there. A flag on the command line hides the whole list of the configuration files (facts B.6), so
-//! names are changed where the list in force stands, and nowhere else.
+//! them there. Beside flags, a list in a configuration file perhaps counts and perhaps
+//! does not (see [`crate::settings`]): new names go where they count for certain, others are taken out everywhere.
 
 mod yaml;
 
@@ -87,8 +87,7 @@ pub enum SanError {
 
 impl SanChange {
     /// Whether a list is as it must be after the change.
-    #[must_use]
-    pub fn is_done(&self, names: &[String]) -> bool {
+    fn is_done(&self, names: &[String]) -> bool {
         let has = |san: &San| names.iter().any(|name| same(name, san));
         self.add.iter().all(has) && !self.remove.iter().any(has)
     }
@@ -169,7 +168,30 @@ impl ServerFiles {
         all
     }
 
-    /// Names in configuration files that the command line hides.
+    /// The files say what they must after a change, in every place.
+    #[must_use]
+    pub fn say(&self, change: &SanChange) -> bool {
+        change.is_done(self.settings.sans()) && !self.beside_removes(change)
+    }
+
+    /// A file beside flags holds a name that is to go.
+    fn beside_removes(&self, change: &SanChange) -> bool {
+        let entry = self.config.get(FLAG);
+        let names = entry.map(|entry| split_values(FLAG, &entry.values));
+        names.unwrap_or_default().iter().any(|n| change.removes(n))
+    }
+
+    /// Names that k3s is told and leaves out of its certificate: they are neither host names nor addresses.
+    #[must_use]
+    pub fn unserved(&self) -> Vec<&str> {
+        let told = self.settings.sans().iter();
+        let all = told.chain(self.settings.perhaps_sans());
+        all.map(String::as_str)
+            .filter(|name| name.parse::<San>().is_err())
+            .collect()
+    }
+
+    /// Names in configuration files beside flags.
     #[must_use]
     pub fn hidden(&self) -> Option<&Hidden> {
         self.settings.hidden().iter().find(|h| h.name == FLAG)
@@ -195,16 +217,16 @@ impl ServerFiles {
     /// # Errors
     /// When a file's form stands in the way.
     pub fn edits(&self, change: &SanChange) -> Result<Vec<Edit>, SanError> {
-        let names = self.settings.sans();
-        if change.is_done(names) {
+        if self.say(change) {
             return Ok(Vec::new());
         }
         match self.settings.get(FLAG).map(|s| &s.source) {
+            Some(Source::CommandLine) => self.edits_beside_flags(change),
             Some(Source::Config(files)) => self.config_edits(change, files),
             None if self.config_file(CONFIG_FILE).is_some() => {
                 self.config_edits(change, &[CONFIG_FILE.to_owned()])
             }
-            Some(Source::CommandLine | Source::Environment(_)) | None => self.unit_edit(change),
+            Some(Source::Environment(_)) | None => self.unit_edit(change),
         }
     }
 
@@ -219,6 +241,23 @@ impl ServerFiles {
                 .and_then(|unit| unit.command())
                 .is_ok()
         })
+    }
+
+    /// Of the command line, and of the files that hold a list beside it.
+    fn edits_beside_flags(&self, change: &SanChange) -> Result<Vec<Edit>, SanError> {
+        let mut edits = Vec::new();
+        if !change.is_done(self.settings.sans()) {
+            edits = self.unit_edit(change)?;
+        }
+        if self.beside_removes(change) {
+            let holding = self.config.get(FLAG).map(|entry| entry.files.as_slice());
+            let removal = SanChange {
+                add: Vec::new(),
+                remove: change.remove.clone(),
+            };
+            edits.extend(self.config_edits(&removal, holding.unwrap_or_default())?);
+        }
+        Ok(edits)
     }
 
     fn unit_edit(&self, change: &SanChange) -> Result<Vec<Edit>, SanError> {
@@ -292,8 +331,10 @@ impl ServerFiles {
             .get(FLAG)
             .map(|entry| split_values(FLAG, &entry.values))
             .unwrap_or_default();
+        let before = self.config.get(FLAG);
+        let before = before.map(|entry| split_values(FLAG, &entry.values));
         others(&config) == others(&self.config)
-            && names(&now) == names(&change.apply(self.settings.sans()))
+            && names(&now) == names(&change.apply(&before.unwrap_or_default()))
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a k3s process is really told: command line over configuration files over environment. A flag on
-//! the command line replaces the whole list of the same key in config.yaml (facts B.6): names written
-//! there are hidden, and nothing says so but this.
+//! What a k3s process is really told: command line over configuration files over environment. Of a single value
+//! the command line's counts. Of a list, k3s's documentation says the same (facts B.6), while its source puts the
+//! file's values in front of the command line's (`pkg/configfilearg/parser.go`): values that stand in a file alone
+//! beside a flag are perhaps told, and nothing may rest on either.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,15 +56,27 @@ pub struct Settings {
     hidden: Vec<Hidden>,
 }
 
-/// Values in configuration files that have no effect.
+/// Values in configuration files beside the same flag on the command line: without effect, or, in a list, perhaps
+/// in force as well.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden {
-    /// The flag that hides them.
+    /// The flag.
     pub name: String,
-    /// Values that are not in force otherwise.
+    /// Values that the command line does not have.
     pub values: Vec<String>,
     /// The files they stand in.
     pub files: Vec<String>,
+}
+
+impl Hidden {
+    /// k3s may use them all the same.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        match flags::lookup(&self.name).map(|flag| flag.kind) {
+            Some(FlagKind::Switch | FlagKind::Value) => false,
+            Some(FlagKind::List | FlagKind::CommaList) | None => true,
+        }
+    }
 }
 
 impl fmt::Debug for Hidden {
@@ -170,6 +183,13 @@ impl Settings {
         self.values("tls-san")
     }
 
+    /// Names that are perhaps wanted there, too: they stand in a file beside flags.
+    #[must_use]
+    pub fn perhaps_sans(&self) -> &[String] {
+        let hidden = self.hidden.iter().find(|hidden| hidden.name == "tls-san");
+        hidden.map(|h| h.values.as_slice()).unwrap_or_default()
+    }
+
     /// A server of this version adds a name to the API's certificate when anybody asks for it. Since v1.28 it does so
     /// only if told to (facts B.6); v1.22 was seen not to (facts A, TLS SANs).
     #[must_use]
@@ -181,7 +201,7 @@ impl Settings {
         }
     }
 
-    /// Values in configuration files that the command line hides.
+    /// Values in configuration files beside the same flag on the command line.
     #[must_use]
     pub fn hidden(&self) -> &[Hidden] {
         &self.hidden
@@ -238,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_hides_whole_lists() {
+    fn beside_the_command_line_single_values_do_not_count_and_lists_are_in_doubt() {
         let config = Config::merge([(
             CONFIG_FILE,
             "tls-san: [a, b]\nflannel-backend: none\ndisable: traefik\nsecrets-encryption: yes\n",
@@ -270,6 +290,9 @@ mod tests {
                 ("tls-san", vec!["a".to_owned()])
             ]
         );
+        let doubtful: Vec<bool> = settings.hidden().iter().map(Hidden::is_doubtful).collect();
+        assert_eq!(doubtful, [false, true]);
+        assert_eq!(settings.perhaps_sans(), ["a"]);
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 

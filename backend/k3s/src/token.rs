@@ -103,6 +103,22 @@ impl Token {
         secrets
     }
 
+    /// Identifier and secret of a token made for joining alone (`k3s token create`): it expires, and a new token of the
+    /// cluster leaves it as it is.
+    #[must_use]
+    pub fn bootstrap(&self) -> Option<&str> {
+        let text = match &self.0 {
+            Kind::Secure { credentials, .. } => credentials,
+            Kind::Short(password) => password,
+        };
+        let (id, secret) = text.split_once('.')?;
+        let plain = |text: &str, length: usize| {
+            let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            text.len() == length && text.bytes().all(known)
+        };
+        (plain(id, 6) && plain(secret, 16)).then_some(text)
+    }
+
     /// The key below which the database keeps what a server needs to start, encrypted with this token (k3s
     /// `pkg/cluster/encrypt.go`, `storageKey`). Handle it as secret: it tells a guess from the password.
     #[must_use]

@@ -124,7 +124,7 @@ impl StepKind for EditSans {
         let params: Params = context.params()?;
         let look = self.look(&params).await?;
         let names = look.files.settings().sans();
-        Ok(if !params.change.is_done(names) {
+        Ok(if !look.files.say(&params.change) {
             Probe::NotDone {
                 why: format!("{} names {}", look.files.place(), words(names)),
             }

@@ -91,6 +91,15 @@ impl StepKind for PlaceToken {
         let wanted = self.token(context, &params).await?;
         let world = &*self.0.world;
         let told = ToldToken::take(world, host(context)?, params.role).await?;
+        if told.joined_with_its_own(params.role) {
+            return Ok(Probe::Done {
+                observed: format!(
+                    "{} joined with a token made for joining alone, which stays",
+                    context.target
+                ),
+                outputs: BTreeMap::new(),
+            });
+        }
         let unit = told.files.text(&unit_path(params.role)).unwrap_or_default();
         let why = if told.token.as_deref() != Some(&wanted) {
             "k3s would be told another token"

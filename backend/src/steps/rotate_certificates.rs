@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::jobs::Job;
+use super::kube::ApiHost;
 use super::restart::{self, NodeRole, Target};
 use super::{Services, certificates, check, failure};
 use crate::world::{JobSpec, Script};
@@ -109,6 +110,9 @@ pub struct Params {
     pub target: Target,
     /// Which certificates; all of the node's if it says so.
     pub services: Chosen,
+    /// For an agent: the servers, whose certificates older releases hand to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ApiHost>,
 }
 
 /// Which certificates are rotated.
@@ -198,6 +202,10 @@ fn words(found: &Renewal) -> String {
         renewed.len(),
         renewed.join(", ")
     );
+    if !found.copies.is_empty() {
+        let copies = found.copies.join(", ");
+        text.push_str(&format!("; new since the servers' turn: {copies}"));
+    }
     if !found.kept.is_empty() {
         text.push_str(&format!("; not renewed: {}", found.kept.join(", ")));
     }
@@ -232,10 +240,18 @@ impl StepKind for RotateCertificates {
             Ok(healthy) => healthy,
         };
         let now = certificates::on_node(world, target.node.host).await?;
-        let found = Renewal::between(&memo.serials, &now, &params.services.of(target.role));
+        let mut found = Renewal::between(&memo.serials, &now, &params.services.of(target.role));
+        if !found.stale.is_empty() {
+            let mut theirs = Vec::new();
+            for server in &params.servers {
+                theirs.push(certificates::on_node(world, server.host).await?);
+            }
+            found.allow_copies(&now, &theirs);
+        }
         // The certificate of :6443 is seen when all servers have had their turn.
         let only_serving = params.services == Chosen::Only(vec![Service::K3sServer]);
-        if !found.stale.is_empty() || (found.renewed.is_empty() && !only_serving) {
+        let nothing = found.renewed.is_empty() && found.copies.is_empty();
+        if !found.stale.is_empty() || (nothing && !only_serving) {
             return Ok(Probe::NotDone {
                 why: format!(
                     "the old serial numbers are still there: {}",

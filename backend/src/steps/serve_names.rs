@@ -56,7 +56,7 @@ async fn told(world: &dyn World, params: &Params) -> Result<Told, StepFailure> {
         let look = FilesLook::take(world, server.host)
             .await?
             .map_err(|e| refused(&e))?;
-        if !params.change.is_done(look.files.settings().sans()) {
+        if !look.files.say(&params.change) {
             behind = Some(server.name.clone());
         }
         files.push((server, look.files));

@@ -1,6 +1,7 @@
 //! Where a node's k3s is told its token, and the same files with another one.
 
 use coxswain_engine::step::StepFailure;
+use coxswain_k3s::token::Token;
 use coxswain_k3s::token_place::{Files, Retold, retold};
 use coxswain_wire::HostId;
 
@@ -42,6 +43,13 @@ impl ToldToken {
             env_files: found.env_files.clone(),
             of_agents: set("agent-token").is_some() || set("agent-token-file").is_some(),
         })
+    }
+
+    /// An agent that is told a token made for joining alone: the cluster's would let it do more than it may.
+    pub(crate) fn joined_with_its_own(&self, role: NodeRole) -> bool {
+        let token = self.token.as_deref().map(str::parse::<Token>);
+        role == NodeRole::Agent
+            && token.is_some_and(|token| token.is_ok_and(|token| token.bootstrap().is_some()))
     }
 
     /// The files that must be written for another token, by path; why it cannot be done, in words.

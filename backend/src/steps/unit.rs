@@ -29,7 +29,7 @@ else
     set -- -b
 fi
 journalctl -q --no-pager -o cat -u "$unit" "$@" |
-    grep -aE 'level=(fatal|error|panic)|"level":"(fatal|error|panic)"|ode password|duplicate hostname|flag provided but not defined|^panic: |^fatal error: |^[EF][0-9]{4} ' |
+    grep -aE 'level=(fatal|error|panic)|"level":"(fatal|error|panic)"|ode password|duplicate hostname|flag provided but not defined|agent configuration.*(401 Unauth|not auth)orized|^panic: |^fatal error: |^[EF][0-9]{4} ' |
     tail -n 200
 [ "$(systemctl show "$unit" -p NRestarts | tr -dc 0-9)" -ge 3 ] 2>/dev/null || exit 0
 echo '--- last'
@@ -63,6 +63,9 @@ pub(crate) struct UnitLook {
 
 /// So many restarts in a row, without a word why, are no accident.
 const CRASH_LOOP: u32 = 3;
+
+/// So often in a row an agent is refused, and asks again every few seconds, before it counts.
+const REFUSED: usize = 3;
 
 impl UnitLook {
     /// Looks. `mark` names the file with the cursor from where to read the journal.
@@ -121,11 +124,15 @@ impl UnitLook {
     /// The sign that k3s will not come up, however often systemd restarts it. What another machine may
     /// still heal (a server that does not answer yet) counts from its second appearance on.
     pub(crate) fn fatal(&self) -> Option<FatalSign> {
-        let signs: Vec<FatalSign> = self
+        let mut signs: Vec<FatalSign> = self
             .journal
             .iter()
             .filter_map(|line| fatal_sign(line))
             .collect();
+        // A server that is not up itself may answer so for a while.
+        if signs.iter().filter(|s| s.asks_again()).count() < REFUSED {
+            signs.retain(|sign| !sign.asks_again());
+        }
         let certain = signs.iter().rev().find(|sign| match sign.kind {
             JoinFailure::WrongToken
             | JoinFailure::CaHashMismatch

@@ -7,32 +7,40 @@ use async_trait::async_trait;
 use coxswain_engine::plan::Param;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::token::Token;
-use coxswain_wire::SecretId;
+use coxswain_wire::{HostId, SecretId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::kube::ApiHost;
+use super::restart::NodeRole;
 use super::{Services, check, failure};
-use crate::world::{RemoteCommand, Script};
+use crate::world::{RemoteCommand, Script, World};
 
 /// Stored name.
 pub const KIND: &str = "verify_token";
 
-/// Standard input: `user:password`. Prints the HTTP status. The answer, which holds keys of the cluster, is
+/// `$1` what is asked for, below `/v1-k3s/`. Standard input: `user:password`, or `bearer` and a token. Prints the HTTP
+/// status. The answer, which holds keys of the cluster, is
 /// thrown away; printf is part of the shell, so that no process has the password among its arguments.
 pub(crate) const TRY: Script = Script {
     name: "try-token",
     text: r#"read -r login
 ca=/var/lib/rancher/k3s/server/tls/server-ca.crt
-url=https://127.0.0.1:6443/v1-k3s/server-bootstrap
+url=https://127.0.0.1:6443/v1-k3s/$1
 if command -v curl >/dev/null 2>&1; then
-    printf 'user = "%s"\n' "$login" |
+    case $login in
+        'bearer '*) printf 'header = "Authorization: Bearer %s"\n' "${login#bearer }" ;;
+        *) printf 'user = "%s"\n' "$login" ;;
+    esac |
         curl -s -K - --cacert "$ca" --noproxy '*' --max-time 10 -o /dev/null -w '%{http_code}\n' "$url"
 elif command -v wget >/dev/null 2>&1; then
     umask 077
     rc=$(mktemp) || exit 1
     trap 'rm -f "$rc"' EXIT
-    printf 'user=%s\npassword=%s\n' "${login%%:*}" "${login#*:}" >"$rc"
+    case $login in
+        'bearer '*) printf 'header = Authorization: Bearer %s\n' "${login#bearer }" ;;
+        *) printf 'user=%s\npassword=%s\n' "${login%%:*}" "${login#*:}" ;;
+    esac >"$rc"
     WGETRC=$rc wget --auth-no-challenge --no-proxy --tries=1 --timeout=10 --ca-certificate="$ca" -S -O /dev/null "$url" 2>&1 |
         sed -n 's|^ *HTTP/[0-9.]* \([0-9]*\).*|\1|p' | tail -n 1
 else
@@ -60,10 +68,41 @@ pub struct VerifyToken(pub Services);
 
 /// What a server made of a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
+    /// It is the cluster's.
     Accepted,
+    /// It is not, or not any more.
     Refused,
+    /// Nothing, or something else, was heard from it.
     NoAnswer,
+}
+
+/// Tries a token on a server, over its own loopback, with the first request of a node in this role.
+pub(crate) async fn try_token(
+    world: &dyn World,
+    server: HostId,
+    role: NodeRole,
+    token: &Token,
+) -> Result<Verdict, StepFailure> {
+    let (asked, login) = match (role, token.bootstrap()) {
+        (NodeRole::Server, _) => ("server-bootstrap", format!("server:{}", token.password())),
+        (NodeRole::Agent, None) => ("config", format!("node:{}", token.password())),
+        (NodeRole::Agent, Some(own)) => ("config", format!("bearer {own}")),
+    };
+    let ask = RemoteCommand::script(TRY)
+        .arg(asked)
+        .sudo()
+        .stdin(format!("{login}\n"));
+    let answer = world
+        .run(server, ask)
+        .await
+        .and_then(|o| o.ok(TRY.name))
+        .map_err(failure::world)?;
+    Ok(match answer.text().trim() {
+        "200" => Verdict::Accepted,
+        "401" | "403" => Verdict::Refused,
+        _ => Verdict::NoAnswer,
+    })
 }
 
 impl VerifyToken {
@@ -80,20 +119,7 @@ impl VerifyToken {
     }
 
     async fn ask(&self, server: &ApiHost, token: &Token) -> Result<Verdict, StepFailure> {
-        let login = format!("server:{}\n", token.password());
-        let ask = RemoteCommand::script(TRY).sudo().stdin(login);
-        let answer = self
-            .0
-            .world
-            .run(server.host, ask)
-            .await
-            .and_then(|o| o.ok(TRY.name))
-            .map_err(failure::world)?;
-        Ok(match answer.text().trim() {
-            "200" => Verdict::Accepted,
-            "401" | "403" => Verdict::Refused,
-            _ => Verdict::NoAnswer,
-        })
+        try_token(&*self.0.world, server.host, NodeRole::Server, token).await
     }
 }
 

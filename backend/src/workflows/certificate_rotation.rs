@@ -245,7 +245,7 @@ fn plan(workflow: &str, inputs: &Inputs, rotation: &Rotation) -> Plan {
             NodeRole::Agent => "Agent",
         };
         rotated.push((target.node.clone(), draft.next()));
-        let step = steps::rotate(target, services, step_list::forecast(nodes, target));
+        let step = steps::rotate(nodes, target, services, step_list::forecast(nodes, target));
         draft.stage(format!("{kind} {name}"), None, vec![step]);
     }
     if services.serving() {

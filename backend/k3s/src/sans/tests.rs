@@ -81,7 +81,7 @@ fn words_of_other_flags_keep_their_bytes() {
 }
 
 #[test]
-fn the_command_line_hides_the_file() {
+fn beside_flags_names_are_added_there_and_taken_out_everywhere() {
     let files = files(
         UNIT,
         &[(CONFIG_FILE, "tls-san:\n- only.in.file\n- cluster.lab\n")],
@@ -90,6 +90,20 @@ fn the_command_line_hides_the_file() {
     let edits = files.edits(&change(&["new.lab"], &[])).unwrap();
     assert_eq!(edits.len(), 1);
     assert_eq!(edits[0].path, PATH);
+    let wanted = change(&[], &["cluster.lab", "only.in.file"]);
+    assert!(!files.say(&wanted));
+    let edits = files.edits(&wanted).unwrap();
+    let paths: Vec<&str> = edits.iter().map(|edit| edit.path.as_str()).collect();
+    assert_eq!(paths, [PATH, CONFIG_FILE]);
+    assert!(!edits[0].after.contains("'cluster.lab'"));
+    assert_eq!(edits[1].after, "");
+    let after = self::files(&edits[0].after, &[(CONFIG_FILE, &edits[1].after)]);
+    assert!(after.say(&wanted));
+    // Only there: the flags stay.
+    let edits = files.edits(&change(&[], &["only.in.file"])).unwrap();
+    let paths: Vec<&str> = edits.iter().map(|edit| edit.path.as_str()).collect();
+    assert_eq!(paths, [CONFIG_FILE]);
+    assert_eq!(edits[0].after, "tls-san:\n- cluster.lab\n");
 }
 
 #[test]
@@ -187,7 +201,7 @@ proptest! {
                 for edit in edits {
                     if edit.path == CONFIG_FILE {
                         let again = self::files(PLAIN, &[(CONFIG_FILE, &edit.after)]);
-                        prop_assert!(wanted.is_done(again.settings().sans()));
+                        prop_assert!(again.say(&wanted));
                     }
                 }
             }

@@ -127,6 +127,15 @@ fn endpoint(
         );
         return pass(cluster, NAME, value);
     }
+    if Origins::of(told).is_doubtful(&wanted) {
+        let value = format!(
+            "{} stands only in configuration files beside names on the command line, where it perhaps does not count",
+            expected.endpoint
+        );
+        let advice =
+            "Put it on the command line, too, so that clients accept the certificate for certain.";
+        return warn(cluster, NAME, value, advice);
+    }
     fail(
         cluster,
         NAME,

@@ -59,22 +59,34 @@ pub(super) fn env_files(unit: &str) -> [String; 3] {
 /// The facts about it. `unit` is the unit file with its drop-ins.
 pub(super) fn facts(name: &str, settings: &Settings, unit: &str, files: &Files) -> Vec<Fact> {
     let mut facts = vec![pass(name, "Settings", shown(settings))];
-    let hidden: Vec<String> = settings
-        .hidden()
-        .iter()
-        .map(|h| {
-            let values = if is_secret(&h.name) {
-                "a secret".to_owned()
-            } else {
-                h.values.join(", ")
-            };
-            format!("{} in {}: {values}", h.name, h.files.join(", "))
-        })
-        .collect();
-    if !hidden.is_empty() {
-        let advice =
-            "A flag on the command line replaces the whole list of the same name in config.yaml.";
-        facts.push(warn(name, "Without effect", hidden.join("; "), advice));
+    let hidden = |doubtful: bool| -> Vec<String> {
+        let some = settings.hidden().iter();
+        some.filter(|h| h.is_doubtful() == doubtful)
+            .map(|h| {
+                let values = if is_secret(&h.name) {
+                    "a secret".to_owned()
+                } else {
+                    h.values.join(", ")
+                };
+                format!("{} in {}: {values}", h.name, h.files.join(", "))
+            })
+            .collect()
+    };
+    for (fact, found, advice) in [
+        (
+            "Without effect",
+            hidden(false),
+            "The same flag on the command line counts.",
+        ),
+        (
+            "In doubt",
+            hidden(true),
+            "The same flag on the command line has values of its own: k3s's documentation says that they replace these, its source adds them. Keep the list in one place.",
+        ),
+    ] {
+        if !found.is_empty() {
+            facts.push(warn(name, fact, found.join("; "), advice));
+        }
     }
     facts.push(secrets(name, settings, unit, files));
     facts.extend(short(name, settings));

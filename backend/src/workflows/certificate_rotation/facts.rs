@@ -6,6 +6,7 @@ use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
+use coxswain_k3s::token::Token;
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +17,12 @@ use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
 use super::clean_up::{self, Listed};
 use crate::steps::ApiHost;
 use crate::steps::certificates::{backups, on_node};
-use crate::steps::restart::Target;
+use crate::steps::restart::{NodeRole, Target};
 use crate::steps::rotate_certificates::{self, CAN, Chosen};
 use crate::steps::serve_names::origins;
 use crate::steps::serving::{agreed, words};
+use crate::steps::told_token::ToldToken;
+use crate::steps::verify_token::{Verdict, try_token};
 use crate::world::RemoteCommand;
 
 /// What a gate looks at; stored in the plan.
@@ -66,6 +69,9 @@ pub(super) async fn collect(
                 .iter()
                 .map(|target| of_node(context, target, &services));
             facts.extend(at_once(each.collect()).await.into_iter().flatten());
+            let agents = targets.iter().filter(|t| t.role == NodeRole::Agent);
+            let tokens = agents.map(|target| token(context, &living.servers, target));
+            facts.extend(at_once(tokens.collect()).await);
             let ways: Vec<&ApiHost> = living.servers.iter().chain(&load_balancers).collect();
             match served(context, cluster, &ways, &needed).await {
                 Err(found) => facts.extend(found),
@@ -146,6 +152,55 @@ async fn of_node(context: &PreflightContext, target: &Target, services: &Chosen)
     facts
 }
 
+/// An agent whose certificates are gone gets new ones with the token that it is told: one that has expired or was
+/// replaced since it joined leaves it down.
+async fn token(context: &PreflightContext, servers: &[ApiHost], target: &Target) -> Fact {
+    const NAME: &str = "Token";
+    let world = &*context.services.world;
+    let (name, host) = (target.node.name.as_str(), target.node.host);
+    let unknown = |why: String| {
+        warn(
+            name,
+            NAME,
+            why,
+            "Without a token that the servers accept this agent does not come back. See that it is told the present one.",
+        )
+    };
+    let told = match ToldToken::take(world, host, target.role).await {
+        Ok(told) => told,
+        Err(failure) => return unknown(failure.into_error().message),
+    };
+    let Some(text) = told.token else {
+        return unknown("k3s is told no token but perhaps by a file: it was not tried".to_owned());
+    };
+    let Ok(token) = text.parse::<Token>() else {
+        return unknown(
+            "k3s is told a token in a form that is not known: it was not tried".to_owned(),
+        );
+    };
+    for server in servers {
+        match try_token(world, server.host, target.role, &token).await {
+            Ok(Verdict::Accepted) => {
+                return pass(name, NAME, format!("{} accepts it", server.name));
+            }
+            Ok(Verdict::Refused) => {
+                return fail(
+                    name,
+                    NAME,
+                    format!(
+                        "{} refuses the token that k3s is told here: it has expired or was replaced, and without its old certificates this agent would not come back",
+                        server.name
+                    ),
+                    "Put the cluster's present token (on a server: /var/lib/rancher/k3s/server/node-token) into K3S_TOKEN of this agent's environment file, then look again.",
+                );
+            }
+            // Another one may know.
+            Ok(Verdict::NoAnswer) | Err(_) => {}
+        }
+    }
+    unknown("no server could be asked about it".to_owned())
+}
+
 fn listed(found: &[(String, u64)]) -> String {
     let each: Vec<String> = found
         .iter()
@@ -223,9 +278,21 @@ async fn forgotten(
             "Endpoint afterwards",
             format!(
                 "no server is told of {}, where clients reach the API: the new certificate would not have it",
-                words(lost)
+                words(lost.iter().copied())
             ),
             "Add the name first, by changing the API's names.",
+        ));
+    }
+    let doubtful: Vec<&AltName> = needed.iter().filter(|n| known.is_doubtful(n)).collect();
+    if lost.is_empty() && !doubtful.is_empty() {
+        facts.push(warn(
+            cluster,
+            "Endpoint afterwards",
+            format!(
+                "{} stands only in configuration files beside names on the command line, where it perhaps does not count",
+                words(doubtful.iter().copied())
+            ),
+            "Add the name first, by changing the API's names: it goes to the command line.",
         ));
     }
     if !others.is_empty() {

@@ -28,11 +28,20 @@ pub(super) fn note_serving(nodes: &Nodes) -> Step {
 }
 
 /// Not interruptible: the node would be left stopped.
-pub(super) fn rotate(target: &Target, services: &Chosen, forecast: Option<String>) -> Step {
+pub(super) fn rotate(
+    nodes: &Nodes,
+    target: &Target,
+    services: &Chosen,
+    forecast: Option<String>,
+) -> Step {
     let name = &target.node.name;
     let params = rotate_certificates::Params {
         target: target.clone(),
         services: services.clone(),
+        servers: match target.role {
+            NodeRole::Server => Vec::new(),
+            NodeRole::Agent => nodes.servers.iter().map(Node::api).collect(),
+        },
     };
     let mut planned = step(
         rotate_certificates::KIND,

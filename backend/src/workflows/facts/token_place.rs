@@ -30,6 +30,13 @@ pub(in crate::workflows) async fn facts(
         }
         Ok(told) => told,
     };
+    if told.joined_with_its_own(role) {
+        return vec![pass(
+            name,
+            NAME,
+            "joined with a token made for joining alone (k3s token create), which stays as it is",
+        )];
+    }
     let mut facts = vec![match told.with(role, &any_token()) {
         Ok(retold) => {
             let paths: Vec<&str> = retold.files.iter().map(|(path, _)| path.as_str()).collect();

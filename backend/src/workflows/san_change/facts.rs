@@ -16,11 +16,13 @@ use super::super::PreflightContext;
 use super::super::facts::diff::diff;
 use super::super::facts::files;
 use super::super::facts::living::{self, Living};
-use super::super::facts::{checks_of, fail, pass, shown, warn};
+use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
 use super::super::install_form::is_supported;
 use crate::steps::ApiHost;
+use crate::steps::configured::Configured;
 use crate::steps::edit_sans::words as listed;
 use crate::steps::kube::of_first;
+use crate::steps::restart::NodeRole;
 use crate::steps::serve_names::origins;
 use crate::steps::serving::{agreed, words};
 
@@ -61,6 +63,9 @@ pub(super) async fn collect(
             }
         }
     }
+    let agents = checks.living.agents.iter();
+    let asking = agents.map(|agent| of_agent(context, agent, &checks.change));
+    facts.extend(at_once(asking.collect()).await.into_iter().flatten());
     facts.push(version(context, cluster, &checks).await);
     if found.len() == checks.living.servers.len() {
         facts.extend(of_names(context, cluster, &checks, &found).await);
@@ -86,13 +91,22 @@ fn of_server(name: &str, files: &ServerFiles, change: &SanChange) -> Vec<Fact> {
     if let Some(hidden) = files.hidden() {
         facts.push(warn(
             name,
-            "Hidden names",
+            "Names in doubt",
             format!(
-                "{} in {} have no effect: the command line has names of its own",
+                "{} in {} stand beside names on the command line: k3s's documentation says that the command line replaces them, its source adds both",
                 hidden.values.join(", "),
                 hidden.files.join(", ")
             ),
-            "The command line is changed, as it is in force. Move the flags into the file if you want one place.",
+            "New names go to the command line, and those taken out go in both places. Keep all names in one place to be sure.",
+        ));
+    }
+    let unserved = files.unserved();
+    if !unserved.is_empty() {
+        facts.push(warn(
+            name,
+            "Names k3s leaves out",
+            unserved.join(", "),
+            "They are neither host names nor addresses, and do not come into the certificate. Correct them on this server.",
         ));
     }
     match files.edits(change) {
@@ -122,6 +136,39 @@ fn joins_through(name: &str, files: &ServerFiles, change: &SanChange) -> Option<
             format!("k3s asks {url} at every start, by a name that is to go"),
             "Let it ask another address first: change server in config.yaml, or K3S_URL or --server of its service.",
         )
+    })
+}
+
+/// An agent asks the server that it joined through at every start, too. Its own load balancer leads it to the others
+/// by their addresses afterwards; without that it asks by this name for good.
+async fn of_agent(context: &PreflightContext, agent: &ApiHost, change: &SanChange) -> Option<Fact> {
+    const NAME: &str = "Joins through";
+    if change.remove.is_empty() {
+        return None;
+    }
+    let world = &*context.services.world;
+    let told = match Configured::take(world, agent.host, NodeRole::Agent.unit()).await {
+        Ok(told) => told.settings,
+        Err(failure) => {
+            return Some(fail(
+                &agent.name,
+                NAME,
+                failure.into_error().message,
+                "Check the connection to this host, and k3s's configuration there.",
+            ));
+        }
+    };
+    let url: ServerUrl = told.values("server").first()?.parse().ok()?;
+    if !change.remove.contains(&url.address().to_san()) {
+        return None;
+    }
+    let why = format!("k3s asks {url} at every start, by a name that is to go");
+    let advice = "Let it ask another address first: change server in config.yaml, or K3S_URL or --server of its service.";
+    Some(if told.is_on("disable-apiserver-lb") {
+        let why = format!("{why}; with disable-apiserver-lb it has no other way");
+        fail(&agent.name, NAME, why, advice)
+    } else {
+        warn(&agent.name, NAME, why, advice)
     })
 }
 
@@ -216,7 +263,22 @@ fn reachable(cluster: &str, checks: &Checks, known: &Origins) -> Fact {
         let names: Vec<&str> = sans.iter().map(|san| san.as_str()).collect();
         names.join(", ")
     };
-    if missing.is_empty() {
+    let doubtful: Vec<&San> = checks
+        .needed
+        .iter()
+        .filter(|san| known.is_doubtful(&AltName::from(*san)))
+        .collect();
+    if missing.is_empty() && !doubtful.is_empty() {
+        warn(
+            cluster,
+            "Endpoint",
+            format!(
+                "{} stands only in configuration files beside names on the command line, where it perhaps does not count",
+                names(&doubtful)
+            ),
+            "Add it in this run: it goes to the command line.",
+        )
+    } else if missing.is_empty() {
         let all: Vec<&San> = checks.needed.iter().collect();
         pass(
             cluster,
@@ -246,7 +308,8 @@ fn removals(
     let mut facts = Vec::new();
     let told = |name: &AltName| {
         files.iter().any(|f| {
-            let mut sans = f.settings().sans().iter();
+            let settings = f.settings();
+            let mut sans = settings.sans().iter().chain(settings.perhaps_sans());
             sans.any(|san| AltName::from_text(san) == *name)
         })
     };

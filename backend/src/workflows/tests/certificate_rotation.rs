@@ -85,6 +85,26 @@ async fn names_that_the_new_certificate_will_not_have_are_told() {
     assert_eq!(of(&scheduler).await, [""; 0]);
 }
 
+/// `k3s token create` makes tokens for a day; the agent's certificates hide it.
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_not_taken_down_that_could_not_join_again() {
+    let running = lab::running_inventory();
+    for token in [
+        "0123456789abcdef0123456789abcdef",
+        "abcdef.0123456789abcdef",
+    ] {
+        let lab = lab::running_lab();
+        lab.balance();
+        lab.world.change(HostId(4), |host| {
+            let env = "/etc/systemd/system/k3s-agent.service.env".to_owned();
+            host.files.insert(env, format!("K3S_TOKEN={token}\n"));
+        });
+        let found = facts(&lab, "certificate_rotation", &given(&[]), &running).await;
+        assert_eq!(failing(&found), ["node4: Token"]);
+        assert!(!format!("{found:?}").contains(token));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_server_is_taken_down_beside_another_one() {
     let running = lab::running_inventory();

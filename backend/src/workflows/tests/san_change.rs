@@ -131,8 +131,28 @@ async fn what_stands_in_the_way_of_a_change_is_told() {
     let found = failing(&facts(&lab, "san_change", &old, &running).await);
     assert_eq!(found, ["node1: Joins through"]);
 
+    let agent = async |more: &str| {
+        let lab = named_lab();
+        lab.world.change(HostId(4), |host| {
+            let unit = "/etc/systemd/system/k3s-agent.service";
+            let text = host.files.get_mut(unit).unwrap();
+            *text = text.replace("10.0.0.1:", "old.example.org:");
+            host.files.insert(path.clone(), more.to_owned());
+        });
+        facts(&lab, "san_change", &old, &running).await
+    };
+    let found = agent("").await;
+    assert_eq!(failing(&found), [""; 0]);
+    assert!(
+        odd(&found)
+            .iter()
+            .any(|(at, _)| at == "node4: Joins through")
+    );
+    let found = agent("disable-apiserver-lb: true\n").await;
+    assert_eq!(failing(&found), ["node4: Joins through"]);
+
     let lab = named_lab();
-    let hidden = "tls-san:\n- hidden.example.org\n".to_owned();
+    let hidden = "tls-san:\n- hidden.example.org\n- '*.example.org'\n".to_owned();
     lab.world
         .change(HostId(2), |host| drop(host.files.insert(path, hidden)));
     let found = facts(&lab, "san_change", &add, &running).await;
@@ -140,7 +160,12 @@ async fn what_stands_in_the_way_of_a_change_is_told() {
     let odd = odd(&found);
     assert!(
         odd.iter()
-            .any(|(at, what)| at == "node2: Hidden names" && what.contains("hidden.example.org")),
+            .any(|(at, what)| at == "node2: Names k3s leaves out" && what == "*.example.org"),
+        "{odd:?}"
+    );
+    assert!(
+        odd.iter()
+            .any(|(at, what)| at == "node2: Names in doubt" && what.contains("hidden.example.org")),
         "{odd:?}"
     );
 }

@@ -73,6 +73,22 @@ async fn a_whole_cluster_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_keeps_a_token_made_for_joining_alone() {
+    let lab = lab::running_lab();
+    lab.world.change(HostId(4), |host| {
+        let env = "/etc/systemd/system/k3s-agent.service.env".to_owned();
+        let token = "K3S_TOKEN=abcdef.0123456789abcdef\n".to_owned();
+        host.files.insert(env, token);
+    });
+    let facts = facts(&lab).await;
+    assert_eq!(with(&facts, Verdict::Fail), [""; 0]);
+    let place = facts
+        .iter()
+        .find(|f| f.subject == "node4" && f.name == "Place of the token");
+    assert!(place.unwrap().value.contains("stays as it is"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_stands_in_the_way_is_told() {
     let lab = lab::running_lab();
     lab.world.run_version(HostId(2), "v1.28.2+k3s1");

@@ -2,6 +2,7 @@
 
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
+use coxswain_k3s::token::Token;
 use coxswain_wire::{ClusterId, Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use super::super::facts::{at_once, checks_of, fail, pass, shown, token_place};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::restart_k3s;
 use crate::steps::rotate_token::CAN;
+use crate::steps::verify_token::{Verdict, try_token};
 use crate::world::RemoteCommand;
 
 /// What the gate looks at; stored in the plan.
@@ -51,11 +53,44 @@ pub(super) async fn collect(
 async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
     let mut facts = Vec::new();
     match target.role {
-        NodeRole::Server => facts.push(can(context, target).await),
+        NodeRole::Server => {
+            facts.push(can(context, target).await);
+            facts.push(at_itself(context, target).await);
+        }
         NodeRole::Agent => {}
     }
     facts.extend(token_place::facts(context, &target.node, target.role).await);
     facts
+}
+
+/// The token is rotated and tried over the server's own loopback; with another `bind-address` some releases listen
+/// only there. Tried with a token that is none.
+async fn at_itself(context: &PreflightContext, target: &Target) -> Fact {
+    const NAME: &str = "Answers at 127.0.0.1:6443";
+    let name = target.node.name.as_str();
+    let none = Token::from_random([0; 16]);
+    match try_token(
+        &*context.services.world,
+        target.node.host,
+        target.role,
+        &none,
+    )
+    .await
+    {
+        Ok(Verdict::Refused) => pass(name, NAME, "yes"),
+        Ok(Verdict::Accepted | Verdict::NoAnswer) => fail(
+            name,
+            NAME,
+            "no, and k3s token rotate asks there",
+            "Start k3s on this server if it is down. If it has a bind-address of its own, take that out and restart k3s first.",
+        ),
+        Err(failure) => fail(
+            name,
+            NAME,
+            failure.into_error().message,
+            "Check the connection to this host, and that curl or wget is installed there.",
+        ),
+    }
 }
 
 async fn can(context: &PreflightContext, target: &Target) -> Fact {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::env_file::EnvFile;
+use coxswain_k3s::names::San;
 use coxswain_k3s::rotation::DATA_DIR;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::unit_file::{UnitEnvironment, UnitFile};
@@ -410,7 +411,7 @@ impl State {
 }
 
 impl FakeHost {
-    /// k3s reads its arguments and its configuration: a flag on the command line replaces the file's list.
+    /// k3s reads its arguments and its configuration, whose lists stand in front of the command line's.
     fn read_configuration(&mut self) {
         let Some(k3s) = self.k3s.as_mut() else { return };
         let told = UnitFile::parse(&k3s.loaded).and_then(|unit| unit.command());
@@ -426,9 +427,13 @@ impl FakeHost {
             .map(|(path, text)| (path.as_str(), text.as_str()));
         let config = Config::merge(configs).unwrap_or_default();
         let args = k3s.words.get(1..).unwrap_or_default();
-        k3s.sans = Settings::effective(args, &config, &EnvFile::default())
-            .sans()
-            .to_vec();
+        let settings = Settings::effective(args, &config, &EnvFile::default());
+        let all = settings.perhaps_sans().iter().chain(settings.sans());
+        // What is no name, dynamiclistener leaves out.
+        k3s.sans = all
+            .filter(|name| name.parse::<San>().is_ok())
+            .cloned()
+            .collect();
     }
 }
 

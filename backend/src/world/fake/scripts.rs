@@ -278,9 +278,13 @@ fn said(text: impl Into<String>) -> Output {
 fn try_token(state: &State, id: HostId, command: &RemoteCommand) -> &'static str {
     let login = String::from_utf8_lossy(command.stdin.as_deref().unwrap_or_default()).into_owned();
     let k3s = state.hosts.get(&id).and_then(|host| host.k3s.as_ref());
+    let user = match command.arguments().first().map(String::as_str) {
+        Some("config") => "node",
+        Some(_) | None => "server",
+    };
     match k3s.filter(|_| state.api_on(id).is_some()) {
         None => "000\n",
-        Some(k3s) if login.trim() == format!("server:{}", k3s.accepts) => "200\n",
+        Some(k3s) if login.trim() == format!("{user}:{}", k3s.accepts) => "200\n",
         Some(_) => "401\n",
     }
 }

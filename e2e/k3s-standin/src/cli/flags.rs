@@ -141,7 +141,8 @@ impl Flags {
         slot.1.push(value);
     }
 
-    /// Adds values of config files; a flag on the command line hides them whole.
+    /// Adds values of config files as k3s does, which puts them in front of the command line's: a single value on
+    /// the command line wins, a list has both (`pkg/configfilearg/parser.go`, `Parse`).
     /// Returns the keys that are no flags of this command.
     pub(crate) fn add_config(&mut self, table: &[Flag], config: &[ConfigValue]) -> Vec<String> {
         let mut unknown = Vec::new();
@@ -150,13 +151,16 @@ impl Flags {
                 unknown.push(key.clone());
                 continue;
             };
-            if self
-                .values
-                .get(flag.name)
-                .is_none_or(|(origin, _)| *origin < Origin::CommandLine)
-            {
-                for value in values {
-                    self.add(flag, Origin::ConfigFile, value.clone());
+            match self.values.get_mut(flag.name) {
+                Some((Origin::CommandLine, told)) => {
+                    if flag.kind == Kind::List {
+                        told.splice(..0, values.iter().cloned());
+                    }
+                }
+                Some(_) | None => {
+                    for value in values {
+                        self.add(flag, Origin::ConfigFile, value.clone());
+                    }
                 }
             }
         }
@@ -271,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn command_line_replaces_lists_of_the_config_file() {
+    fn lists_of_the_config_file_stand_before_the_command_lines() {
         let config = [
             ConfigValue {
                 key: "tls-san".into(),
@@ -289,7 +293,7 @@ mod tests {
         let mut flags = Flags::parse(&TABLE, &words("--tls-san a")).unwrap();
         assert_eq!(flags.add_config(&TABLE, &config), ["strange"]);
         flags.add_environment(&TABLE, |_| Some("from-env".into()));
-        assert_eq!(flags.list("tls-san"), ["a"]);
+        assert_eq!(flags.list("tls-san"), ["x", "a"]);
         assert_eq!(flags.value("token"), Some("from-file"));
     }
 }
