@@ -76,7 +76,7 @@ pub(super) fn Follow(id: ClusterId, seen: Seen, hosts: Signal<Vec<Host>>) -> imp
             <FormFailure form/>
             <div class="form-actions">
                 <Button look=Look::Plain submit=true icon=Icon::Play busy=form.busy testid="look-follow">"Follow the log"</Button>
-                <span class="field-note">"Until then, or until you stop the run."</span>
+                <span class="field-note">"It ends by itself, or when you stop the run."</span>
             </div>
         </form>
     }
