@@ -5,6 +5,7 @@
 mod stat;
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -100,11 +101,20 @@ impl Section {
             servers,
         } = self;
         let backend = self.backend_name();
+        // Without an address HAProxy binds IPv4 alone.
+        let bind = if servers
+            .iter()
+            .any(|s| matches!(s.address.ip(), Some(IpAddr::V6(_))))
+        {
+            format!(":::{port} v4v6")
+        } else {
+            format!(":{port}")
+        };
         let mut text = format!(
             "{begin}
 # Written by Coxswain. Changes between BEGIN and END are overwritten.
 frontend {frontend}
-    bind :{port}
+    bind {bind}
     mode tcp
     # Watches and logs are quiet for long; the client decides when they end.
     timeout client 1h

@@ -11,9 +11,10 @@ use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::haproxy::Haproxy;
+use super::haproxy::{Haproxy, Then};
 use super::kube::ApiHost;
-use super::{Services, check, failure, stats};
+use super::stats::{self, Statistics};
+use super::{Services, check, failure};
 use crate::world::TlsTarget;
 
 /// Stored name.
@@ -162,26 +163,26 @@ impl StepKind for ConfigureHaproxy {
         let lb = &params.load_balancer;
         let wanted = params.up.iter().map(NodeName::as_str);
         let mut seen = "the section is in place".to_owned();
-        // Without a socket, the answer through it must do.
+        // Without a socket, or a tool to read it, the answer through it must do.
         if let Some(socket) = stats_socket(&now) {
-            let listed =
-                match stats::stats(&*self.0.world, lb.host, socket, &params.section.cluster).await?
-                {
-                    Ok(listed) => listed,
-                    Err(why) => return not_done(why),
-                };
-            if listed.len() != params.section.servers.len() {
-                return not_done("HAProxy has not loaded the section yet".to_owned());
+            match stats::stats(&*self.0.world, lb.host, socket, &params.section.cluster).await? {
+                Statistics::Listed(listed) => {
+                    if listed.len() != params.section.servers.len() {
+                        return not_done("HAProxy has not loaded the section yet".to_owned());
+                    }
+                    let down = stats::not_up(&listed, wanted);
+                    if !down.is_empty() {
+                        return not_done(down.join("; "));
+                    }
+                    seen = format!(
+                        "{seen}; HAProxy's statistics list {} servers, up: {}",
+                        listed.len(),
+                        names(&params.up)
+                    );
+                }
+                Statistics::NoReader => {}
+                Statistics::Unread(why) => return not_done(why),
             }
-            let down = stats::not_up(&listed, wanted);
-            if !down.is_empty() {
-                return not_done(down.join("; "));
-            }
-            seen = format!(
-                "{seen}; HAProxy's statistics list {} servers, up: {}",
-                listed.len(),
-                names(&params.up)
-            );
         }
         match self.answers(&params).await {
             Ok(answers) => Ok(Probe::Done {
@@ -213,7 +214,10 @@ impl StepKind for ConfigureHaproxy {
             return Ok(());
         }
         self.haproxy(&params)
-            .take_over(&Self::rendered(&params, &now)?, true)
+            .take_over(
+                &Self::rendered(&params, &now)?,
+                Then::Listens(params.section.port),
+            )
             .await
     }
 
@@ -244,7 +248,11 @@ impl StepKind for ConfigureHaproxy {
         let memo = super::memo::<Memo>(context)?;
         let now = self.haproxy(&params).read().await?.unwrap_or_default();
         match self.reverted(&params, &memo, &now).await? {
-            Some(text) => self.haproxy(&params).take_over(&text, memo.active).await,
+            Some(text) => {
+                self.haproxy(&params)
+                    .take_over(&text, Then::as_before(memo.active))
+                    .await
+            }
             None => Err(StepFailure::fatal(
                 "there was no haproxy.cfg before: remove it by hand, then retry",
             )),

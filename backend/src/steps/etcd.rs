@@ -12,20 +12,26 @@ use super::sections::sections;
 use crate::world::{RemoteCommand, Script, World};
 
 /// Members, health and leader; with `$1` `bootstrap` the keys of the data that servers start with, instead. k3s
-/// serves the gateway on 2379, newer versions on a port of its own, 2382.
+/// serves the gateway on 2379, newer versions on a port of its own, 2382; on 127.0.0.1, or on ::1 where the
+/// cluster's first network is IPv6 (k3s: pkg/etcd, `listenClientHTTPURLs`).
 pub(crate) const LOOK: Script = Script {
     name: "look-at-etcd",
     text: r#"cd /var/lib/rancher/k3s/server/tls/etcd 2>/dev/null || exit 0
-ask() {
-    if command -v curl >/dev/null 2>&1; then
-        curl -s -m 5 --noproxy '*' --cacert server-ca.crt --cert client.crt --key client.key ${3:+-X POST -d "$3"} "https://127.0.0.1:$1$2"
-    else
-        wget -q -T 5 -t 1 --no-proxy -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key ${3:+--post-data="$3"} "https://127.0.0.1:$1$2"
-    fi
-}
+if command -v curl >/dev/null 2>&1; then
+    ask() {
+        curl -g -s -m 5 --noproxy '*' --cacert server-ca.crt --cert client.crt --key client.key ${3:+-X POST -d "$3"} "https://$1$2"
+    }
+elif command -v wget >/dev/null 2>&1; then
+    ask() {
+        wget -q -T 5 -t 1 --no-proxy -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key ${3:+--post-data="$3"} "https://$1$2"
+    }
+else
+    echo '--- no-tool'
+    exit 0
+fi
 either() {
-    for port in 2379 2382; do
-        answer=$(ask "$port" "$1" "${2-}")
+    for at in 127.0.0.1:2379 127.0.0.1:2382 '[::1]:2379' '[::1]:2382'; do
+        answer=$(ask "$at" "$1" "${2-}")
         case $answer in '{'*) printf '%s\n' "$answer"; return ;; esac
     done
 }
@@ -49,11 +55,11 @@ pub(crate) const REMOVE: Script = Script {
     name: "remove-etcd-member",
     text: r#"cd /var/lib/rancher/k3s/server/tls/etcd || exit 1
 body="{\"ID\":\"$1\"}"
-for port in 2379 2382; do
+for at in 127.0.0.1:2379 127.0.0.1:2382 '[::1]:2379' '[::1]:2382'; do
     if command -v curl >/dev/null 2>&1; then
-        answer=$(curl -s -m 10 --noproxy '*' --cacert server-ca.crt --cert client.crt --key client.key -X POST -d "$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
+        answer=$(curl -g -s -m 10 --noproxy '*' --cacert server-ca.crt --cert client.crt --key client.key -X POST -d "$body" "https://$at/v3/cluster/member/remove")
     else
-        answer=$(wget -q -T 10 -t 1 --no-proxy -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key --post-data="$body" "https://127.0.0.1:$port/v3/cluster/member/remove")
+        answer=$(wget -q -T 10 -t 1 --no-proxy -O - --ca-certificate=server-ca.crt --certificate=client.crt --private-key=client.key --post-data="$body" "https://$at/v3/cluster/member/remove")
     fi
     case $answer in '{"header"'*) exit 0 ;; esac
 done
@@ -61,6 +67,10 @@ echo "etcd answered: $answer" >&2
 exit 1
 "#,
 };
+
+/// Said of etcd where nothing can ask it.
+const NO_TOOL: &str =
+    "etcd cannot be asked: neither curl nor wget is on the host; install one of them";
 
 /// What one server says of etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +116,9 @@ impl EtcdLook {
 
     fn parse(text: &str) -> Result<Self, String> {
         let found = sections(text);
+        if found.contains_key("no-tool") {
+            return Err(NO_TOOL.to_owned());
+        }
         let body = |name: &str| found.get(name).map(|b| b.trim()).unwrap_or_default();
         if body("members").is_empty() {
             return Err("etcd does not answer".to_owned());

@@ -1,5 +1,7 @@
 //! HAProxy on a load balancer as steps use it: its configuration file, and whether it runs.
 
+use std::time::Duration;
+
 use coxswain_engine::step::StepFailure;
 use coxswain_k3s::haproxy::CONFIG_FILE;
 use coxswain_wire::{HostId, SecretId, StepError};
@@ -10,12 +12,16 @@ use crate::world::{RemoteCommand, Script, Secret};
 
 /// Largest configuration that is read.
 const MAX: usize = 1024 * 1024;
+/// HAProxy's check, its reload, and the wait for its port.
+const TAKES: Duration = Duration::from_secs(60);
 /// The new configuration waits here for HAProxy's own check.
 const CANDIDATE: &str = "/etc/haproxy/haproxy.cfg.coxswain-new";
 
-/// `$1` the new file, `$2` the file it replaces, `$3` `stop` to leave HAProxy stopped afterwards. A file
-/// without any listener is in order (status 2 of the check), but HAProxy cannot run with it: a reload would leave
-/// the old configuration at work.
+/// `$1` the new file, `$2` the file it replaces, `$3` `stop` to leave HAProxy stopped afterwards, else the port on
+/// which it has to listen then, if any. A file without any listener is in order (status 2 of the check), but
+/// HAProxy cannot run with it: a reload would leave the old configuration at work. So does one that HAProxy accepts
+/// and cannot bind: a reload does not say so, and the next start of the machine would end all that it serves. The
+/// old file comes back then.
 pub(crate) const TAKE_OVER: Script = Script {
     name: "haproxy-take-over",
     text: r#"new=$1 file=$2 after=${3-}
@@ -35,15 +41,41 @@ if [ -e "$file" ]; then
 else
     chmod 0644 "$new" || exit 1
 fi
+old=$file.coxswain-old
+rm -f "$old"
+if [ -e "$file" ]; then
+    cp -p "$file" "$old" || exit 1
+fi
+listens() {
+    # Not every machine tells whose a socket is.
+    [ -n "$after" ] && command -v ss >/dev/null 2>&1 || return 0
+    for second in 1 2 3 4 5 6 7 8; do
+        ss -Hlntp "sport = :$after" | grep -q '"haproxy"' && return 0
+        sleep 1
+    done
+    echo "nothing of HAProxy listens on port $after" >&2
+    return 1
+}
+back() {
+    journalctl -q --no-pager -o cat -n 15 -u haproxy.service >&2
+    if [ -e "$old" ]; then
+        mv -f "$old" "$file"
+    else
+        rm -f "$file"
+    fi
+    "$@" >/dev/null 2>&1
+    exit 1
+}
 mv -f "$new" "$file" || exit 1
 if [ "$after" = stop ]; then
-    systemctl stop haproxy.service
+    systemctl stop haproxy.service || exit 1
 elif systemctl is-active --quiet haproxy.service; then
-    systemctl reload haproxy.service
+    systemctl reload haproxy.service && listens || back systemctl reload haproxy.service
 else
     systemctl enable haproxy.service >/dev/null 2>&1
-    systemctl restart haproxy.service
+    systemctl restart haproxy.service && listens || back systemctl stop haproxy.service
 fi
+rm -f "$old"
 "#,
 };
 
@@ -52,6 +84,31 @@ pub(crate) const STATE: Script = Script {
     name: "haproxy-state",
     text: "systemctl is-active haproxy.service\nexit 0\n",
 };
+
+/// What HAProxy does once it has a configuration.
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    /// Serves a cluster on this port.
+    Listens(u16),
+    /// Runs, with whatever the file says.
+    Runs,
+    /// Is stopped.
+    Stops,
+}
+
+impl Then {
+    pub(crate) fn as_before(active: bool) -> Self {
+        if active { Then::Runs } else { Then::Stops }
+    }
+
+    fn word(self) -> Option<String> {
+        match self {
+            Then::Listens(port) => Some(port.to_string()),
+            Then::Runs => None,
+            Then::Stops => Some("stop".to_owned()),
+        }
+    }
+}
 
 /// HAProxy on one host.
 pub(crate) struct Haproxy<'a> {
@@ -91,7 +148,7 @@ impl<'a> Haproxy<'a> {
     }
 
     /// Puts a configuration in place if HAProxy accepts it, and lets HAProxy run with it, or not.
-    pub(crate) async fn take_over(&self, text: &str, run: bool) -> Result<(), StepFailure> {
+    pub(crate) async fn take_over(&self, text: &str, then: Then) -> Result<(), StepFailure> {
         let world = &*self.services.world;
         world
             .write_file(self.host, CANDIDATE, text.as_bytes(), 0o600)
@@ -100,8 +157,9 @@ impl<'a> Haproxy<'a> {
         let command = RemoteCommand::script(TAKE_OVER)
             .arg(CANDIDATE)
             .arg(CONFIG_FILE)
-            .args((!run).then_some("stop"))
-            .sudo();
+            .args(then.word())
+            .sudo()
+            .timeout(TAKES);
         let answer = world
             .run(self.host, command)
             .await
@@ -111,7 +169,7 @@ impl<'a> Haproxy<'a> {
         }
         Err(StepFailure::Fatal(StepError {
             message:
-                "HAProxy does not accept the new configuration, or does not start with it"
+                "HAProxy does not accept the new configuration, or does not serve with it; the old one is in place"
                     .to_owned(),
             causes: answer.error_text().lines().map(str::to_owned).collect(),
             advice: Some(
@@ -139,5 +197,97 @@ impl<'a> Haproxy<'a> {
             .await
             .map_err(failure::service)?;
         Ok(String::from_utf8_lossy(old.expose()).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// Runs the script on files of its own, with HAProxy, systemd and `ss` as told.
+    fn take_over(work: &Path, after: &str, tools: &[(&str, &str)]) -> Output {
+        let bin = work.join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let always = [
+            ("haproxy", "exit 0"),
+            ("journalctl", "echo cannot bind"),
+            ("sleep", ""),
+        ];
+        for (tool, text) in always.iter().chain(tools) {
+            let log = work.join("log");
+            let text = format!(
+                "#!/bin/sh\necho {tool} \"$*\" >>{}\n{text}\n",
+                log.display()
+            );
+            std::fs::write(bin.join(tool), text).unwrap();
+            let chmod = Command::new("chmod")
+                .arg("0755")
+                .arg(bin.join(tool))
+                .status();
+            assert!(chmod.unwrap().success());
+        }
+        std::fs::write(work.join("new"), "new").unwrap();
+        std::fs::write(work.join("haproxy.cfg"), "old").unwrap();
+        Command::new("sh")
+            .args(["-c", TAKE_OVER.text, "script"])
+            .args([work.join("new"), work.join("haproxy.cfg")])
+            .arg(after)
+            .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+            .output()
+            .unwrap()
+    }
+
+    fn left(work: &Path) -> (String, String, usize) {
+        let read = |name: &str| std::fs::read_to_string(work.join(name)).unwrap();
+        let files = std::fs::read_dir(work).unwrap().count();
+        (read("haproxy.cfg"), read("log"), files)
+    }
+
+    const LISTENS: (&str, &str) = (
+        "ss",
+        "echo 'LISTEN 0 1 *:6443 *:* users:((\"haproxy\",pid=7,fd=9))'",
+    );
+
+    #[test]
+    fn what_haproxy_serves_with_stays() {
+        let work = tempfile::tempdir().unwrap();
+        let output = take_over(work.path(), "6443", &[LISTENS, ("systemctl", "")]);
+        assert!(output.status.success(), "{output:?}");
+        let (file, log, files) = left(work.path());
+        assert_eq!((file.as_str(), files), ("new", 3), "{log}");
+        assert!(log.contains("systemctl reload haproxy.service"), "{log}");
+    }
+
+    #[test]
+    fn what_haproxy_cannot_bind_does_not_stay() {
+        let work = tempfile::tempdir().unwrap();
+        let output = take_over(work.path(), "6443", &[("ss", ""), ("systemctl", "")]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.contains("nothing of HAProxy listens on port 6443"),
+            "{said}"
+        );
+        assert!(said.contains("cannot bind"), "{said}");
+        let (file, log, files) = left(work.path());
+        assert_eq!((file.as_str(), files), ("old", 3), "{log}");
+        assert_eq!(log.matches("systemctl reload").count(), 2, "{log}");
+    }
+
+    #[test]
+    fn what_does_not_start_does_not_stay() {
+        let work = tempfile::tempdir().unwrap();
+        let systemctl = "case $1 in is-active | restart) exit 1 ;; esac";
+        let output = take_over(work.path(), "", &[LISTENS, ("systemctl", systemctl)]);
+        assert_eq!(output.status.code(), Some(1));
+        let (file, log, _) = left(work.path());
+        assert_eq!(file, "old", "{log}");
+        assert!(
+            log.trim_end().ends_with("systemctl stop haproxy.service"),
+            "{log}"
+        );
     }
 }

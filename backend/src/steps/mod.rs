@@ -77,7 +77,7 @@ mod sections;
 pub(crate) mod server_files;
 pub(crate) mod serving;
 pub(crate) mod snapshots;
-mod stats;
+pub(crate) mod stats;
 pub(crate) mod survey;
 pub mod sweep;
 pub(crate) mod told_token;
@@ -215,6 +215,7 @@ mod tests {
             super::reset_cluster::RESET,
             super::rejoin_server::KEYS,
             super::rejoin_server::REJOIN,
+            super::rejoin_server::ASIDE,
             super::rejoin_server::SETTLE,
             super::delete_snapshots::DELETE,
             super::delete_snapshots::LEFT,

@@ -11,9 +11,10 @@ use coxswain_wire::SecretId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::haproxy::Haproxy;
+use super::haproxy::{Haproxy, Then};
 use super::kube::ApiHost;
-use super::{Services, check, failure, memo, stats};
+use super::stats::{self, Statistics};
+use super::{Services, check, failure, memo};
 
 /// Stored name.
 pub const KIND: &str = "remove_haproxy";
@@ -104,13 +105,14 @@ impl StepKind for RemoveHaproxy {
         };
         let host = params.load_balancer.host;
         match stats::stats(&*self.0.world, host, socket, cluster).await? {
-            Ok(listed) if listed.is_empty() => Ok(done(format!(
+            Statistics::Listed(listed) if listed.is_empty() => Ok(done(format!(
                 "{gone}; HAProxy runs, and its statistics list no server of {cluster}"
             ))),
-            Ok(_) => Ok(Probe::NotDone {
+            Statistics::Listed(_) => Ok(Probe::NotDone {
                 why: "HAProxy still works with the section".to_owned(),
             }),
-            Err(why) => Ok(Probe::NotDone { why }),
+            Statistics::NoReader => Ok(done(format!("{gone}; HAProxy runs"))),
+            Statistics::Unread(why) => Ok(Probe::NotDone { why }),
         }
     }
 
@@ -136,7 +138,9 @@ impl StepKind for RemoveHaproxy {
             return Ok(());
         };
         let without = remove(&now, &params.cluster).map_err(damaged)?;
-        haproxy.take_over(&without, memo.active).await
+        haproxy
+            .take_over(&without, Then::as_before(memo.active))
+            .await
     }
 
     async fn probe_undone(&self, context: &StepContext) -> Result<Probe, StepFailure> {
@@ -160,6 +164,6 @@ impl StepKind for RemoveHaproxy {
         let haproxy = self.haproxy(&params);
         let now = haproxy.read().await?.unwrap_or_default();
         let text = self.reverted(&params, &memo, &now).await?;
-        haproxy.take_over(&text, memo.active).await
+        haproxy.take_over(&text, Then::as_before(memo.active)).await
     }
 }

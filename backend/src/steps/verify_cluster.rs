@@ -18,7 +18,8 @@ use super::configured::waiting_for_network;
 use super::etcd::EtcdLook;
 use super::haproxy::Haproxy;
 use super::kube::{ApiHost, client, last_line};
-use super::{Services, check, failure, stats};
+use super::stats::{self, Statistics};
+use super::{Services, check, failure};
 use crate::world::KubeNode;
 
 /// Stored name.
@@ -141,14 +142,15 @@ impl VerifyCluster {
                 Ok(None) => continue,
                 Err(damaged) => return Ok(Some(format!("{}: {damaged}", lb.name))),
             }
-            // So must they without a socket.
+            // So must they without a socket, or a tool to read it.
             let Some(socket) = stats_socket(&text) else {
                 continue;
             };
             let listed =
                 match stats::stats(&*self.0.world, lb.host, socket, &params.cluster).await? {
-                    Ok(listed) => listed,
-                    Err(why) => return Ok(Some(why)),
+                    Statistics::Listed(listed) => listed,
+                    Statistics::NoReader => continue,
+                    Statistics::Unread(why) => return Ok(Some(why)),
                 };
             let down = stats::not_up(&listed, params.servers.iter().map(|s| s.name.as_str()));
             if !down.is_empty() {

@@ -154,6 +154,16 @@ fn finds_the_statistics_socket() {
 }
 
 #[test]
+fn servers_with_ipv6_are_reached_over_both() {
+    assert!(section().render().contains("\n    bind :6443\n"));
+    let mut section = section();
+    section.servers[1].address = "fd00::12".parse().unwrap();
+    let text = section.render();
+    assert!(text.contains("\n    bind :::6443 v4v6\n"), "{text}");
+    assert!(text.contains("server node2 [fd00::12]:6443 "), "{text}");
+}
+
+#[test]
 fn haproxy_itself_accepts_it() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};

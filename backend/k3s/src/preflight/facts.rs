@@ -65,6 +65,8 @@ pub struct HostFacts {
     pub config_files: Vec<ConfigFile>,
     /// Tools found, of those the workflows use.
     pub tools: Vec<String>,
+    /// SELinux keeps HAProxy to a few ports, and the API's is none of them.
+    pub haproxy_confined: bool,
     /// Directories of our own remote jobs.
     pub jobs: Vec<String>,
     /// Units of our own remote jobs that systemd still knows, with their state, e.g. `active`.

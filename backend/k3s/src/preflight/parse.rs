@@ -141,6 +141,9 @@ pub fn parse_probe(output: &str) -> Result<HostFacts, ProbeError> {
             .collect(),
         config_files: config_files(&sections),
         tools: owned(sections.lines("tools")),
+        haproxy_confined: sections
+            .first("selinux")
+            .is_some_and(|line| line.ends_with("off")),
         jobs: owned(sections.lines("jobs")),
         job_units: sections
             .lines("job-units")

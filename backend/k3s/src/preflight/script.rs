@@ -131,24 +131,24 @@ inside() {
     return 1
 }
 if inside /var/lib/rancher; then
-    for p in /var/lib/rancher/* /var/lib/rancher/.[!.]*; do
-        if [ "$p" = /var/lib/rancher/k3s ]; then
-            inside "$p" && for q in "$p"/*; do
-                if [ "$q" = "$p/agent" ]; then
-                    inside "$q" && for r in "$q"/*; do kind "$r"; done
-                else kind "$q"; fi
-            done
-        else kind "$p"; fi
+    # What else lies there is not k3s's, and stays.
+    p=/var/lib/rancher/k3s
+    inside "$p" && for q in "$p"/*; do
+        if [ "$q" = "$p/agent" ]; then
+            inside "$q" && for r in "$q"/*; do kind "$r"; done
+        else kind "$q"; fi
     done
 fi
 if inside /etc/rancher; then
-    for p in /etc/rancher/*; do
+    for p in /etc/rancher/k3s /etc/rancher/node; do
         inside "$p" && for q in "$p"/*; do kind "$q"; done
     done
 fi
-for p in /usr/local/bin/k3s /usr/local/bin/k3s-*.sh /etc/systemd/system/k3s*.service \
-    /etc/systemd/system/k3s*.service.env /etc/systemd/system/k3s*.service.d \
-    /var/lib/kubelet /run/k3s /run/flannel /var/lib/cni /run/netns/cni-*; do kind "$p"; done
+for p in /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh /usr/local/bin/k3s-uninstall.sh \
+    /usr/local/bin/k3s-agent-uninstall.sh /var/lib/kubelet /run/k3s /run/flannel /var/lib/cni /run/netns/cni-*; do kind "$p"; done
+for u in k3s k3s-agent; do
+    for p in service service.env service.d; do kind "/etc/systemd/system/$u.$p"; done
+done
 for p in kubectl crictl ctr; do
     [ "$(readlink "/usr/local/bin/$p" 2>/dev/null)" = k3s ] && kind "/usr/local/bin/$p"
 done
@@ -164,9 +164,16 @@ for f in /etc/rancher/k3s/config.yaml /etc/rancher/k3s/config.yaml.d/*; do
 done
 
 section tools
-for t in curl wget iptables ip ss mount openssl bash python3 nc timeout systemd-run tar base64 sha256sum; do
+for t in curl wget iptables ip ss mount openssl bash python3 perl socat nc timeout systemd-run tar base64 sha256sum; do
     has "$t" && line "$t"
 done
+has /usr/libexec/platform-python && line platform-python
+end
+
+section selinux
+if has getenforce && [ "$(quick getenforce)" = Enforcing ]; then
+    quick getsebool haproxy_connect_any 2>/dev/null | content
+fi
 end
 
 section jobs

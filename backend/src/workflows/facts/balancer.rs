@@ -10,6 +10,7 @@ use super::{connection, fail, host, pass, warn};
 use crate::steps::ApiHost;
 use crate::steps::inspect::inspect;
 use crate::steps::kube::API_PORT;
+use crate::steps::stats::READERS;
 use crate::world::{RemoteCommand, Script, World, WorldError};
 
 /// HAProxy's version, or nothing.
@@ -80,9 +81,28 @@ async fn of_one(
     } else {
         pass(name, "HAProxy", version.trim())
     });
+    if found.haproxy_confined {
+        facts.push(fail(
+            name,
+            "SELinux",
+            format!(
+                "lets HAProxy neither listen on port {} nor connect to it",
+                section.port
+            ),
+            "Allow it on this host: setsebool -P haproxy_connect_any 1",
+        ));
+    }
     facts.push(port(name, &found, section.port));
     let file = world.read_file(lb.host, CONFIG_FILE, 1024 * 1024).await?;
     facts.extend(configuration(name, section, file.as_deref(), foreign));
+    if !READERS.iter().any(|tool| found.has_tool(tool)) {
+        facts.push(warn(
+            name,
+            "Tools",
+            "nothing there reads HAProxy's statistics",
+            "Install socat, python3 or perl: without one the state of each server behind HAProxy is not seen.",
+        ));
+    }
     Ok(facts)
 }
 

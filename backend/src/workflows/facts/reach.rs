@@ -9,7 +9,8 @@ use coxswain_wire::{Fact, FactKind, Verdict};
 
 use super::{Checks, at_once, fact, fail, pass, unknown, warn};
 use crate::steps::ApiHost;
-use crate::world::{RemoteCommand, Script, World};
+use crate::steps::kube::API_PORT;
+use crate::world::{RemoteCommand, Script, TlsTarget, UnreachableKind, World, WorldError};
 
 /// `$1…` address and port.
 pub(crate) const REACH: Script = Script {
@@ -55,6 +56,11 @@ pub(super) async fn facts(
     )
     .await;
     let mut facts: Vec<Fact> = found.into_iter().flatten().collect();
+    let asked = checks
+        .new_nodes()
+        .filter(|node| checks.is_server(node))
+        .chain(&checks.load_balancers);
+    facts.extend(at_once(asked.map(|to| from_panel(world, to)).collect()).await);
     if nodes.len() + checks.peers.len() > 1 {
         facts.push(Fact {
             advice: Some("Pods of different nodes talk through it (flannel VXLAN): allow it between all nodes.".to_owned()),
@@ -114,6 +120,36 @@ async fn from_one(world: &dyn World, from: &ApiHost, checks: &Checks) -> Vec<Fac
             .iter()
             .map(|(to, ports)| way(from, to, ports, &found))
             .collect(),
+    }
+}
+
+/// What the panel sees of a cluster it sees at the API's port.
+async fn from_panel(world: &dyn World, to: &ApiHost) -> Fact {
+    let name = "Way from the panel";
+    let api = TlsTarget::new(&to.address, API_PORT);
+    let lost = world.handshake(&api).await.err().filter(|error| {
+        matches!(
+            error,
+            WorldError::TimedOut { .. }
+                | WorldError::Unreachable {
+                    kind: UnreachableKind::Dns
+                        | UnreachableKind::TimedOut
+                        | UnreachableKind::NoRoute,
+                    ..
+                }
+        )
+    });
+    match lost {
+        None => pass(&to.name, name, format!("TCP {API_PORT} comes through")),
+        Some(error) => fail(
+            &to.name,
+            name,
+            format!("{}: {error}", api.endpoint()),
+            format!(
+                "Allow TCP {API_PORT} from the panel's machine to {}: it asks the API there.",
+                to.address
+            ),
+        ),
     }
 }
 

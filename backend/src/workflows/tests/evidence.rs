@@ -162,6 +162,23 @@ async fn what_stands_in_the_way_is_told() {
         found.contains(&"node1: Way to node4".to_owned()),
         "{found:?}"
     );
+    for (at, way) in [
+        (2, "node3: Way from the panel"),
+        (5, "lb: Way from the panel"),
+    ] {
+        let found = failing(&bootstrap(|hosts| hosts[at].filtered = true).await);
+        assert!(found.contains(&way.to_owned()), "{found:?}");
+    }
+    let found = failing(&bootstrap(|hosts| hosts[5].confined = true).await);
+    assert_eq!(found, ["lb: SELinux"]);
+    let facts = bootstrap(|hosts| hosts[5].tools = vec!["curl", "ss"]).await;
+    assert_eq!(failing(&facts), [""; 0]);
+    assert!(
+        odd(&facts)
+            .iter()
+            .any(|(name, value)| name == "lb: Tools" && value.contains("statistics")),
+        "{facts:?}"
+    );
     let found = failing(&bootstrap(|hosts| hosts[5].haproxy_gone()).await);
     assert_eq!(found, ["lb: HAProxy", "lb: haproxy.cfg"]);
 }

@@ -54,6 +54,10 @@ pub struct FakeHost {
     pub rotates_halfway: bool,
     /// Its k3s ends at once when it is started, without a word.
     pub k3s_crashes: bool,
+    /// SELinux keeps its HAProxy to the ports of web servers.
+    pub confined: bool,
+    /// What is installed of the tools that the probe looks for.
+    pub tools: Vec<&'static str>,
     /// A process that holds TCP 6443.
     pub port_taken_by: Option<String>,
     /// Unit files differ from what systemd has read.
@@ -103,6 +107,8 @@ impl FakeHost {
             firewall_tool: "nft".to_owned(),
             rotates_halfway: false,
             k3s_crashes: false,
+            confined: false,
+            tools: vec!["curl", "bash", "python3", "timeout", "ss", "ip"],
             port_taken_by: None,
             stale_units: false,
             boots: 1,

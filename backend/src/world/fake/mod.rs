@@ -162,6 +162,7 @@ impl FakeWorld {
             host.jobs.clear();
             host.boots += 1;
             host.reachable = true;
+            host.off = false;
         });
     }
 

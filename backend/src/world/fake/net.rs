@@ -2,9 +2,9 @@
 
 use coxswain_wire::{HostId, ServedCertificate, Timestamp};
 
-use super::State;
 use super::k3s::sha256;
 use super::serving::Serving;
+use super::{FakeHost, State};
 use crate::world::{
     Ask, HttpAnswer, Result, ServedChain, ServedLeaf, TlsTarget, UnreachableKind, WorldError,
 };
@@ -96,6 +96,19 @@ pub(super) fn get(state: &mut State, target: &TlsTarget, path: &str) -> Result<H
 }
 
 fn find(state: &State, target: &TlsTarget) -> Result<HostId> {
+    let at = |host: &&FakeHost| host.address == target.address || host.name == target.address;
+    if state
+        .hosts
+        .values()
+        .find(at)
+        .is_some_and(|host| host.filtered || host.off)
+    {
+        return Err(WorldError::Unreachable {
+            target: target.endpoint(),
+            kind: UnreachableKind::TimedOut,
+            detail: "no answer within 10 s".to_owned(),
+        });
+    }
     behind(state, &target.address)
         .filter(|_| target.port == 6443)
         .ok_or_else(|| refused(target))

@@ -97,7 +97,9 @@ pub(super) fn print(state: &State, id: HostId) -> String {
             &content.lines().map(str::to_owned).collect::<Vec<_>>(),
         );
     }
-    section("tools", &lines(&["curl", "bash", "timeout", "ss", "ip"]));
+    section("tools", &lines(&host.tools));
+    let confined = host.confined.then_some("haproxy_connect_any --> off");
+    section("selinux", &lines(confined.as_slice()));
     section(
         "jobs",
         &host

@@ -1,5 +1,7 @@
 //! Short scripts in memory, by name.
 
+use std::collections::BTreeSet;
+
 use coxswain_k3s::names::K3sVersion;
 use coxswain_k3s::token::Token;
 use coxswain_wire::HostId;
@@ -9,6 +11,7 @@ use tokio::time::Instant;
 use super::host::below;
 use super::k3s::{VERSION, sha256};
 use super::{FakeHost, State, certificates, net, probe, restore};
+use crate::steps::stats::READERS;
 use crate::world::{Output, RemoteCommand, Result, WorldError};
 
 /// What a script prints on a host.
@@ -18,6 +21,20 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
     Ok(match command.name() {
         "inspect-host" => said(probe::print(state, id)),
         "look-at-unit" => said(unit(state, id, arg(0), args.get(1).copied())),
+        "list-old-databases" => {
+            let server = "/var/lib/rancher/k3s/server/";
+            let files = state.host(id)?.files.keys();
+            let beside = files.filter_map(|path| path.strip_prefix(server)?.split('/').next());
+            let moved: BTreeSet<&str> = beside
+                .filter(|top| top.starts_with("db.coxswain-"))
+                .collect();
+            said(
+                moved
+                    .iter()
+                    .map(|top| format!("{server}{top}\n"))
+                    .collect::<String>(),
+            )
+        }
         "list-server-files" => said(server_files(state, id, arg(0))),
         "can-rotate" => said("yes\n"),
         "can-rotate-token" => {
@@ -501,6 +518,10 @@ fn take_over(state: &mut State, id: HostId, new: &str, file: &str, after: &str) 
     if text.contains("unknown keyword") {
         return Ok(failed(1, "[ALERT] parsing: unknown keyword"));
     }
+    if host.confined && !matches!(after, "" | "stop") {
+        let said = "nothing of HAProxy listens on port 6443";
+        return Ok(failed(1, said));
+    }
     haproxy.active = after != "stop";
     haproxy.loaded.clone_from(&text);
     host.files.insert(file.to_owned(), text);
@@ -509,6 +530,9 @@ fn take_over(state: &mut State, id: HostId, new: &str, file: &str, after: &str) 
 
 fn stat(state: &mut State, id: HostId) -> Result<Output> {
     let host = state.host(id)?;
+    if !READERS.iter().any(|tool| host.tools.contains(tool)) {
+        return Ok(failed(4, ""));
+    }
     let Some(loaded) = host
         .haproxy
         .as_ref()
