@@ -34,6 +34,15 @@ pub(crate) fn secret_of(node: &str) -> String {
 /// The step kind.
 pub struct ForgetPassword(pub Services);
 
+impl ForgetPassword {
+    /// The uid of the Secret.
+    async fn kept(&self, params: &Params) -> Result<Option<String>, StepFailure> {
+        let kube = of_first(&*self.0.world, &params.servers).await?;
+        let secret = kube.secret(NAMESPACE, &secret_of(&params.node)).await;
+        Ok(secret.map_err(failure::world)?.map(|secret| secret.uid))
+    }
+}
+
 #[async_trait]
 impl StepKind for ForgetPassword {
     fn name(&self) -> &'static str {
@@ -47,21 +56,29 @@ impl StepKind for ForgetPassword {
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
         let name = secret_of(&params.node);
-        let names = of_first(&*self.0.world, &params.servers)
-            .await?
-            .secret_names(NAMESPACE)
-            .await
-            .map_err(failure::world)?;
-        Ok(if names.contains(&name) {
-            Probe::NotDone {
-                why: format!("the Secret {NAMESPACE}/{name} is there"),
+        let observed = match (self.kept(&params).await?, context.memo.as_str()) {
+            (None, _) => format!("there is no Secret {NAMESPACE}/{name}"),
+            (Some(now), Some(before)) if now != before => {
+                format!("the Secret {NAMESPACE}/{name} was made anew by the node itself")
             }
-        } else {
-            Probe::Done {
-                observed: format!("there is no Secret {NAMESPACE}/{name}"),
-                outputs: BTreeMap::new(),
+            (Some(_), _) => {
+                return Ok(Probe::NotDone {
+                    why: format!("the Secret {NAMESPACE}/{name} is there"),
+                });
             }
+        };
+        Ok(Probe::Done {
+            observed,
+            outputs: BTreeMap::new(),
         })
+    }
+
+    /// The Secret that goes, by its uid: a k3s that tries again and again makes another one at once.
+    async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
+        Ok(self
+            .kept(&context.params()?)
+            .await?
+            .map_or(Value::Null, Value::from))
     }
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {

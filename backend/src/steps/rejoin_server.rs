@@ -34,6 +34,7 @@ pub const KIND: &str = "rejoin_server";
 pub const DEADLINE_S: u32 = 600;
 
 const UNIT: &str = "k3s.service";
+const DATABASE: &str = "/var/lib/rancher/k3s/server/db";
 const RUNTIME: Duration = Duration::from_secs(240);
 /// For this one start; sorted behind every other.
 const DROP_IN: &str = "/run/systemd/system/k3s.service.d/zz-coxswain-rejoin.conf";
@@ -77,6 +78,12 @@ systemctl reset-failed "$unit" 2>/dev/null
 echo "coxswain: starting $unit"
 systemctl start --no-block "$unit"
 "#,
+};
+
+/// Databases that were moved aside before.
+pub(crate) const ASIDE: Script = Script {
+    name: "list-old-databases",
+    text: "ls -d /var/lib/rancher/k3s/server/db.coxswain-* 2>/dev/null\nexit 0\n",
 };
 
 /// What k3s keeps in the database and on each server's disk (its bootstrap data). Younger files on the disk that differ
@@ -124,6 +131,8 @@ impl Params {
 struct Memo {
     /// InvocationID of k3s before.
     invocation: String,
+    /// Where the old database goes.
+    aside: String,
 }
 
 /// The step kind.
@@ -178,7 +187,7 @@ impl RejoinServer {
         let mut spec = JobSpec::new(REJOIN, RUNTIME)
             .arg(UNIT)
             .arg(restart::mark(context))
-            .arg(aside(context))
+            .arg(memo::<Memo>(context)?.aside)
             .arg(DROP_IN)
             .arg(ENV_FILE)
             .secret_env("COXSWAIN_ENVIRONMENT", Secret::new(environment))
@@ -193,9 +202,13 @@ impl RejoinServer {
     }
 }
 
-/// Where the old database goes.
-fn aside(context: &StepContext) -> String {
-    format!("/var/lib/rancher/k3s/server/db.coxswain-{}", context.run)
+/// Where the old database goes: a place that no run before has filled, nor one of another panel with this number.
+fn aside(context: &StepContext, taken: &str) -> String {
+    let first = format!("{DATABASE}.coxswain-{}", context.run);
+    let later = (2..).map(|n| format!("{first}-{n}"));
+    let mut places = std::iter::once(first.clone()).chain(later);
+    let free = |place: &String| !taken.lines().any(|line| line == place);
+    places.find(free).unwrap_or(first)
 }
 
 /// The drop-in: the unit's own command, joining the restored server.
@@ -259,8 +272,17 @@ impl StepKind for RejoinServer {
 
     async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
         let params: Params = context.params()?;
-        let invocation = restart::invocation(&*self.0.world, &params.target()).await?;
-        serde_json::to_value(Memo { invocation }).map_err(|e| StepFailure::fatal(e.to_string()))
+        let world = &*self.0.world;
+        let taken = RemoteCommand::script(ASIDE).sudo();
+        let taken = world.run(params.node.host, taken).await;
+        let taken = taken
+            .and_then(|o| o.ok(ASIDE.name))
+            .map_err(failure::world)?;
+        let memo = Memo {
+            invocation: restart::invocation(world, &params.target()).await?,
+            aside: aside(context, &taken.text()),
+        };
+        serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
     }
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {

@@ -52,6 +52,9 @@ struct Memo {
     token: SecretId,
     /// Version of k3s.
     version: Option<String>,
+    /// Files of this name that another panel, or this one before its database was put back, has left.
+    #[serde(default)]
+    older: Vec<String>,
 }
 
 /// The step kind.
@@ -62,19 +65,30 @@ fn name(context: &StepContext) -> String {
 }
 
 impl SaveSnapshot {
+    /// All snapshots of this step's name.
+    async fn named(
+        &self,
+        context: &StepContext,
+        directories: &[String],
+    ) -> Result<Vec<SnapshotFile>, StepFailure> {
+        let start = format!("{}-", name(context));
+        let mut found = look(&*self.0.world, host(context)?, directories)
+            .await
+            .map_err(failure::world)?;
+        found.retain(|file| file.name().starts_with(&start));
+        Ok(found)
+    }
+
     /// The newest snapshot of this step.
     async fn find(
         &self,
         context: &StepContext,
         memo: &Memo,
     ) -> Result<Option<SnapshotFile>, StepFailure> {
-        let start = format!("{}-", name(context));
-        let found = look(&*self.0.world, host(context)?, &memo.directories)
-            .await
-            .map_err(failure::world)?;
+        let found = self.named(context, &memo.directories).await?;
         let ours = found
             .into_iter()
-            .filter(|file| file.size > 0 && file.name().starts_with(&start));
+            .filter(|file| file.size > 0 && !memo.older.contains(&file.path));
         Ok(ours.max_by_key(SnapshotFile::made))
     }
 
@@ -213,9 +227,11 @@ impl StepKind for SaveSnapshot {
         if let Some(directory) = place.directories.first() {
             self.ready(on, directory).await?;
         }
+        let older = self.named(context, &place.directories).await?;
         let memo = Memo {
             cluster,
             token: self.token(cluster, on).await?,
+            older: older.into_iter().map(|file| file.path).collect(),
             directories: place.directories,
             version: place.facts.k3s_version.map(|v| v.to_string()),
         };

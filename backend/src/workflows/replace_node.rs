@@ -4,18 +4,17 @@
 mod facts;
 
 use async_trait::async_trait;
-use coxswain_engine::plan::{Gate, Plan, Step};
+use coxswain_engine::plan::{Gate, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_wire::{Fact, HostId, Inputs, StageIndex, WorkflowInfo};
 
-use super::draft::{Draft, json, step};
+use super::draft::{Draft, json};
 use super::form::Form;
 use super::install_form::{self, args_field, sans_field};
 use super::join::{self, Joining};
 use super::nodes::{Node, listed};
 use super::remove_node::{self, Leaving};
 use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list};
-use crate::steps::forget_password;
 use crate::steps::record_cluster::Entry;
 
 /// See the module.
@@ -153,7 +152,11 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     };
     draft.stage("Record the departure", None, leaving.records(entry));
     if old.name == new.name {
-        draft.stage("Node password", None, vec![forget(old, &servers)]);
+        draft.stage(
+            "Node password",
+            None,
+            vec![step_list::forget_password(old, &servers)],
+        );
     }
     join::arrive(&mut draft, joining);
     draft.finish()
@@ -194,20 +197,4 @@ fn warn(draft: &mut Draft, request: &Request) {
     if (staying + 1).is_multiple_of(2) {
         draft.warn(remove_node::servers_left(staying + 1));
     }
-}
-
-fn forget(node: &Node, servers: &[Node]) -> Step {
-    let params = forget_password::Params {
-        node: node.name.to_string(),
-        servers: servers.iter().map(Node::api).collect(),
-    };
-    let title = format!("See that no password is kept for the name {}", node.name);
-    let mut planned = step(forget_password::KIND, title, node.name.as_str(), &params);
-    planned.commands = vec![format!(
-        "kubectl -n {} delete secret {} --ignore-not-found",
-        forget_password::NAMESPACE,
-        forget_password::secret_of(node.name.as_str())
-    )];
-    planned.irreversible = true;
-    planned
 }

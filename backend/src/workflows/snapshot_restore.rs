@@ -374,6 +374,12 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
     if request.old_token.is_some() {
         draft.stage("Token", None, vec![step_list::read_token(nodes, chosen)]);
     }
+    // A node that was made anew since has another password than the snapshot; k3s itself forgets the restored
+    // server's only.
+    let via = std::slice::from_ref(chosen);
+    let renewed = others.iter().chain(&request.agents);
+    let forgotten = renewed.map(|node| step_list::forget_password(node, via));
+    draft.stage("Node passwords", None, forgotten.collect());
     for (joined, node) in others.iter().enumerate() {
         draft.stage(
             format!("Join {}", node.name),

@@ -15,8 +15,9 @@ use crate::steps::configure_haproxy::ByHand;
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
 use crate::steps::{
-    configure_haproxy, drain_node, drop_serving, fetch_kubeconfig, install_k3s, move_token,
-    read_token, remove_haproxy, remove_k3s, restart_k3s, save_snapshot, stop_k3s, verify_cluster,
+    configure_haproxy, drain_node, drop_serving, fetch_kubeconfig, forget_password, install_k3s,
+    move_token, read_token, remove_haproxy, remove_k3s, restart_k3s, save_snapshot, stop_k3s,
+    verify_cluster,
 };
 
 /// Directories that a removal empties.
@@ -443,5 +444,22 @@ pub(super) fn moved_token(node: &Node, role: NodeRole) -> Step {
         format!("in /etc/systemd/system/{unit}: without --token, everything else kept"),
         "systemctl daemon-reload".to_owned(),
     ];
+    planned
+}
+
+/// Another machine, or the same one made anew, may register under the name.
+pub(super) fn forget_password(node: &Node, servers: &[Node]) -> Step {
+    let params = forget_password::Params {
+        node: node.name.to_string(),
+        servers: servers.iter().map(Node::api).collect(),
+    };
+    let title = format!("See that no password is kept for the name {}", node.name);
+    let mut planned = step(forget_password::KIND, title, node.name.as_str(), &params);
+    planned.commands = vec![format!(
+        "kubectl -n {} delete secret {} --ignore-not-found",
+        forget_password::NAMESPACE,
+        forget_password::secret_of(node.name.as_str())
+    )];
+    planned.irreversible = true;
     planned
 }

@@ -24,8 +24,9 @@ use crate::world::{Secret, World};
 
 /// The cluster of all tests.
 pub(super) const CLUSTER: ClusterId = ClusterId(1);
-/// What an older snapshot holds: the running lab before anybody made anything but this.
-const OLD_SNAPSHOT: &str = "node node1 1 server\nnode node2 2 server\nnode node3 3 server\nnode node4 4 agent\nobject before-snapshot\ntoken 00000000000000000000000000000001\n";
+/// What an older snapshot holds: the running lab before anybody made anything but this. node3 and node4 were made
+/// anew since.
+const OLD_SNAPSHOT: &str = "node node1 1 server\nnode node2 2 server\nnode node3 3 server\nnode node4 4 agent\nobject before-snapshot\npassword node3 older\npassword node4 older\ntoken 00000000000000000000000000000001\n";
 /// The load balancer.
 pub(super) const LB: HostId = HostId(9);
 

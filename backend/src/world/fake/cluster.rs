@@ -28,8 +28,8 @@ pub(super) struct Cluster {
     pub(super) shared: Option<Shared>,
     /// When the servers take over a changed Secret.
     pub(super) followed_at: Option<Instant>,
-    /// Names whose node password is kept.
-    pub(super) passwords: BTreeSet<String>,
+    /// The password that is kept of each node name.
+    pub(super) passwords: BTreeMap<String, String>,
     /// Names of things that people have made.
     pub(super) objects: BTreeSet<String>,
     /// Pods by number, rising.

@@ -18,6 +18,9 @@ use super::restore::PASSWORDS;
 use super::serving::Serving;
 use super::{FakeHost, State, net};
 
+/// What a node shows under its name.
+const NODE_PASSWORD: &str = "/etc/rancher/node/password";
+
 /// The version that an installer installs if none is named.
 pub(super) const VERSION: &str = "v1.33.5+k3s1";
 
@@ -307,8 +310,12 @@ impl State {
         }
         let host = self.hosts.get(&id).ok_or("no host")?;
         let name = told.flag("--node-name").unwrap_or(&host.name);
-        let same = host.files.contains_key("/etc/rancher/node/password");
-        if cluster.passwords.contains(name) && !same {
+        let own = host.files.get(NODE_PASSWORD);
+        if cluster
+            .passwords
+            .get(name)
+            .is_some_and(|kept| own != Some(kept))
+        {
             return Err(format!(
                 "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match server node-passwd entry for {name}"
             ));
@@ -350,7 +357,8 @@ impl State {
             password: format!("{:0>32}", host.id),
             ..Cluster::default()
         });
-        cluster.passwords.insert(name.clone());
+        let password = format!("password of {name}");
+        cluster.passwords.insert(name.clone(), password.clone());
         let node = cluster.nodes.entry(name.clone()).or_insert_with(|| Node {
             host: id,
             uid: format!("uid-{suffix}"),
@@ -362,10 +370,7 @@ impl State {
         node.version.clone_from(&k3s.version);
         k3s.accepts.clone_from(&cluster.password);
         let mut files = vec![
-            (
-                "/etc/rancher/node/password".to_owned(),
-                format!("password of {name}"),
-            ),
+            (NODE_PASSWORD.to_owned(), password),
             ("/var/lib/kubelet/pki/kubelet.crt".to_owned(), String::new()),
         ];
         if agent {

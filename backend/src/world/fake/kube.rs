@@ -1,6 +1,6 @@
 //! The Kubernetes API in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -223,7 +223,7 @@ impl Kube for FakeKube {
         self.ask(|state, number| {
             let cluster = cluster(state, number);
             let shared = cluster.shared.iter().map(|_| SECRET.to_owned());
-            let passwords = cluster.passwords.iter();
+            let passwords = cluster.passwords.keys();
             shared
                 .chain(passwords.map(|n| format!("{n}.node-password.k3s")))
                 .collect()
@@ -234,8 +234,20 @@ impl Kube for FakeKube {
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<KubeSecret>> {
         let known = serving::is_shared(namespace, name);
         self.ask(|state, number| {
-            let shared = cluster(state, number).shared.as_ref().filter(|_| known);
-            shared.map(serving::as_secret)
+            let cluster = cluster(state, number);
+            if let Some((node, _)) = name.split_once(".node-password.k3s") {
+                return cluster.passwords.get(node).map(|kept| KubeSecret {
+                    uid: format!("uid of {kept}"),
+                    kind: "Opaque".to_owned(),
+                    annotations: BTreeMap::new(),
+                    data: BTreeMap::new(),
+                });
+            }
+            cluster
+                .shared
+                .as_ref()
+                .filter(|_| known)
+                .map(serving::as_secret)
         })
         .await
     }
@@ -267,7 +279,7 @@ impl Kube for FakeKube {
                 .await;
         }
         let node = name.trim_end_matches(".node-password.k3s").to_owned();
-        self.ask(|state, number| cluster(state, number).passwords.remove(&node))
+        self.ask(|state, number| cluster(state, number).passwords.remove(&node).is_some())
             .await
     }
 

@@ -1,6 +1,6 @@
 //! Snapshots and the way back to one in memory, as recorded (facts A 14).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coxswain_k3s::restore::K3S_URL;
 use coxswain_wire::HostId;
@@ -163,13 +163,16 @@ impl State {
         let (member, suffix) = (self.unique(), self.unique());
         let mut nodes = Vec::new();
         let mut objects = BTreeSet::new();
-        let mut password = None;
+        let (mut password, mut passwords) = (None, BTreeMap::new());
         for line in content.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
                 ["node", node @ ..] => nodes.extend(self.node(node)),
                 ["object", name] => {
                     objects.insert((*name).to_owned());
+                }
+                ["password", node, of_its_time] => {
+                    passwords.insert((*node).to_owned(), (*of_its_time).to_owned());
                 }
                 ["token", of_its_time] => password = Some((*of_its_time).to_owned()),
                 _ => {
@@ -183,7 +186,11 @@ impl State {
         let name = self.hosts[&id].name.clone();
         let cluster = self.clusters.get_mut(&number).ok_or("no cluster")?;
         cluster.nodes = nodes.into_iter().collect();
-        cluster.passwords = cluster.nodes.keys().cloned().collect();
+        let of_today = |node: &String| (node.clone(), format!("password of {node}"));
+        cluster.passwords = cluster.nodes.keys().map(of_today).collect();
+        cluster.passwords.extend(passwords);
+        // Of the restored node's own k3s deletes it.
+        cluster.passwords.remove(&name);
         cluster.objects = objects;
         if let Some(password) = password {
             cluster.password = password;

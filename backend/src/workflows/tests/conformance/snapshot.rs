@@ -1,3 +1,5 @@
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 
 fn snapshot(action: &str, more: &[(&str, FieldValue)]) -> Example {
@@ -28,4 +30,33 @@ conforms! {
 survives_death! {
     saving_a_snapshot_survives_death_at_each_point: snapshot("save", &[]),
     pruning_snapshots_survives_death_at_each_point: snapshot("prune", &[("keep", lab::text("1"))]),
+}
+
+/// k3s never deletes them: another panel has taken one under this number.
+#[tokio::test(start_paused = true)]
+async fn an_old_file_of_the_same_name_is_not_taken_for_the_new_one() {
+    const OLD: &str = "/var/lib/rancher/k3s/server/db/snapshots/coxswain-1-1-node1-1700000000";
+    let example = Example {
+        lab: || {
+            let lab = lab::lab_with_snapshots();
+            lab.world.change(HostId(1), |host| {
+                host.files.insert(OLD.to_owned(), "long ago".to_owned());
+            });
+            lab
+        },
+        ..counted(snapshot("save", &[("server", FieldValue::Id(1))]))
+    };
+    let (_, counts) = completes(&example).await.unwrap();
+    let (_, noted) = counts.unwrap();
+    let long_ago = Sha256::digest("long ago");
+    let long_ago = coxswain_engine::plan::hex(&long_ago);
+    assert!(
+        noted
+            .iter()
+            .any(|(_, name, ..)| name == "coxswain-1-1-node1")
+    );
+    assert!(
+        noted.iter().all(|(_, _, sha256, _)| *sha256 != long_ago),
+        "{noted:?}"
+    );
 }

@@ -237,3 +237,24 @@ async fn the_token_of_the_snapshots_time_is_back() {
     let stored = format!("{:?}", old.trim().as_bytes());
     assert!(format!("{book:?}").contains(&stored), "{book:?}");
 }
+
+/// Another panel's run of this number has moved one aside.
+#[tokio::test(start_paused = true)]
+async fn an_old_database_that_was_moved_before_stays_and_the_new_one_is_moved_too() {
+    const EARLIER: &str = "/var/lib/rancher/k3s/server/db.coxswain-1/etcd/member/wal";
+    let mut example = restore();
+    example.lab = || {
+        let lab = lab::lab_with_snapshots();
+        lab.world.change(HostId(2), |host| {
+            host.files.insert(EARLIER.to_owned(), "long ago".to_owned());
+        });
+        lab
+    };
+    let ((world, _), _) = completes(&example).await.unwrap();
+    let files = &world.hosts["node2"].files;
+    assert_eq!(files[EARLIER].trim(), "long ago");
+    assert!(
+        files.keys().any(|p| p.contains("/server/db.coxswain-1-2/")),
+        "{files:?}"
+    );
+}
