@@ -4,12 +4,14 @@
 //! unless that timer is seen waiting for longer than the observation.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_wire::PowerControl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use super::dead::{self, Machine};
 use super::drill::fault::{Seen, UNIT};
@@ -26,6 +28,8 @@ pub const KIND: &str = "inject_fault";
 pub const DEADLINE_S: u32 = 300;
 /// The same where the host has to boot.
 pub const BOOT_DEADLINE_S: u32 = 900;
+/// So long the fault is waited for under watch; what becomes of it later is the probe's to tell.
+const SHOWS: Duration = Duration::from_secs(60);
 
 /// Parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +52,17 @@ struct Memo {
 pub struct InjectFault(pub Services);
 
 impl InjectFault {
+    /// The fault is seen, and the victim is as it lets it be.
+    async fn shows(&self, context: &StepContext, watched: &Watched) -> Result<bool, StepFailure> {
+        let invocation = super::memo::<Memo>(context)?.invocation;
+        let (world, victim) = (&*self.0.world, &watched.victim);
+        let seen = watched.fault.look(world, victim, Some(&invocation)).await?;
+        Ok(match seen {
+            Seen::There(_) => answers(world, watched).await.is_none(),
+            Seen::Gone(_) | Seen::Between(_) => false,
+        })
+    }
+
     /// The timer, armed anew if its time has become too short: the run may have been paused since.
     async fn timer(&self, context: &StepContext, params: &Params) -> Result<(), StepFailure> {
         let (fault, host) = (&params.watched.fault, params.watched.victim.host);
@@ -148,8 +163,16 @@ impl StepKind for InjectFault {
         watch.record().fault_at = begin;
         // Stored before it is made: a panel that dies now comes back to a drill that has begun.
         watch.store().await?;
+        // The API is away in the first seconds, if at all: they are watched, too.
         watch
-            .until(watched.fault.make(world, watched.victim.host))
+            .until(async {
+                watched.fault.make(world, watched.victim.host).await?;
+                let until = Instant::now() + SHOWS;
+                while Instant::now() < until && !self.shows(context, watched).await? {
+                    sleep(Duration::from_secs(1)).await;
+                }
+                Ok(())
+            })
             .await
     }
 

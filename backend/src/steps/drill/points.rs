@@ -7,14 +7,19 @@ use coxswain_wire::{DrillPoint, DrillVerdict};
 use super::dates::{Dates, Missed, Seen};
 use super::record::Record;
 use super::report::Subject;
-use super::track::CONTINUOUS;
+use super::track::{CONTINUOUS, Track};
 use crate::drill_tables::seconds;
 
 /// A new leader has to be there after so long, milliseconds: a lost leader without transfer takes about 7 s.
 const ELECTED: i64 = 15_000;
 /// A dead node has to be NotReady after so long: a grace period of 40 s, 50 s from Kubernetes 1.32 on, and the
-/// time between two looks of the controller.
-const NOT_READY: i64 = 60_000;
+/// time between two looks of the controller. Where the node led the controllers, their next leader comes after up to
+/// 19 s and counts from then on (kube-controller-manager, `tryUpdateNodeHealth`).
+const NOT_READY: i64 = 80_000;
+/// k3s that is started again at once has to be seen for so long: past the usual grace period.
+const STARTED: i64 = 60_000;
+/// For so long a kubelet that starts may say itself that it is not ready yet.
+const STARTING: i64 = 10_000;
 /// Pods have to be evicted so long after their node is NotReady: the toleration of 300 s, and the taint 5 s later.
 const EVICTED: i64 = 315_000;
 /// All replicas have to be ready so long after the first eviction.
@@ -92,14 +97,15 @@ pub(super) fn points(record: &Record, subject: &Subject<'_>, ended: i64) -> Vec<
         lease(record, subject, &dates),
     ];
     if subject.comes_back() {
-        points.push(stays_ready(unready, &dates));
+        let for_ms = victim.and_then(|track| longest_unready(track, dates.begin, ended));
+        points.push(stays_ready(unready, for_ms, &dates));
     } else {
         points.push(timed(
             UNREADY,
             unready,
             NOT_READY,
             format!(
-                "within {}: the grace period is 40 to 50 s",
+                "within {}: the grace period is 40 to 50 s, and starts anew if the controllers need a new leader",
                 seconds(NOT_READY)
             ),
             dates.missed(NOT_READY, "stayed Ready"),
@@ -193,7 +199,7 @@ fn lease(record: &Record, subject: &Subject<'_>, dates: &Dates) -> DrillPoint {
         .last()
         .map_or(dates.begin, |(_, until)| *until);
     let verdict = if subject.comes_back() {
-        let blind = dates.ended - looked > CONTINUOUS || dates.watched() < NOT_READY;
+        let blind = dates.ended - looked > CONTINUOUS || dates.watched() < STARTED;
         match before_end <= LAST_RENEWAL {
             true => DrillVerdict::AsExpected,
             false if blind => DrillVerdict::NotObserved,
@@ -213,9 +219,12 @@ fn lease(record: &Record, subject: &Subject<'_>, dates: &Dates) -> DrillPoint {
     said(NAME, observed, expected, verdict)
 }
 
-fn stays_ready(unready: Option<Seen>, dates: &Dates) -> DrillPoint {
-    let (observed, verdict) = match (unready, dates.missed(NOT_READY, "stayed Ready")) {
-        (Some(seen), _) => (format!("NotReady: {}", seen.words()), DrillVerdict::Worse),
+fn stays_ready(unready: Option<Seen>, for_ms: Option<i64>, dates: &Dates) -> DrillPoint {
+    let (observed, verdict) = match (unready, dates.missed(STARTED, "stayed Ready")) {
+        (Some(seen), _) => {
+            let verdict = if_so(for_ms.is_some_and(|time| time <= STARTING));
+            (format!("NotReady: {}", seen.words()), verdict)
+        }
         (None, Missed::Absent(not)) => (not, DrillVerdict::AsExpected),
         (None, Missed::Unknown(why)) => (why, DrillVerdict::NotObserved),
     };
@@ -225,9 +234,19 @@ fn stays_ready(unready: Option<Seen>, dates: &Dates) -> DrillPoint {
         limit_ms: None,
         after_healing: false,
         observed,
-        expected: "never: systemd starts k3s again within the grace period".to_owned(),
+        expected: format!(
+            "at most {} while the kubelet starts: systemd starts k3s again within the grace period",
+            seconds(STARTING)
+        ),
         verdict,
     }
+}
+
+/// How long the node was seen not Ready at a stretch.
+fn longest_unready(track: &Track<bool>, begin: i64, ended: i64) -> Option<i64> {
+    let spans = track.spans().iter();
+    let unready = spans.filter(|span| !span.value && span.until >= begin && span.from <= ended);
+    unready.map(|span| span.until - span.from).max()
 }
 
 fn eviction(

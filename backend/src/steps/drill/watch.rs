@@ -362,7 +362,8 @@ pub(crate) async fn load(services: &Services, run: RunId) -> Result<Option<Recor
         .transpose()
 }
 
-/// What made a pod, if it would make it again elsewhere; its own name if nobody did.
+/// What made a pod, if it would make it again elsewhere; its own name if nobody did. A Job's pod comes to its end: it
+/// is no replica of anything.
 pub(crate) fn workload(pod: &KubePod) -> Option<String> {
     if pod.finished {
         return None;
@@ -370,6 +371,7 @@ pub(crate) fn workload(pod: &KubePod) -> Option<String> {
     let namespace = &pod.id.namespace;
     match &pod.owner {
         PodOwner::DaemonSet | PodOwner::Node => None,
+        PodOwner::Other(kind) if kind == "Job" => None,
         PodOwner::Nobody => Some(format!("pod {}", pod.id)),
         PodOwner::StatefulSet => Some(format!("StatefulSet {namespace}/{}", pod.owner_name)),
         PodOwner::Other(kind) => Some(format!("{kind} {namespace}/{}", pod.owner_name)),

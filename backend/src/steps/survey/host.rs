@@ -218,6 +218,7 @@ fn unsupported(name: &str, settings: &Settings) -> Vec<Fact> {
         ("data-dir", "/var/lib/rancher/k3s"),
         ("https-listen-port", "6443"),
         ("write-kubeconfig", "/etc/rancher/k3s/k3s.yaml"),
+        ("config", "/etc/rancher/k3s/config.yaml"),
     ] {
         if let Some(value) = settings.values(flag).last()
             && value.trim_end_matches('/') != usual

@@ -172,13 +172,25 @@ async fn alone(world: &dyn World, checks: &Checks) -> Fact {
     if more > 0 {
         words.push_str(&format!("; {more} more"));
     }
+    let meanwhile = match &checks.fault {
+        // Its containers run on, and k3s is back before anything is evicted.
+        Fault::Killed => {
+            return shown(victim, NAME, if only.is_empty() { "none" } else { &words });
+        }
+        Fault::Stopped => {
+            "Their containers run on without k3s until they are evicted after about 6 min, and are out of service from then until they run elsewhere"
+        }
+        Fault::Cut { .. } | Fault::PowerOff { .. } => "They are out of service meanwhile",
+    };
     match (only.is_empty(), checks.only_replicas) {
         (true, _) => pass(victim, NAME, "none"),
         (false, true) => warn(
             victim,
             NAME,
             words,
-            "The form says to go on. They are out of service meanwhile; a pod that nobody made is not made again: keep its manifest at hand.",
+            format!(
+                "The form says to go on. {meanwhile}; a pod that nobody made is not made again: keep its manifest at hand."
+            ),
         ),
         (false, false) => fail(
             victim,

@@ -159,7 +159,7 @@ async fn a_panel_that_was_dead_counts_no_outage() {
     lab.world.change(lab::LB, |lb| lb.halt_haproxy(true));
     sleep(Duration::from_secs(10)).await;
     first.kill.strike();
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(100)).await;
     lab.world.change(lab::LB, |lb| lb.halt_haproxy(false));
     let second = bench(&lab, &store);
     second.engine.recover().await.unwrap();
