@@ -6,14 +6,13 @@ use leptos::prelude::*;
 use super::Run;
 use crate::components::icon::{Glyph, Icon};
 
-/// The gate's title, and whether there was evidence before.
-fn of_gate(view: &RunView) -> Option<(String, bool)> {
+/// The gate's title, whether there was evidence before, and whether it was approved.
+fn of_gate(view: &RunView) -> Option<(String, bool, bool)> {
     let stage = usize::try_from(view.collecting?).ok()?;
     let gate = view.plan.stages.get(stage)?.gate.as_ref()?;
-    Some((
-        gate.title.clone(),
-        view.stages.get(stage)?.evidence.is_some(),
-    ))
+    let progress = view.stages.get(stage)?;
+    let approved = progress.decision.as_ref().is_some_and(|d| d.approved);
+    Some((gate.title.clone(), progress.evidence.is_some(), approved))
 }
 
 /// Stands there only meanwhile.
@@ -21,11 +20,16 @@ fn of_gate(view: &RunView) -> Option<(String, bool)> {
 pub(super) fn Collecting(run: Run) -> impl IntoView {
     let now = Memo::new(move |_| run.view.with(of_gate));
     move || {
-        now.get().map(|(title, again)| {
-            let (what, why) = if again {
-                ("Collecting the evidence again", "the run goes on if it still holds")
+        now.get().map(|(title, again, approved)| {
+            let what = if again {
+                "Collecting the evidence again"
             } else {
-                ("Collecting the evidence", "nothing is changed by that")
+                "Collecting the evidence"
+            };
+            let why = if approved {
+                "the run goes on if it still holds"
+            } else {
+                "nothing is changed by that"
             };
             view! {
                 <p class="run-collecting" role="status" data-testid="run-collecting">
