@@ -91,6 +91,7 @@ fn cases() -> Vec<Case> {
             [STOPPED, OFF],
         ),
         ("token_rotation", vec![], [STOPPED, OFF]),
+        ("move_token", vec![], [Completed, Refused("node3, Token")]),
         ("failover_drill", drill(1), [STOPPED, OFF]),
         ("uninstall", vec![], [Completed, OFF]),
         (
