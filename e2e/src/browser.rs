@@ -270,6 +270,21 @@ impl Browser {
         serde_json::from_str(&self.get(path).await?).with_context(|| format!("GET {path}"))
     }
 
+    /// What the browser has saved under this name, and takes the file away.
+    ///
+    /// # Errors
+    /// It is not there soon.
+    pub async fn saved(&self, name: &str) -> Result<Vec<u8>> {
+        let file = self.driver.downloads().join(name);
+        // A file that is not whole yet has another name.
+        let bytes = until(&format!("the saved file {name}"), SOON, async || {
+            Ok(Some(std::fs::read(&file)?))
+        })
+        .await?;
+        std::fs::remove_file(&file)?;
+        Ok(bytes)
+    }
+
     /// Waits until the signed-in page stands: connected, and nothing of it is still on its way.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! chromedriver as a process of ours, and the session with a fresh headless Chromium behind it.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const WINDOW: (u32, u32) = (1440, 1000);
 #[derive(Debug)]
 pub(crate) struct Driver {
     process: Child,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Driver {
@@ -53,13 +54,12 @@ impl Driver {
         .await
         .context("Chromium did not start in time")?
         .context("start Chromium")?;
-        Ok((
-            Self {
-                process,
-                _profile: profile,
-            },
-            client,
-        ))
+        Ok((Self { process, profile }, client))
+    }
+
+    /// Where the browser saves files.
+    pub(crate) fn downloads(&self) -> PathBuf {
+        downloads(&self.profile)
     }
 
     /// Ends chromedriver; the session must be closed before, or the browser stays.
@@ -81,6 +81,10 @@ async fn port(stdout: tokio::process::ChildStdout) -> Result<u16> {
     anyhow::bail!("chromedriver ended before it listened")
 }
 
+fn downloads(profile: &TempDir) -> PathBuf {
+    profile.path().join("downloads")
+}
+
 fn capabilities(profile: &TempDir) -> Map<String, Value> {
     let arguments = [
         "--headless".to_owned(),
@@ -98,7 +102,13 @@ fn capabilities(profile: &TempDir) -> Map<String, Value> {
         format!("--user-data-dir={}", profile.path().display()),
     ];
     let wanted = json!({
-        "goog:chromeOptions": { "args": arguments },
+        "goog:chromeOptions": {
+            "args": arguments,
+            "prefs": {
+                "download.default_directory": downloads(profile),
+                "download.prompt_for_download": false,
+            },
+        },
         "goog:loggingPrefs": { "browser": "ALL" },
         "timeouts": { "pageLoad": 60_000, "script": 60_000 },
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, steps, text};
+use coxswain_e2e::runs::{failing, inputs, list, steps, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::RunStatus;
 
@@ -97,6 +97,54 @@ fn every_certificate_of_every_node_is_new() {
             ensure!(left.is_empty(), "left on {node}: {left}");
         }
         whole_with_agent(day).await
+    });
+}
+
+/// What k3s keeps is listed, and deleted by the run that the list offers.
+#[test]
+fn what_k3s_keeps_is_listed_and_deleted_later() {
+    on_the_lab(async |day| {
+        let look = "ls -d /var/lib/rancher/k3s/server/tls-* 2>/dev/null || true";
+        let form = inputs([
+            ("cluster", day.cluster().await?),
+            ("extent", text("some")),
+            ("services", list(&["scheduler"])),
+        ]);
+        let view = day
+            .operator
+            .complete("certificate_rotation", form, ROTATION)
+            .await?;
+        let report = view.steps.last().context("a last step")?;
+        let table = report.report.first().context("a list")?;
+        for server in SERVERS {
+            let kept = day.lab.ssh(server, look).await?;
+            let listed = |path: &str| {
+                table
+                    .rows
+                    .iter()
+                    .any(|row| row[0] == server && row[1] == path)
+            };
+            ensure!(
+                !kept.is_empty() && kept.lines().all(listed),
+                "on {server} are {kept}; listed: {table:?}"
+            );
+        }
+        let next = report.next.first().context("an offer")?;
+        // Not k3s's.
+        let mine = "/var/lib/rancher/k3s/server/tls-mine";
+        day.lab.ssh(SERVERS[0], &format!("mkdir {mine}")).await?;
+        let run = day
+            .operator
+            .start(&next.workflow, next.inputs.clone())
+            .await?;
+        day.operator.approve(run).await?;
+        day.operator.completed(run, ROTATION).await?;
+        for server in SERVERS {
+            let left = day.lab.ssh(server, look).await?;
+            let wanted = if server == SERVERS[0] { mine } else { "" };
+            ensure!(left.trim() == wanted, "left on {server}: {left}");
+        }
+        cluster::whole(&day.lab, &SERVERS, BALANCER, ROTATION).await
     });
 }
 

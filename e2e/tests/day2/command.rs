@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::runs::{failure, inputs, text};
 use coxswain_e2e::wait::until;
-use coxswain_wire::{FieldValue, Inputs, RunStatus};
+use coxswain_wire::{FieldValue, Inputs, RunCommand, RunStatus};
 
 use crate::day::{Day, SERVERS, SPARE, on_the_lab};
 
@@ -74,6 +74,40 @@ fn every_look_is_one_click() {
             .await?;
         let shown = day.operator.output(run).await?;
         ensure!(shown.contains("status=9/KILL"), "followed: {shown}");
+        Ok(())
+    });
+}
+
+/// It is an end as good as the one by time, and nothing goes on on the host.
+#[test]
+fn a_log_is_followed_until_the_run_is_stopped() {
+    on_the_lab(async |day| {
+        let followed = form(
+            day,
+            "log",
+            [
+                ("hosts", day.hosts(&SERVERS[..2]).await?),
+                ("follow_s", text("600")),
+            ],
+        )
+        .await?;
+        let run = day.operator.start("command", followed).await?;
+        until("the log is followed", COMMAND, async || {
+            let shown = day.operator.output(run).await?;
+            Ok((!shown.is_empty()).then_some(()))
+        })
+        .await?;
+        day.operator.command(run, &RunCommand::Stop).await?;
+        day.operator
+            .reach(run, RunStatus::Completed, COMMAND)
+            .await?;
+        for server in &SERVERS[..2] {
+            let running = day
+                .lab
+                .ssh(server, "pgrep -f 'journalctl.*-f$' || true")
+                .await?;
+            ensure!(running.is_empty(), "on {server} it runs on: {running}");
+        }
         Ok(())
     });
 }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
 use coxswain_e2e::environment::Programs;
 use coxswain_e2e::operator::Operator;
 use coxswain_e2e::panel::Panel;
 use coxswain_e2e::runs::{failing, inputs, text};
-use coxswain_wire::{Cluster, ClusterPhase, FieldValue, Member, MemberRole, Verdict};
+use coxswain_wire::{Cluster, ClusterPhase, FieldValue, Member, MemberRole, RunCommand, Verdict};
 
 use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
+use crate::upgrade;
 
 /// Time an import may take on a busy machine.
 const IMPORT: Duration = Duration::from_secs(120);
@@ -115,13 +116,7 @@ fn another_role_stands_in_the_way() {
 fn a_token_that_everybody_can_read_is_moved() {
     on_the_lab(async |day| {
         let server = SERVERS[0];
-        let expose = format!(
-            "set -eu; token=$(cat /var/lib/rancher/k3s/server/token)
-             sed -i \"s|^ *server |&--token $token |\" {UNIT}
-             sed -i '/^K3S_TOKEN=/d' {UNIT}.env; chmod 0644 {UNIT}
-             systemctl daemon-reload; systemctl cat k3s | grep -c -- --token"
-        );
-        day.lab.ssh(server, &expose).await?;
+        expose(day).await?;
         let (_panel, operator, planned) = newcomer(day, as_it_is).await?;
         let form = inputs([
             ("cluster", FieldValue::Id(planned.id.0)),
@@ -140,13 +135,55 @@ fn a_token_that_everybody_can_read_is_moved() {
         operator.approve(run).await?;
         operator.completed(run, IMPORT).await?;
 
-        let look = format!(
-            "set -eu; token=$(cat /var/lib/rancher/k3s/server/token); ! grep -qF -- \"$token\" {UNIT}
-             grep -qF -- \"$token\" {UNIT}.env; stat -c %a {UNIT}.env"
-        );
-        let mode = day.lab.ssh(server, &look).await?;
-        ensure!(mode.trim() == "600", "mode {mode}");
-        day.lab.ssh(server, "systemctl restart k3s").await?;
-        cluster::whole(&day.lab, &SERVERS, BALANCER, IMPORT).await
+        moved(day).await
     });
+}
+
+/// The same of a cluster that the panel knows, by the link in the evidence of an upgrade.
+#[test]
+fn a_token_is_moved_on_a_cluster_that_is_known() {
+    on_the_lab(async |day| {
+        expose(day).await?;
+        let form = upgrade::form(day, "version", upgrade::NEWER).await?;
+        let run = day.operator.start("upgrade", form).await?;
+        let (_, evidence) = day.operator.evidence(run).await?;
+        let next = evidence.facts.iter().find_map(|fact| fact.next.clone());
+        let next = next.with_context(|| format!("no link: {evidence:?}"))?;
+        day.operator
+            .command(
+                run,
+                &RunCommand::Reject {
+                    comment: "First the token.".to_owned(),
+                },
+            )
+            .await?;
+        day.operator
+            .complete(&next.workflow, next.inputs, IMPORT)
+            .await?;
+        moved(day).await
+    });
+}
+
+/// A token where everybody on the host can read it.
+async fn expose(day: &Day) -> Result<()> {
+    let expose = format!(
+        "set -eu; token=$(cat /var/lib/rancher/k3s/server/token)
+         sed -i \"s|^ *server |&--token $token |\" {UNIT}
+         sed -i '/^K3S_TOKEN=/d' {UNIT}.env; chmod 0644 {UNIT}
+         systemctl daemon-reload; systemctl cat k3s | grep -c -- --token"
+    );
+    day.lab.ssh(SERVERS[0], &expose).await.map(drop)
+}
+
+/// It is in the environment file alone, and k3s starts with it.
+async fn moved(day: &Day) -> Result<()> {
+    let server = SERVERS[0];
+    let look = format!(
+        "set -eu; token=$(cat /var/lib/rancher/k3s/server/token); ! grep -qF -- \"$token\" {UNIT}
+         grep -qF -- \"$token\" {UNIT}.env; stat -c %a {UNIT}.env"
+    );
+    let mode = day.lab.ssh(server, &look).await?;
+    ensure!(mode.trim() == "600", "mode {mode}");
+    day.lab.ssh(server, "systemctl restart k3s").await?;
+    cluster::whole(&day.lab, &SERVERS, BALANCER, IMPORT).await
 }

@@ -15,10 +15,10 @@ use crate::day::{BALANCER, Day, SERVERS, VERSION, on_the_lab};
 /// Time an upgrade of three servers may take on a busy machine.
 const UPGRADE: Duration = Duration::from_secs(480);
 /// The next minor version.
-const NEWER: &str = "v1.23.17+k3s1";
+pub(crate) const NEWER: &str = "v1.23.17+k3s1";
 
 /// The form with a channel or a version.
-async fn form(day: &Day, what: &str, value: &str) -> Result<Inputs> {
+pub(crate) async fn form(day: &Day, what: &str, value: &str) -> Result<Inputs> {
     let url = &day.lab.installer_url;
     let files = url.rsplit_once('/').context("an installer's address")?.0;
     Ok(inputs([

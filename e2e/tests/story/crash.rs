@@ -8,10 +8,11 @@ use coxswain_e2e::browser::SOON;
 use coxswain_e2e::console::Entry;
 use coxswain_e2e::held;
 use coxswain_e2e::wait::until;
+use fantoccini::key::Key;
 use serde_json::Value;
 
 use super::gate::{self, BOOTSTRAP, Run};
-use super::{SERVERS, Story, log};
+use super::{SERVERS, Story, log, looks};
 
 /// What a word would show in if it were a secret: the process lists of hosts while an installer runs.
 pub(crate) struct Overheard {
@@ -49,7 +50,7 @@ pub(crate) async fn approve_and_kill(story: &mut Story, run: &Run) -> Result<Ove
         state.as_deref() == Some("running"),
         "the step with the held installer is {state:?}"
     );
-    held::release(&story.lab, SERVERS[1], &job).await?;
+    stop_and_go_on(story, &job).await?;
 
     let job = hold(story, run, SERVERS[2]).await?;
     listen(story, SERVERS[2], &mut overheard).await?;
@@ -74,6 +75,37 @@ pub(crate) async fn approve_and_kill(story: &mut Story, run: &Run) -> Result<Ove
         "the job wrote {own:#?}, the browser shows {lines:#?}"
     );
     Ok(overheard)
+}
+
+/// A person stops the run, reads what undoing it would mean, and goes on instead.
+async fn stop_and_go_on(story: &Story, job: &str) -> Result<()> {
+    let browser = &story.browser;
+    browser.click("run-stop").await?;
+    browser.click("run-confirm").await?;
+    held::release(&story.lab, SERVERS[1], job).await?;
+    gate::reach_trouble(story, "stopped", BOOTSTRAP).await?;
+    browser.click("run-unwind").await?;
+    let undo = browser.text("run-dialog").await?;
+    ensure!(
+        undo.contains("remove k3s") && undo.contains(SERVERS[1]) && !undo.contains(SERVERS[2]),
+        "the undo plan does not say what it does: {undo}"
+    );
+    looks::both_themes(story, "14-undo").await?;
+    browser.fill("field-confirm", "another").await?;
+    browser.click("run-confirm").await?;
+    browser
+        .expect("field-confirm", "aria-invalid", "true", SOON)
+        .await?;
+    browser.press(&Key::Escape.to_string()).await?;
+    browser.gone("run-dialog").await?;
+    browser.click("run-retry").await?;
+    let doing = browser.text("run-collecting").await?;
+    ensure!(
+        doing.contains("Collecting the evidence again"),
+        "the page says: {doing}"
+    );
+    looks::both_themes(story, "14-collecting").await?;
+    Ok(())
 }
 
 pub(crate) async fn hold(story: &Story, run: &Run, server: &str) -> Result<String> {

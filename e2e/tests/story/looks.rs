@@ -50,5 +50,18 @@ pub(crate) async fn pages(story: &Story, run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// Pictures of what is on screen now in both themes: `<name>-light`, `<name>-dark`.
+pub(crate) async fn both_themes(story: &Story, name: &str) -> Result<()> {
+    let browser = &story.browser;
+    let theme = "const root = document.documentElement, before = root.dataset.theme; \
+         if (arguments[0]) root.dataset.theme = arguments[0]; else delete root.dataset.theme; \
+         return before ?? null";
+    let before = browser.script(theme, vec!["light".into()]).await?;
+    browser.shot(&format!("{name}-light")).await?;
+    browser.script(theme, vec!["dark".into()]).await?;
+    browser.shot(&format!("{name}-dark")).await?;
+    browser.script(theme, vec![before]).await.map(drop)
+}
+
 /// Where the page keeps the chosen theme.
 const THEME: &str = "coxswain-theme";

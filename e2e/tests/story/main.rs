@@ -4,6 +4,7 @@
 //! One test, because each chapter stands on the one before. Pictures of it lie in `target/e2e`.
 
 mod crash;
+mod day2;
 mod enrol;
 mod failures;
 mod gate;
@@ -116,6 +117,7 @@ async fn tell(story: &mut Story) -> Result<()> {
         .await
         .context("secrets")?;
     failures::tell(story).await.context("what goes wrong")?;
+    day2::tell(story).await.context("the days after")?;
     looks::pages(story, &run)
         .await
         .context("pictures of all pages")?;
