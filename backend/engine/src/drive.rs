@@ -58,7 +58,7 @@ pub(crate) struct Drive {
 pub(crate) enum Halt {
     /// Not at all.
     No,
-    /// The run is leaving: who only watches ends.
+    /// Somebody stops the run, or something is to be given back: who only watches ends.
     Leaving,
     /// Kill-now, or abandon.
     Now,
@@ -71,7 +71,7 @@ pub(crate) enum Ending {
     Never,
     /// Kill-now.
     AtKill,
-    /// Kill-now, and as soon as the run is leaving.
+    /// Kill-now, a stop, and as soon as something is to be given back.
     AtStop,
 }
 

@@ -90,8 +90,8 @@ pub struct Step {
     pub irreversible: bool,
     /// Whether kill-now may interrupt it.
     pub interruptible: bool,
-    /// It only watches: a stop, or the failure of a step beside it, ends it at once as kill-now does. It failed by
-    /// that, unless its probe finds it done.
+    /// It only watches: a stop ends it at once as kill-now does, and so does the failure of a step beside it where
+    /// something is to be given back. It failed by that, unless its probe finds it done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends_at_stop: bool,
     /// Seconds from the start of an attempt until it counts as failed.

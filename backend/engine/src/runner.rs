@@ -298,7 +298,7 @@ fn concluded(activity: Activity, state: &RunState) -> bool {
 fn halt(state: &RunState) -> Halt {
     if state.stop == Some(Stop::Now) || state.abandon.is_some() {
         Halt::Now
-    } else if state.is_leaving() {
+    } else if state.stop.is_some() || state.giving_back().is_some() {
         Halt::Leaving
     } else {
         Halt::No

@@ -111,7 +111,7 @@ fn cases() -> Vec<Case> {
         (
             "command",
             vec![("what", text("log")), ("follow_s", text("30"))],
-            [Completed, UNREACHED],
+            [Completed, Failed("followed for 30 s")],
         ),
         ("command", shell(&[1, 3]), [Completed, OFF]),
         ("command", shell(&[1, 2]), [Completed, Completed]),
