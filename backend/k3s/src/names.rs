@@ -234,6 +234,16 @@ fn check_user_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whether k3s takes this into its certificate: an address, or what dynamiclistener's `cnRegexp` lets pass. That is
+/// more than a host name may be: underscores, too.
+#[must_use]
+pub fn is_served(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let outer = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let named = name.chars().all(inner) && outer(name.chars().next()) && outer(name.chars().last());
+    named || name.parse::<IpAddr>().is_ok()
+}
+
 fn labels(text: &str) -> Result<(), String> {
     if text.len() > 253 {
         return Err("it is longer than 253 characters".to_owned());

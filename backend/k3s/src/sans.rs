@@ -10,7 +10,7 @@ use crate::certs::AltName;
 use crate::config_yaml::{CONFIG_FILE, Config, ConfigError, split_values};
 use crate::env_file::EnvFile;
 use crate::flags;
-use crate::names::San;
+use crate::names::{San, is_served};
 use crate::settings::{Hidden, Settings, Source};
 use crate::unit_file::{CommandLine, UnitError, UnitFile, effective_command};
 
@@ -187,7 +187,7 @@ impl ServerFiles {
         let told = self.settings.sans().iter();
         let all = told.chain(self.settings.perhaps_sans());
         all.map(String::as_str)
-            .filter(|name| name.parse::<San>().is_err())
+            .filter(|name| !is_served(name))
             .collect()
     }
 

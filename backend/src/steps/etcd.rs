@@ -184,6 +184,9 @@ pub(crate) async fn bootstrap_keys(
         .map_err(failure::world)?;
     let text = answer.text();
     let found = sections(&text);
+    if found.contains_key("no-tool") {
+        return Ok(Err(NO_TOOL.to_owned()));
+    }
     Ok(match found.get("bootstrap").map(|body| body.trim()) {
         None | Some("") => Err("etcd does not answer".to_owned()),
         Some(body) => parse_keys(body).map_err(|e| e.to_string()),

@@ -42,15 +42,18 @@ else
     chmod 0644 "$new" || exit 1
 fi
 old=$file.coxswain-old
-rm -f "$old"
-if [ -e "$file" ]; then
-    cp -p "$file" "$old" || exit 1
+# An attempt that was cut off has left the last file that HAProxy served with.
+if [ ! -e "$old" ] || [ "$(cksum <"$new")" != "$(cksum <"$file")" ]; then
+    rm -f "$old"
+    if [ -e "$file" ]; then
+        cp -p "$file" "$old" || exit 1
+    fi
 fi
 listens() {
     # Not every machine tells whose a socket is.
     [ -n "$after" ] && command -v ss >/dev/null 2>&1 || return 0
     for second in 1 2 3 4 5 6 7 8; do
-        ss -Hlntp "sport = :$after" | grep -q '"haproxy"' && return 0
+        ss -lntp "sport = :$after" | grep -q '"haproxy"' && return 0
         sleep 1
     done
     echo "nothing of HAProxy listens on port $after" >&2
@@ -68,7 +71,7 @@ back() {
 }
 mv -f "$new" "$file" || exit 1
 if [ "$after" = stop ]; then
-    systemctl stop haproxy.service || exit 1
+    systemctl stop haproxy.service || back true
 elif systemctl is-active --quiet haproxy.service; then
     systemctl reload haproxy.service && listens || back systemctl reload haproxy.service
 else
@@ -230,7 +233,9 @@ mod tests {
             assert!(chmod.unwrap().success());
         }
         std::fs::write(work.join("new"), "new").unwrap();
-        std::fs::write(work.join("haproxy.cfg"), "old").unwrap();
+        if !work.join("haproxy.cfg").exists() {
+            std::fs::write(work.join("haproxy.cfg"), "old").unwrap();
+        }
         Command::new("sh")
             .args(["-c", TAKE_OVER.text, "script"])
             .args([work.join("new"), work.join("haproxy.cfg")])
@@ -275,6 +280,16 @@ mod tests {
         let (file, log, files) = left(work.path());
         assert_eq!((file.as_str(), files), ("old", 3), "{log}");
         assert_eq!(log.matches("systemctl reload").count(), 2, "{log}");
+    }
+
+    #[test]
+    fn what_was_cut_off_before_is_no_old_file() {
+        let work = tempfile::tempdir().unwrap();
+        std::fs::write(work.path().join("haproxy.cfg.coxswain-old"), "older").unwrap();
+        std::fs::write(work.path().join("haproxy.cfg"), "new").unwrap();
+        let output = take_over(work.path(), "6443", &[("ss", ""), ("systemctl", "")]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(left(work.path()).0, "older");
     }
 
     #[test]

@@ -131,8 +131,9 @@ impl Params {
 struct Memo {
     /// InvocationID of k3s before.
     invocation: String,
-    /// Where the old database goes.
-    aside: String,
+    /// Where the old database goes; none in runs of earlier versions, where the run's number was enough.
+    #[serde(default)]
+    aside: Option<String>,
 }
 
 /// The step kind.
@@ -187,7 +188,11 @@ impl RejoinServer {
         let mut spec = JobSpec::new(REJOIN, RUNTIME)
             .arg(UNIT)
             .arg(restart::mark(context))
-            .arg(memo::<Memo>(context)?.aside)
+            .arg(
+                memo::<Memo>(context)?
+                    .aside
+                    .unwrap_or_else(|| aside(context, "")),
+            )
             .arg(DROP_IN)
             .arg(ENV_FILE)
             .secret_env("COXSWAIN_ENVIRONMENT", Secret::new(environment))
@@ -280,7 +285,7 @@ impl StepKind for RejoinServer {
             .map_err(failure::world)?;
         let memo = Memo {
             invocation: restart::invocation(world, &params.target()).await?,
-            aside: aside(context, &taken.text()),
+            aside: Some(aside(context, &taken.text())),
         };
         serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
     }

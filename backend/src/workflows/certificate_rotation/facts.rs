@@ -6,6 +6,7 @@ use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
+use coxswain_k3s::rotation::Service;
 use coxswain_k3s::token::Token;
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,11 @@ pub(super) async fn collect(
                 .iter()
                 .map(|target| of_node(context, target, &services));
             facts.extend(at_once(each.collect()).await.into_iter().flatten());
-            let agents = targets.iter().filter(|t| t.role == NodeRole::Agent);
+            // Only without the kubelet's certificate does an agent show its token.
+            let shows = services.of(NodeRole::Agent).contains(&Service::Kubelet);
+            let agents = targets
+                .iter()
+                .filter(|t| t.role == NodeRole::Agent && shows);
             let tokens = agents.map(|target| token(context, &living.servers, target));
             facts.extend(at_once(tokens.collect()).await);
             let ways: Vec<&ApiHost> = living.servers.iter().chain(&load_balancers).collect();

@@ -81,15 +81,19 @@ async fn of_one(
     } else {
         pass(name, "HAProxy", version.trim())
     });
-    if found.haproxy_confined {
-        facts.push(fail(
+    let listens = found
+        .listener(section.port)
+        .is_some_and(|socket| socket.process.as_deref() == Some("haproxy"));
+    // A label on the port, or a policy of somebody's own, may allow it, too.
+    if found.haproxy_confined && !listens {
+        facts.push(warn(
             name,
             "SELinux",
             format!(
-                "lets HAProxy neither listen on port {} nor connect to it",
+                "may keep HAProxy from port {}: haproxy_connect_any is off",
                 section.port
             ),
-            "Allow it on this host: setsebool -P haproxy_connect_any 1",
+            "Unless the port was allowed otherwise, allow it on this host: setsebool -P haproxy_connect_any 1. If HAProxy cannot bind it, its old configuration stays.",
         ));
     }
     facts.push(port(name, &found, section.port));

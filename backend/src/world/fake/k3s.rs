@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::env_file::EnvFile;
-use coxswain_k3s::names::San;
+use coxswain_k3s::names::is_served;
 use coxswain_k3s::rotation::DATA_DIR;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::unit_file::{UnitEnvironment, UnitFile};
@@ -435,10 +435,7 @@ impl FakeHost {
         let settings = Settings::effective(args, &config, &EnvFile::default());
         let all = settings.perhaps_sans().iter().chain(settings.sans());
         // What is no name, dynamiclistener leaves out.
-        k3s.sans = all
-            .filter(|name| name.parse::<San>().is_ok())
-            .cloned()
-            .collect();
+        k3s.sans = all.filter(|name| is_served(name)).cloned().collect();
     }
 }
 
