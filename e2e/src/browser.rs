@@ -276,9 +276,9 @@ impl Browser {
     /// It is not there soon.
     pub async fn saved(&self, name: &str) -> Result<Vec<u8>> {
         let file = self.driver.downloads().join(name);
-        // A file that is not whole yet has another name.
+        // A file that is not whole yet has another name, and the browser keeps its own free with an empty one.
         let bytes = until(&format!("the saved file {name}"), SOON, async || {
-            Ok(Some(std::fs::read(&file)?))
+            Ok(Some(std::fs::read(&file)?).filter(|bytes| !bytes.is_empty()))
         })
         .await?;
         std::fs::remove_file(&file)?;

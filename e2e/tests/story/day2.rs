@@ -189,7 +189,7 @@ async fn kubeconfigs(story: &Story) -> Result<()> {
     tab_to(story, "kubeconfig-download").await?;
     press(story, Key::Enter).await?;
     let saved = String::from_utf8(browser.saved(&format!("{CLUSTER}.yaml")).await?)?;
-    let endpoint = format!("server: https://{}:6443", story.lab.host(BALANCER)?.address);
+    let endpoint = format!("https://{}:6443", story.lab.host(BALANCER)?.address);
     let ca = "sed -n 's/^ *certificate-authority-data: //p' /etc/rancher/k3s/k3s.yaml";
     let ca = story.lab.ssh(SERVERS[0], ca).await?;
     ensure!(saved.contains(&endpoint), "the file has no {endpoint}");
