@@ -55,6 +55,8 @@ pub(crate) async fn both_themes(story: &Story, name: &str) -> Result<()> {
     let browser = &story.browser;
     let theme = "const root = document.documentElement, before = root.dataset.theme; \
          if (arguments[0]) root.dataset.theme = arguments[0]; else delete root.dataset.theme; \
+         getComputedStyle(root).color; \
+         document.getAnimations().filter(a => a instanceof CSSTransition).forEach(a => a.finish()); \
          return before ?? null";
     let before = browser.script(theme, vec!["light".into()]).await?;
     browser.shot(&format!("{name}-light")).await?;
