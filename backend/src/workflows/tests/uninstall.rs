@@ -2,8 +2,8 @@
 
 use coxswain_engine::plan::Plan;
 use coxswain_wire::{
-    ClusterId, ClusterPhase, Fact, FieldValue, HostId, Inputs, MemberRole, Timestamp, Unclean,
-    Verdict,
+    ClusterId, ClusterPhase, Fact, FactKind, FieldValue, HostId, Inputs, MemberRole, Timestamp,
+    Unclean, Verdict,
 };
 
 use super::super::{Inventory, find};
@@ -117,6 +117,21 @@ async fn a_silent_host_stands_in_the_way_until_a_person_gives_it_up() {
         let advice = fact(&found, host, "Connection").advice.clone().unwrap();
         assert!(advice.contains("among the lost hosts"), "{advice}");
     }
+}
+
+/// k3s starts again by itself while etcd elects: that changes nothing about its end, and nobody has to approve twice.
+#[tokio::test(start_paused = true)]
+async fn a_k3s_that_comes_and_goes_binds_no_approval() {
+    let lab = lab::running_lab();
+    lab.balance();
+    let bound = async || {
+        let mut found = seen(&lab, &[]).await;
+        found.retain(|fact| fact.kind != FactKind::Shown);
+        found
+    };
+    let approved = bound().await;
+    lab.world.stop_k3s(HostId(1));
+    assert_eq!(bound().await, approved);
 }
 
 /// Who refuses the connection is on; the panel's own trouble says nothing about a machine.

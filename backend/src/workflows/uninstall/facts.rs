@@ -8,7 +8,7 @@ use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{at_once, checks_of, connection, fail, jobs, pass, warn};
+use super::super::facts::{at_once, checks_of, connection, fail, jobs, pass, shown, warn};
 use super::super::nodes::Node;
 use super::super::remove_node::unasked;
 use super::Request;
@@ -135,8 +135,8 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec
         .into_iter()
         .find(|unit| unit.is_alive());
     facts.push(match unit {
-        Some(unit) => pass(name, "k3s", format!("{} is {}", unit.unit, unit.state)),
-        None => pass(name, "k3s", "does not run"),
+        Some(unit) => shown(name, "k3s", format!("{} is {}", unit.unit, unit.state)),
+        None => shown(name, "k3s", "does not run"),
     });
     facts.push(Fact {
         subject: name.to_owned(),
