@@ -203,6 +203,44 @@ impl UnitFile {
     }
 }
 
+impl UnitFile {
+    /// The variables in `Environment=` lines of the section `[Service]`, in order.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(String, String)> {
+        UnitEnvironment::parse(&self.text, "").values
+    }
+
+    /// The same file without the assignments of these variables in its `Environment=` lines; a line of which
+    /// nothing is left goes as a whole, so that it does not take back the ones before it.
+    #[must_use]
+    pub fn without_variables(&self, names: &[&str]) -> UnitFile {
+        let mut text = self.text.clone();
+        // From the back, so that the places in front stay where they are.
+        for (line, value) in environment::lines(&self.text).into_iter().rev() {
+            let Ok(words) = words::split(&self.text[value.clone()]) else {
+                continue;
+            };
+            let goes = |word: &Word| {
+                let name = word.text.split_once('=').map(|(name, _)| name);
+                name.is_some_and(|name| names.contains(&name))
+            };
+            if words.is_empty() || !words.iter().any(goes) {
+                continue;
+            }
+            if words.iter().all(goes) {
+                text.replace_range(line, "");
+                continue;
+            }
+            for word in words.iter().rev().filter(|word| goes(word)) {
+                let from = value.start + word.span.start;
+                let front = text[..from].trim_end_matches([' ', '\t']).len();
+                text.replace_range(front.max(value.start)..value.start + word.span.end, "");
+            }
+        }
+        UnitFile::parse(&text).unwrap_or_else(|_| self.clone())
+    }
+}
+
 impl fmt::Debug for UnitFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnitFile")

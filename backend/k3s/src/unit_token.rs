@@ -1,6 +1,8 @@
-//! Secrets on k3s's command line, where everybody may read them (facts A: a token passed as `--token` lands
-//! in the world-readable unit file), moved into the unit's environment file of mode 0600.
+//! Secrets in a unit file, where everybody may read them (facts A: a token passed as `--token` lands in the
+//! world-readable unit file), on its command line or in its `Environment=`, moved into the unit's environment file of
+//! mode 0600.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::env_file::{self, EnvFile, EnvFileError};
@@ -37,7 +39,7 @@ pub enum MoveError {
     Env(#[from] EnvFileError),
     /// Only systemd knows what such a value means.
     #[error(
-        "a secret in ExecStart holds % or $, which systemd may fill in: what k3s is told cannot be known"
+        "a secret in the unit file holds % or $, which systemd may fill in: what k3s is told cannot be known"
     )]
     Specifier,
     /// The unit does not read the environment file.
@@ -60,15 +62,14 @@ pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Mov
             Some((flag, variable))
         })
         .collect();
-    if movable.is_empty() {
+    let values = unit.variables();
+    let given = secret_variables(&values);
+    if movable.is_empty() && given.is_empty() {
         return Ok(None);
     }
-    let filled = |flag: &Flag| {
-        flag.value
-            .as_deref()
-            .is_some_and(|v| v.contains(['%', '$']))
-    };
-    if movable.iter().any(|(flag, _)| filled(flag)) {
+    let filled = |value: &str| value.contains(['%', '$']);
+    let mut values = movable.iter().filter_map(|(flag, _)| flag.value.as_deref());
+    if values.any(filled) || given.values().copied().any(filled) {
         return Err(MoveError::Specifier);
     }
     if !reads(unit.text(), path) {
@@ -78,7 +79,15 @@ pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Mov
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    let mut variables = Vec::new();
+    let mut variables: Vec<&'static str> = Vec::new();
+    // What the file sets already wins over `Environment=` (systemd.exec(5)), and a flag wins over both.
+    let first = EnvFile::parse(&text);
+    for (variable, value) in &given {
+        variables.push(*variable);
+        if first.get(variable).is_none() {
+            text.push_str(&env_file::render([(*variable, *value)])?);
+        }
+    }
     for (flag, variable) in &movable {
         // The last one counts, on the command line and in the file alike.
         let value = flag.value.as_deref().unwrap_or_default();
@@ -101,17 +110,46 @@ pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Mov
         .filter(|(at, _)| stays(*at))
         .map(|(_, word)| word.clone())
         .collect();
+    let names: Vec<&str> = given.keys().copied().collect();
     Ok(Some(Moved {
-        unit: unit.with_args(&args)?,
+        unit: unit.without_variables(&names).with_args(&args)?,
         env: text,
         variables,
     }))
+}
+
+/// A token stands in the file itself, on the command line or in `Environment=`.
+#[must_use]
+pub fn holds_token(unit: &UnitFile) -> bool {
+    unit.command().is_ok_and(|command| command.has_token())
+        || unit
+            .variables()
+            .iter()
+            .any(|(name, _)| named(name).is_some())
+}
+
+/// The variables among these that [`move_secrets`] moves, each with its last value.
+#[must_use]
+pub fn secret_variables(values: &[(String, String)]) -> BTreeMap<&'static str, &str> {
+    let known = values
+        .iter()
+        .map(|(name, value)| (named(name), value.as_str()));
+    known
+        .filter_map(|(name, value)| Some((name?, value)))
+        .collect()
 }
 
 /// The variable that stands for a secret flag. Others (those of AWS) are read by more than k3s.
 fn variable(flag: &str) -> Option<&'static str> {
     let info = flags::lookup(flag).filter(|info| info.secret)?;
     info.env.filter(|name| name.starts_with("K3S_"))
+}
+
+/// The name of a variable that only k3s reads, and that holds a secret.
+fn named(name: &str) -> Option<&'static str> {
+    let mut known = flags::FLAGS.iter().filter(|flag| flag.secret);
+    let variable = known.find_map(|flag| flag.env.filter(|env| *env == name))?;
+    variable.starts_with("K3S_").then_some(variable)
 }
 
 fn reads(unit: &str, path: &str) -> bool {
@@ -168,6 +206,34 @@ mod tests {
         assert_eq!(env.get("K3S_TOKEN"), Some("last one"));
         assert_eq!(env.get("K3S_AGENT_TOKEN"), Some("other"));
         assert_eq!(after.unit.command().unwrap().args, ["--tls-san", "a"]);
+    }
+
+    #[test]
+    fn variables_in_the_unit_move_too() {
+        let text = unit("\t'--tls-san=a' \\\n").replace(
+            "ExecStart=",
+            "Environment=A=1 'K3S_TOKEN=first' B=2\nEnvironment=K3S_TOKEN=last\nEnvironment=\"K3S_AGENT_TOKEN=x y\"\nExecStart=",
+        );
+        let after = moved(&text, "").unwrap().unwrap();
+        assert_eq!(after.variables, ["K3S_AGENT_TOKEN", "K3S_TOKEN"]);
+        let env = EnvFile::parse(&after.env);
+        assert_eq!(env.get("K3S_TOKEN"), Some("last"));
+        assert_eq!(env.get("K3S_AGENT_TOKEN"), Some("x y"));
+        let wanted =
+            unit("\t'--tls-san=a' \\\n").replace("ExecStart=", "Environment=A=1 B=2\nExecStart=");
+        assert_eq!(after.unit.text(), wanted);
+        assert_eq!(moved(after.unit.text(), &after.env), Ok(None));
+
+        // The file wins over the unit, the command line over both.
+        let after = moved(&text, "K3S_TOKEN=counts\n").unwrap().unwrap();
+        assert_eq!(EnvFile::parse(&after.env).get("K3S_TOKEN"), Some("counts"));
+        let told = text.replace("--tls-san=a", "--token=flag");
+        let after = moved(&told, "").unwrap().unwrap();
+        assert_eq!(EnvFile::parse(&after.env).get("K3S_TOKEN"), Some("flag"));
+        for filled in ["a%n", "a$b"] {
+            let text = text.replace("K3S_TOKEN=last", &format!("K3S_TOKEN={filled}"));
+            assert_eq!(moved(&text, ""), Err(MoveError::Specifier));
+        }
     }
 
     #[test]

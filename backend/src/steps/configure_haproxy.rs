@@ -215,6 +215,7 @@ impl StepKind for ConfigureHaproxy {
         }
         self.haproxy(&params)
             .take_over(
+                context,
                 &Self::rendered(&params, &now)?,
                 Then::Listens(params.section.port),
             )
@@ -250,7 +251,7 @@ impl StepKind for ConfigureHaproxy {
         match self.reverted(&params, &memo, &now).await? {
             Some(text) => {
                 self.haproxy(&params)
-                    .take_over(&text, Then::as_before(memo.active))
+                    .take_over(context, &text, Then::as_before(memo.active))
                     .await
             }
             None => Err(StepFailure::fatal(

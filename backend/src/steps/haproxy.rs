@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coxswain_engine::step::StepFailure;
+use coxswain_engine::step::{StepContext, StepFailure};
 use coxswain_k3s::haproxy::CONFIG_FILE;
 use coxswain_wire::{HostId, SecretId, StepError};
 
@@ -17,14 +17,14 @@ const TAKES: Duration = Duration::from_secs(60);
 /// The new configuration waits here for HAProxy's own check.
 const CANDIDATE: &str = "/etc/haproxy/haproxy.cfg.coxswain-new";
 
-/// `$1` the new file, `$2` the file it replaces, `$3` `stop` to leave HAProxy stopped afterwards, else the port on
-/// which it has to listen then, if any. A file without any listener is in order (status 2 of the check), but
-/// HAProxy cannot run with it: a reload would leave the old configuration at work. So does one that HAProxy accepts
-/// and cannot bind: a reload does not say so, and the next start of the machine would end all that it serves. The
-/// old file comes back then.
+/// `$1` the new file, `$2` the file it replaces, `$3` what is done, as one word; `$4` `stop` to leave HAProxy stopped
+/// afterwards, else the port on which it has to listen then, if any. A file without any listener is in order (status 2
+/// of the check), but HAProxy cannot run with it: a reload would leave the old configuration at work. So does one that
+/// HAProxy accepts and cannot bind: a reload does not say so, and the next start of the machine would end all that it
+/// serves. The old file comes back then. Otherwise it stays beside the new one.
 pub(crate) const TAKE_OVER: Script = Script {
     name: "haproxy-take-over",
-    text: r#"new=$1 file=$2 after=${3-}
+    text: r#"new=$1 file=$2 what=$3 after=${4-}
 said=$(haproxy -c -f "$new" 2>&1)
 code=$?
 case $code:$said in
@@ -41,22 +41,41 @@ if [ -e "$file" ]; then
 else
     chmod 0644 "$new" || exit 1
 fi
-old=$file.coxswain-old
-# An attempt that was cut off has left the last file that HAProxy served with.
-if [ ! -e "$old" ] || [ "$(cksum <"$new")" != "$(cksum <"$file")" ]; then
+old=$file.coxswain-old.$what
+changed=
+[ "$(cksum <"$new")" = "$(cksum 2>/dev/null <"$file")" ] || changed=1
+# An attempt of this step that was cut off has left the last file that HAProxy served with.
+if [ ! -e "$old" ] || [ -n "$changed" ]; then
     rm -f "$old"
     if [ -e "$file" ]; then
         cp -p "$file" "$old" || exit 1
     fi
+else
+    changed=1
 fi
+# HAProxy's processes that listen on the port; `unknown` where nobody tells whose a socket is.
+owners() {
+    ss -lntp "sport = :$after" | while read -r line; do
+        case $line in
+        LISTEN*users:*) printf '%s\n' "$line" | grep -o '"haproxy",pid=[0-9]*' ;;
+        LISTEN*) echo unknown ;;
+        esac
+    done
+}
+tells() { [ -n "$after" ] && [ "$after" != stop ] && command -v ss >/dev/null 2>&1; }
+before=
+tells && before=$(owners)
+# A new process: one that was there goes on with the old file where the new one cannot be bound.
 listens() {
-    # Not every machine tells whose a socket is.
-    [ -n "$after" ] && command -v ss >/dev/null 2>&1 || return 0
+    tells || return 0
     for second in 1 2 3 4 5 6 7 8; do
-        ss -lntp "sport = :$after" | grep -q '"haproxy"' && return 0
+        for owner in $(owners); do
+            [ "$owner" != unknown ] || return 0
+            printf '%s\n' "$before" | grep -qxF "$owner" || return 0
+        done
         sleep 1
     done
-    echo "nothing of HAProxy listens on port $after" >&2
+    echo "nothing of HAProxy listens on port $after with the new file" >&2
     return 1
 }
 back() {
@@ -67,8 +86,10 @@ back() {
         rm -f "$file"
     fi
     "$@" >/dev/null 2>&1
+    [ "$enabled" != disabled ] || systemctl disable haproxy.service >/dev/null 2>&1
     exit 1
 }
+enabled=$(systemctl is-enabled haproxy.service 2>/dev/null)
 mv -f "$new" "$file" || exit 1
 if [ "$after" = stop ]; then
     systemctl stop haproxy.service || back true
@@ -78,7 +99,10 @@ else
     systemctl enable haproxy.service >/dev/null 2>&1
     systemctl restart haproxy.service && listens || back systemctl stop haproxy.service
 fi
-rm -f "$old"
+if [ -n "$changed" ] && [ -e "$old" ]; then
+    mv -f "$old" "$file.coxswain-before"
+fi
+rm -f "$file".coxswain-old.*
 "#,
 };
 
@@ -151,7 +175,12 @@ impl<'a> Haproxy<'a> {
     }
 
     /// Puts a configuration in place if HAProxy accepts it, and lets HAProxy run with it, or not.
-    pub(crate) async fn take_over(&self, text: &str, then: Then) -> Result<(), StepFailure> {
+    pub(crate) async fn take_over(
+        &self,
+        context: &StepContext,
+        text: &str,
+        then: Then,
+    ) -> Result<(), StepFailure> {
         let world = &*self.services.world;
         world
             .write_file(self.host, CANDIDATE, text.as_bytes(), 0o600)
@@ -160,6 +189,7 @@ impl<'a> Haproxy<'a> {
         let command = RemoteCommand::script(TAKE_OVER)
             .arg(CANDIDATE)
             .arg(CONFIG_FILE)
+            .arg(format!("{}.{}", context.run, context.step))
             .args(then.word())
             .sudo()
             .timeout(TAKES);
@@ -239,70 +269,103 @@ mod tests {
         Command::new("sh")
             .args(["-c", TAKE_OVER.text, "script"])
             .args([work.join("new"), work.join("haproxy.cfg")])
-            .arg(after)
+            .args(["7.2", after])
             .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
             .output()
             .unwrap()
     }
 
-    fn left(work: &Path) -> (String, String, usize) {
+    fn left(work: &Path) -> (String, String, Vec<String>) {
         let read = |name: &str| std::fs::read_to_string(work.join(name)).unwrap();
-        let files = std::fs::read_dir(work).unwrap().count();
-        (read("haproxy.cfg"), read("log"), files)
+        let files = std::fs::read_dir(work).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut kept: Vec<String> = names.filter(|name| name.contains("coxswain")).collect();
+        kept.sort();
+        (read("haproxy.cfg"), read("log"), kept)
     }
 
+    /// A process that listens with the old file, and after a reload or restart one more.
     const LISTENS: (&str, &str) = (
+        "ss",
+        r#"new=; grep -qE 'systemctl re(load|start)' "$(dirname "$0")/../log" && new=',("haproxy",pid=8,fd=9)'
+echo 'State Recv-Q Send-Q Local Peer Process'
+echo "LISTEN 0 1 *:6443 *:* users:((\"haproxy\",pid=7,fd=9)$new)""#,
+    );
+    const OLD_LISTENS: (&str, &str) = (
         "ss",
         "echo 'LISTEN 0 1 *:6443 *:* users:((\"haproxy\",pid=7,fd=9))'",
     );
+    const NOBODY_TELLS: (&str, &str) = ("ss", "echo 'LISTEN 0 1 *:6443 *:*'");
+    const BEFORE: &str = "haproxy.cfg.coxswain-before";
+    const CUT_OFF: &str = "haproxy.cfg.coxswain-old.7.2";
 
     #[test]
-    fn what_haproxy_serves_with_stays() {
-        let work = tempfile::tempdir().unwrap();
-        let output = take_over(work.path(), "6443", &[LISTENS, ("systemctl", "")]);
-        assert!(output.status.success(), "{output:?}");
-        let (file, log, files) = left(work.path());
-        assert_eq!((file.as_str(), files), ("new", 3), "{log}");
-        assert!(log.contains("systemctl reload haproxy.service"), "{log}");
+    fn what_haproxy_serves_with_stays_and_so_does_the_old_file() {
+        for ss in [LISTENS, NOBODY_TELLS] {
+            let work = tempfile::tempdir().unwrap();
+            let output = take_over(work.path(), "6443", &[ss, ("systemctl", "")]);
+            assert!(output.status.success(), "{output:?}");
+            let (file, log, kept) = left(work.path());
+            assert_eq!((file.as_str(), kept), ("new", vec![BEFORE.to_owned()]));
+            let before = std::fs::read_to_string(work.path().join(BEFORE)).unwrap();
+            assert_eq!(before, "old");
+            assert!(log.contains("systemctl reload haproxy.service"), "{log}");
+        }
     }
 
     #[test]
     fn what_haproxy_cannot_bind_does_not_stay() {
-        let work = tempfile::tempdir().unwrap();
-        let output = take_over(work.path(), "6443", &[("ss", ""), ("systemctl", "")]);
-        assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            said.contains("nothing of HAProxy listens on port 6443"),
-            "{said}"
-        );
-        assert!(said.contains("cannot bind"), "{said}");
-        let (file, log, files) = left(work.path());
-        assert_eq!((file.as_str(), files), ("old", 3), "{log}");
-        assert_eq!(log.matches("systemctl reload").count(), 2, "{log}");
+        for ss in [("ss", ""), OLD_LISTENS] {
+            let work = tempfile::tempdir().unwrap();
+            let output = take_over(work.path(), "6443", &[ss, ("systemctl", "")]);
+            assert_eq!(output.status.code(), Some(1));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                said.contains("nothing of HAProxy listens on port 6443"),
+                "{said}"
+            );
+            assert!(said.contains("cannot bind"), "{said}");
+            let (file, log, kept) = left(work.path());
+            assert_eq!((file.as_str(), kept), ("old", Vec::new()), "{log}");
+            assert_eq!(log.matches("systemctl reload").count(), 2, "{log}");
+        }
     }
 
+    /// The file that HAProxy served with last is the one that this step found, before it was cut off; what another run
+    /// has left long ago is none.
     #[test]
     fn what_was_cut_off_before_is_no_old_file() {
+        for (left_by, comes_back) in [(CUT_OFF, "older"), ("haproxy.cfg.coxswain-old.3.2", "new")] {
+            let work = tempfile::tempdir().unwrap();
+            std::fs::write(work.path().join(left_by), "older").unwrap();
+            std::fs::write(work.path().join("haproxy.cfg"), "new").unwrap();
+            let output = take_over(work.path(), "6443", &[("ss", ""), ("systemctl", "")]);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert_eq!(left(work.path()).0, comes_back);
+        }
         let work = tempfile::tempdir().unwrap();
-        std::fs::write(work.path().join("haproxy.cfg.coxswain-old"), "older").unwrap();
+        std::fs::write(work.path().join(CUT_OFF), "older").unwrap();
         std::fs::write(work.path().join("haproxy.cfg"), "new").unwrap();
-        let output = take_over(work.path(), "6443", &[("ss", ""), ("systemctl", "")]);
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert_eq!(left(work.path()).0, "older");
+        let output = take_over(work.path(), "6443", &[LISTENS, ("systemctl", "")]);
+        assert!(output.status.success(), "{output:?}");
+        let before = std::fs::read_to_string(work.path().join(BEFORE)).unwrap();
+        assert_eq!(before, "older");
     }
 
     #[test]
     fn what_does_not_start_does_not_stay() {
         let work = tempfile::tempdir().unwrap();
-        let systemctl = "case $1 in is-active | restart) exit 1 ;; esac";
+        let systemctl =
+            "case $1 in is-active | restart) exit 1 ;; is-enabled) echo disabled; exit 1 ;; esac";
         let output = take_over(work.path(), "", &[LISTENS, ("systemctl", systemctl)]);
         assert_eq!(output.status.code(), Some(1));
         let (file, log, _) = left(work.path());
         assert_eq!(file, "old", "{log}");
-        assert!(
-            log.trim_end().ends_with("systemctl stop haproxy.service"),
-            "{log}"
-        );
+        let calls: Vec<&str> = log.lines().rev().take(2).collect();
+        let wanted = [
+            "systemctl disable haproxy.service",
+            "systemctl stop haproxy.service",
+        ];
+        assert_eq!(calls, wanted, "{log}");
     }
 }

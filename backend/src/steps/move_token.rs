@@ -8,8 +8,8 @@ use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::settings::Settings;
-use coxswain_k3s::unit_file::UnitFile;
-use coxswain_k3s::unit_token::{Moved, move_secrets};
+use coxswain_k3s::unit_file::{UnitEnvironment, UnitFile};
+use coxswain_k3s::unit_token::{MoveError, Moved, move_secrets, secret_variables};
 use coxswain_wire::{HostId, SecretId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,16 +74,19 @@ struct Places {
 /// The step kind.
 pub struct MoveToken(pub Services);
 
+fn refuse<T>(why: String) -> Result<T, StepFailure> {
+    Err(failure::fatal(
+        why,
+        "Nothing was changed on this host. Move the token by hand, or leave it.",
+    ))
+}
+
 fn wanted(role: NodeRole, files: &Files) -> Result<Option<Moved>, StepFailure> {
-    let refuse = |why: String| {
-        failure::fatal(
-            why,
-            "Nothing was changed on this host. Move the token by hand, or leave it.",
-        )
-    };
-    let unit = UnitFile::parse(&files.unit).map_err(|e| refuse(e.to_string()))?;
     let env = files.env.as_deref().unwrap_or_default();
-    move_secrets(&unit, &env_path(role), env).map_err(|e| refuse(e.to_string()))
+    UnitFile::parse(&files.unit)
+        .map_err(MoveError::from)
+        .and_then(|unit| move_secrets(&unit, &env_path(role), env))
+        .or_else(|e| refuse(e.to_string()))
 }
 
 impl MoveToken {
@@ -96,10 +99,11 @@ impl MoveToken {
     ) -> Result<Option<Vec<String>>, StepFailure> {
         let places = self.places(host, role).await?;
         let files = self.files(host, role, &places.path).await?;
-        self.in_force(host, role, &files).await?;
+        let look = self.in_force(host, role, &files).await?;
         let Some(moved) = wanted(role, &files)? else {
             return Ok(None);
         };
+        self.counts(host, role, &files, &look).await?;
         self.same_told(host, &files, &moved).await?;
         Ok(Some(
             moved.variables.into_iter().map(str::to_owned).collect(),
@@ -153,22 +157,50 @@ impl MoveToken {
         Ok((before, Files { unit, env }))
     }
 
-    /// Refuses a unit whose command line stands in a drop-in.
+    /// Refuses a unit whose command line stands in a drop-in. Gives the unit with its drop-ins.
     async fn in_force(
         &self,
         host: HostId,
         role: NodeRole,
         files: &Files,
-    ) -> Result<(), StepFailure> {
+    ) -> Result<UnitLook, StepFailure> {
         let look = UnitLook::take(&*self.0.world, host, role.unit(), None).await?;
         let command = |text: &str| UnitFile::parse(text).and_then(|unit| unit.command());
         if command(&look.files) == command(&files.unit) {
-            return Ok(());
+            return Ok(look);
         }
-        Err(failure::fatal(
-            format!("a drop-in of {} sets another ExecStart", role.unit()),
-            "Nothing was changed. Move a token by hand where it stands in a drop-in.",
+        refuse(format!(
+            "a drop-in of {} sets another ExecStart",
+            role.unit()
         ))
+    }
+
+    /// Refuses where something else than the environment file would count.
+    async fn counts(
+        &self,
+        host: HostId,
+        role: NodeRole,
+        files: &Files,
+        look: &UnitLook,
+    ) -> Result<(), StepFailure> {
+        let (unit, path) = (role.unit(), env_path(role));
+        let own = UnitEnvironment::parse(&files.unit, unit);
+        let told = UnitEnvironment::parse(&look.files, unit);
+        if secret_variables(&own.values) != secret_variables(&told.values) {
+            return refuse(format!("a drop-in of {unit} sets a token in Environment="));
+        }
+        let Some(at) = told.files.iter().rposition(|file| *file == path) else {
+            return refuse(format!("{unit} with its drop-ins does not read {path}"));
+        };
+        for later in &told.files[at + 1..] {
+            let text = self.text(host, later).await?.unwrap_or_default();
+            if !EnvFile::parse(&text).secrets().is_empty() {
+                return refuse(format!(
+                    "{unit} reads {later} after {path}, and that file sets a token, too"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what would change what k3s is told.
@@ -277,9 +309,10 @@ impl StepKind for MoveToken {
         let host = host(context)?;
         let places = self.places(host, role).await?;
         let files = self.files(host, role, &places.path).await?;
-        self.in_force(host, role, &files).await?;
+        let look = self.in_force(host, role, &files).await?;
         let moved = wanted(role, &files)?
             .ok_or_else(|| StepFailure::fatal(format!("{} has changed just now", places.path)))?;
+        self.counts(host, role, &files, &look).await?;
         self.same_told(host, &files, &moved).await?;
         let keep = async |text: &str| {
             self.0

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coxswain_engine::step::StepFailure;
 use coxswain_k3s::unit_file::UnitFile;
+use coxswain_k3s::unit_token::holds_token;
 use coxswain_wire::HostId;
 use serde::{Deserialize, Serialize};
 
@@ -69,8 +70,7 @@ impl NodeFiles {
     /// A token stands in the unit file, where everybody on the host may read it.
     pub(crate) fn token_in_unit(&self, role: NodeRole) -> bool {
         let unit = self.text(&unit_path(role)).unwrap_or_default();
-        let command = UnitFile::parse(unit).and_then(|unit| unit.command());
-        command.is_ok_and(|command| command.has_token())
+        UnitFile::parse(unit).is_ok_and(|unit| holds_token(&unit))
     }
 
     /// Path and text of those whose path begins so.

@@ -139,7 +139,7 @@ impl StepKind for RemoveHaproxy {
         };
         let without = remove(&now, &params.cluster).map_err(damaged)?;
         haproxy
-            .take_over(&without, Then::as_before(memo.active))
+            .take_over(context, &without, Then::as_before(memo.active))
             .await
     }
 
@@ -164,6 +164,8 @@ impl StepKind for RemoveHaproxy {
         let haproxy = self.haproxy(&params);
         let now = haproxy.read().await?.unwrap_or_default();
         let text = self.reverted(&params, &memo, &now).await?;
-        haproxy.take_over(&text, Then::as_before(memo.active)).await
+        haproxy
+            .take_over(context, &text, Then::as_before(memo.active))
+            .await
     }
 }

@@ -63,6 +63,7 @@ impl Workflow for Bootstrap {
             help: [
                 "The first server starts the cluster; its token goes into the vault; HAProxy is configured on the load balancer, if the cluster has one; the other servers join one by one, then the agents. At the end the kubeconfig is fetched into the vault, and everything is looked at once more: nodes, etcd, load balancer, certificate.",
                 "Nothing is changed before the gate. There you see what each host is like now and whether the hosts reach each other.",
+                "What it risks: a host that you name becomes k3s's own. Its firewall and other services stay as they are, but k3s takes ports, adds rules to iptables, and from then on anyone with the token may join.",
                 "Three servers take about five minutes. A host that has data of an older k3s is refused, unless you choose to remove that first.",
                 "If a step fails, the run stops there and says what k3s itself said. Correct the cause and retry, or unwind: what was installed is removed again, haproxy.cfg is put back.",
             ]

@@ -58,6 +58,7 @@ impl Workflow for Import {
                 "First enroll every host of the cluster and make a cluster of the inventory with their roles. Then this reads what is really there: unit files, configuration, nodes, etcd members, versions, the certificate and who asks for each name in it.",
                 "The gate shows all of it. What does not agree with the inventory stands in the way and says what to do; what is only odd (a token that everybody can read, flags that differ between servers, SQLite, Rancher) is shown and does not.",
                 "After the approval the server token and the admin kubeconfig are put into the vault, the kubeconfig pointed at the endpoint and proven by a call, everything is compared once more, and the cluster counts as running. It takes about a minute.",
+                "It risks nothing that runs: the hosts are only read, unless you ask for the move of a token, which restarts nothing. From then on the panel's operators may act on the cluster.",
                 "If a step fails, correct the cause and retry, or unwind: the panel forgets token and kubeconfig, and the cluster is planned again. A cluster with an external datastore is refused.",
             ]
             .map(str::to_owned)

@@ -43,6 +43,7 @@ impl Workflow for LoadBalancer {
             help: [
                 "Each load balancer of the cluster gets a section that passes TLS on :6443 through to all servers. Its health check asks each API server inside TLS, so that a server whose port is open but whose API is dead gets no traffic.",
                 "Only the section between Coxswain's own marks is written; everything else in haproxy.cfg stays as it is, byte for byte. HAProxy checks the new file before it takes the old one's place, and is reloaded, not restarted: connections go on.",
+                "What it risks: this one program stands before every server. A file that HAProxy does not accept, or cannot listen with, is not kept: the old one comes back. A port that another program or section holds is refused before anything is written. The file that was replaced stays beside it as haproxy.cfg.coxswain-before.",
                 "It takes a few seconds for each load balancer.",
                 "If a step fails, haproxy.cfg is either as it was or has been accepted by HAProxy. Correct the cause and retry, or unwind: the old file is put back.",
             ]

@@ -1,4 +1,4 @@
-//! Workflow `move_token`: tokens off k3s's command line, where everybody on a host may read them, into the unit's
+//! Workflow `move_token`: tokens out of k3s's unit file, where everybody on a host may read them, into the unit's
 //! environment file. Nothing is restarted.
 
 use async_trait::async_trait;
@@ -62,9 +62,9 @@ impl Workflow for MoveTokens {
         WorkflowInfo {
             name: self.name().to_owned(),
             title: "Move tokens out of unit files".to_owned(),
-            summary: "Puts a token that stands on k3s's command line into a file that only root may read.".to_owned(),
+            summary: "Puts a token that stands in k3s's unit file into a file that only root may read.".to_owned(),
             help: [
-                "Where a token stands on k3s's command line, everybody with a login on the host can read it: in the unit file and in the list of processes. It goes into the unit's environment file of mode 0600. What k3s is told at its next start is the same, and that is checked before anything is written.",
+                "A token in k3s's unit file, on the command line or in Environment=, can be read by everybody with a login on the host; one on the command line also in the list of processes. It goes into the unit's environment file of mode 0600. What k3s is told at its next start is the same, and that is checked before anything is written.",
                 "k3s is not restarted: its list of processes shows the token until it is, for example at the next upgrade. Who may have read the token still knows it: rotate it if that matters.",
                 "The gate says for each node what would be moved. It takes a few seconds a node and risks nothing that runs.",
                 "If a step fails, its error says why and nothing was written on that host. Unwinding puts both files back as they were.",
@@ -158,7 +158,7 @@ async fn of_node(context: &PreflightContext, node: &ApiHost, role: NodeRole) -> 
                     env_path(role)
                 )
             });
-            let gone = format!("-a token on the command line in {}\n", role.unit());
+            let gone = format!("-a token in {}\n", role.unit());
             fact.diff = Some(std::iter::once(gone).chain(lines).collect());
             fact
         }

@@ -53,7 +53,9 @@ impl Workflow for RemoveNode {
                 "With two members left, the member leaves while both servers run: stopping one first would lose the quorum for good. A cluster's only server is not removed: that is an uninstall.",
                 "If the machine is lost, nothing is done on it: its Node and etcd member are removed from the others. Should it ever come back, it must be cleaned before it is used again: the inventory marks it so.",
                 "If more machines are lost, name all of them: they leave in the same run. More than half of the servers must still be healthy, and every server and agent that you do not name.",
-                "It takes two to five minutes, longer if disruption budgets hold pods back. Until the member has left, everything can be unwound; after that the node comes back only by a join.",
+                "What it risks: fewer servers tolerate fewer losses; the plan says how many are left. Pods on the node are evicted and start elsewhere; data that they kept on the node itself (local-path) is deleted with it.",
+                "It takes two to five minutes, longer if disruption budgets hold pods back.",
+                "If a step fails, correct the cause and retry. Until the member has left, everything can be unwound: the node is uncordoned, started, and put back into the load balancer. After that it comes back only by a join.",
             ]
             .map(str::to_owned)
             .to_vec(),

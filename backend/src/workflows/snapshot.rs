@@ -79,7 +79,8 @@ impl Workflow for TakeSnapshot {
                 "List: the snapshot files on all servers, those that k3s made by itself too, with what the panel knows of them. Servers that do not answer are named.",
                 "Delete: only snapshots that the panel has taken. k3s cleans up after itself by its own rules. What is deleted cannot be brought back; where k3s copies snapshots to S3, it deletes the copy as well. The gate names every file, and looks whether those that stay are really there.",
                 "A snapshot lies on one server's disk and is lost with it: download one from the cluster's page now and then, and keep it as you keep passwords. It holds every Secret of the cluster.",
-                "If saving fails, read the step's output. A full disk and an etcd without quorum are told before anything is done.",
+                "Listing and deleting take seconds, too; checksums are read from the disk at its own speed. The one risk is to delete what is needed later: keep at least the last from before a change.",
+                "If saving fails, read the step's output. A full disk and an etcd without quorum are told before anything is done. If a list or a deletion fails, the step names the server and the file; what was deleted until then stays deleted, and a retry goes on with the rest.",
             ]
             .map(str::to_owned)
             .to_vec(),

@@ -89,7 +89,7 @@ impl Workflow for Uninstall {
             help: [
                 "Each host gets k3s's own uninstall script, then what it leaves behind is removed, and looked for once more. The panel forgets token and kubeconfig.",
                 "With the whole cluster its section is taken out of haproxy.cfg on the load balancers. Everything else in the file stays as it is, byte for byte; HAProxy checks the file first, is reloaded, and runs on if it ran.",
-                "Everything that runs on these hosts ends, and its data with it. This cannot be undone: save a snapshot, and the token that belongs to it, if you may want the cluster back.",
+                "What it risks: everything that runs on these hosts ends, and its data with it. This cannot be undone: save a snapshot, and the token that belongs to it, if you may want the cluster back.",
                 "A machine of the cluster that is dead does not keep the rest: name it among the lost hosts. It must not answer over SSH. Nothing is done on it, so k3s, its data and the cluster's keys stay on its disk; the inventory marks it, and it must be cleaned before it is used again. If it comes back, its k3s starts by itself.",
                 "It takes about a minute. If a step fails, correct the cause and retry: what is removed already is found removed.",
                 "A host that was removed from the cluster as lost, and has come back, is cleaned this way: choose it alone. It is then no longer marked.",

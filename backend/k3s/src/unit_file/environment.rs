@@ -1,5 +1,7 @@
 //! The environment that a unit gives its process: `Environment=` and `EnvironmentFile=`.
 
+use std::ops::Range;
+
 use super::{logical_line, words};
 
 /// What a unit file with its drop-ins says of the environment.
@@ -74,6 +76,29 @@ impl UnitEnvironment {
             self.files.push(path);
         }
     }
+}
+
+/// Bytes of each logical `Environment=` line of the section `[Service]`, and of its value.
+pub(super) fn lines(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut found = Vec::new();
+    let mut section = "";
+    let mut at = 0;
+    while at < text.len() {
+        let logical = logical_line(&text[at..]);
+        let trimmed = logical.trim_start();
+        if let Some(name) = trimmed.strip_prefix('[') {
+            section = name.split(']').next().unwrap_or_default();
+        } else if section == "Service"
+            && !trimmed.starts_with(['#', ';'])
+            && let Some((key, _)) = trimmed.split_once('=')
+            && key.trim_end() == "Environment"
+        {
+            let value = at + logical.len() - trimmed.len() + key.len() + 1;
+            found.push((at..at + logical.len(), value..at + logical.len()));
+        }
+        at += logical.len();
+    }
+    found
 }
 
 #[cfg(test)]

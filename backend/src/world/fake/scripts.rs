@@ -210,7 +210,7 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             let active = state.host(id)?.haproxy.as_ref().is_some_and(|h| h.active);
             said(if active { "active\n" } else { "inactive\n" })
         }
-        "haproxy-take-over" => take_over(state, id, arg(0), arg(1), arg(2))?,
+        "haproxy-take-over" => take_over(state, id, arg(0), arg(1), arg(3))?,
         "haproxy-stat" => stat(state, id)?,
         "reach" => said(reach(state, &args)),
         "resolve" => {

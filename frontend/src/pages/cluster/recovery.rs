@@ -1,6 +1,6 @@
 //! What to do when etcd members are missing: names the situation and leads to the fitting procedure.
 
-use coxswain_wire::{Cluster, ClusterId, ClusterPhase, Host, Permission, Snapshot};
+use coxswain_wire::{Cluster, ClusterId, ClusterPhase, Host, Permission, RunId, Snapshot};
 use leptos::prelude::*;
 
 use super::Seen;
@@ -12,7 +12,8 @@ use crate::paths;
 use crate::state::app;
 use crate::words::Tone;
 
-/// The guide; nothing while all members are healthy, or while a run works on the cluster.
+/// The guide; nothing while all members are healthy. A run that holds the cluster may have stopped a server on purpose,
+/// but a lost quorum is told all the same: the run may have failed because of it.
 #[component]
 pub(super) fn Guide(id: ClusterId, seen: Seen, hosts: Signal<Vec<Host>>) -> impl IntoView {
     let situation = Memo::new(move |_| seen.with(|c| c.as_ref().and_then(of_cluster)));
@@ -43,16 +44,29 @@ struct Known {
     replaces: bool,
 }
 
-fn of_cluster(cluster: &Cluster) -> Option<Recovery> {
-    let quiet = cluster.locked_by.is_some() || cluster.phase != ClusterPhase::Running;
-    if quiet {
-        return None;
-    }
-    recovery(cluster.live.as_ref()?)
+/// What has happened, and the run that holds the cluster meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Situation {
+    what: Recovery,
+    held_by: Option<RunId>,
 }
 
-fn draw(id: ClusterId, situation: &Recovery, known: &Known, hosts: &[Host]) -> AnyView {
-    let (tone, title, text, links) = match situation {
+fn of_cluster(cluster: &Cluster) -> Option<Situation> {
+    if cluster.phase != ClusterPhase::Running {
+        return None;
+    }
+    let held_by = cluster.locked_by;
+    let what = recovery(cluster.live.as_ref()?)?;
+    match what {
+        Recovery::MemberLost { .. } if held_by.is_some() => None,
+        Recovery::MemberLost { .. } | Recovery::QuorumLost { .. } => {
+            Some(Situation { what, held_by })
+        }
+    }
+}
+
+fn draw(id: ClusterId, situation: &Situation, known: &Known, hosts: &[Host]) -> AnyView {
+    let (tone, title, text, links) = match &situation.what {
         Recovery::MemberLost {
             missing,
             healthy,
@@ -107,9 +121,19 @@ fn draw(id: ClusterId, situation: &Recovery, known: &Known, hosts: &[Host]) -> A
         ),
     };
     let may = untrack(|| app().may(Permission::Operate));
+    // Its form would be refused as long as the run holds the cluster.
+    let (held, links) = match situation.held_by {
+        Some(run) => (
+            Some(format!(
+                "Run #{run} holds this cluster. If it works, this may be what it does, as a restore does: wait for it. If it does not go on, retry it, unwind it or abandon it first."
+            )),
+            vec![(format!("Open run #{run}"), paths::run(run))],
+        ),
+        None => (None, links),
+    };
     let links = links
         .into_iter()
-        .filter(|_| may)
+        .filter(|_| may || situation.held_by.is_some())
         .map(|(label, href)| {
             view! { <LinkButton look=Look::Primary href=href testid="recovery-action">{label}</LinkButton> }
                 .into_any()
@@ -121,6 +145,7 @@ fn draw(id: ClusterId, situation: &Recovery, known: &Known, hosts: &[Host]) -> A
             <div>
                 <p><strong>{title}</strong></p>
                 <p>{text}</p>
+                {held.map(|words| view! { <p>{words}</p> }.into_any())}
                 <div class="form-actions">{links}</div>
             </div>
         </div>
@@ -152,5 +177,53 @@ pub(super) fn restore(id: ClusterId, situation: &str, snapshot: Option<&Snapshot
             snapshot.name()
         ),
         None => format!("{form}&situation={situation}&source=file"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use coxswain_wire::{ClusterLive, EtcdLive, EtcdMember, Timestamp};
+
+    use super::*;
+
+    fn cluster(healthy: usize, held_by: Option<RunId>) -> Cluster {
+        let members = (0..3).map(|n| EtcdMember {
+            name: format!("node{n}"),
+            healthy: n < healthy,
+            learner: false,
+            leader: false,
+        });
+        Cluster {
+            id: ClusterId(1),
+            name: "prod".into(),
+            endpoint: "10.0.0.1".into(),
+            members: Vec::new(),
+            phase: ClusterPhase::Running,
+            locked_by: held_by,
+            live: Some(ClusterLive {
+                observed_at: Timestamp(0),
+                endpoints: Vec::new(),
+                nodes: None,
+                etcd: Some(EtcdLive {
+                    members: members.collect(),
+                    quorum: 2,
+                    tolerates: 0,
+                }),
+                workloads: None,
+                names: BTreeMap::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_run_hides_a_stopped_server_but_no_lost_quorum() {
+        let run = Some(RunId(7));
+        assert_eq!(of_cluster(&cluster(3, None)), None);
+        assert!(of_cluster(&cluster(2, None)).is_some());
+        assert_eq!(of_cluster(&cluster(2, run)), None);
+        let lost = of_cluster(&cluster(1, run)).unwrap();
+        assert_eq!(lost.held_by, run);
     }
 }
