@@ -10,7 +10,7 @@ use crate::observe::Observed;
 use crate::planner::{PlanError, Planner};
 use crate::steps::report_drill::{Params, of_what_was_seen};
 use crate::store::{Db, DbError};
-use crate::workflows::{Inventory, all, find};
+use crate::workflows::{Inventory, described, find};
 
 /// All workflows of the panel.
 pub struct Workflows {
@@ -29,7 +29,7 @@ impl Workflows {
 #[async_trait]
 impl Planner for Workflows {
     fn workflows(&self) -> Vec<WorkflowInfo> {
-        all().iter().map(|workflow| workflow.info()).collect()
+        described()
     }
 
     async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError> {

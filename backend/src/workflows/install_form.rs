@@ -12,7 +12,6 @@ use super::nodes::Nodes;
 /// Where k3s's own installer is published.
 const INSTALLER: &str = "https://get.k3s.io";
 /// First version whose behaviour the steps know (embedded etcd, JSON gateway).
-const OLDEST_MINOR: u32 = 21;
 
 /// The fields. With `exact` there is no channel to follow: joiners must not differ from the cluster.
 pub(super) fn fields(exact: bool) -> Vec<Field> {
@@ -147,19 +146,20 @@ fn source_or(
 }
 
 fn supported(form: &mut Form, version: K3sVersion) -> Option<K3sVersion> {
-    if is_supported(&version) {
+    if version.is_supported() {
         return Some(version);
     }
     form.refuse(
         "version",
-        format!("{version} is too old: v1.{OLDEST_MINOR} is the oldest k3s that is supported."),
+        format!("{version} is too old: {}.", oldest_supported()),
     );
     None
 }
 
-/// Whether the steps know this version's behaviour.
-pub(super) fn is_supported(version: &K3sVersion) -> bool {
-    (version.major(), version.minor()) >= (1, OLDEST_MINOR)
+/// Which one is the oldest, in words.
+pub(super) fn oldest_supported() -> String {
+    let (major, minor) = K3sVersion::OLDEST;
+    format!("v{major}.{minor} is the oldest k3s that is supported")
 }
 
 /// Reads a field of [`args_field`], split into words: `--flag value` may be one entry.

@@ -122,6 +122,20 @@ pub fn all() -> Vec<Arc<dyn Workflow>> {
     ]
 }
 
+/// What people read of them, in the order to show.
+#[must_use]
+pub fn described() -> Vec<WorkflowInfo> {
+    let describe = |workflow: &Arc<dyn Workflow>| {
+        let mut info = workflow.info();
+        let oldest = install_form::oldest_supported();
+        info.help.push(format!(
+            "{oldest}: import, installation and changes of a cluster refuse an older one."
+        ));
+        info
+    };
+    all().iter().map(describe).collect()
+}
+
 /// The workflow of that name.
 #[must_use]
 pub fn find(name: &str) -> Option<Arc<dyn Workflow>> {

@@ -18,6 +18,15 @@ pub struct K3sVersion {
 }
 
 impl K3sVersion {
+    /// The oldest major and minor version whose behaviour the procedures know.
+    pub const OLDEST: (u32, u32) = (1, 21);
+
+    /// Whether the procedures know this version's behaviour.
+    #[must_use]
+    pub fn is_supported(&self) -> bool {
+        (self.major(), self.minor()) >= Self::OLDEST
+    }
+
     /// Kubernetes minor version: servers are upgraded one minor at a time.
     #[must_use]
     pub fn minor(&self) -> u32 {

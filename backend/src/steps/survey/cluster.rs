@@ -13,8 +13,6 @@ use crate::steps::etcd::EtcdLook;
 use crate::steps::kube::{ApiHost, of_server};
 use crate::world::{Kube, KubeNode};
 
-/// First version whose behaviour the panel knows (embedded etcd, JSON gateway).
-const OLDEST: (u32, u32) = (1, 21);
 /// Where Rancher keeps its credentials for a cluster that it manages.
 const RANCHER_NAMESPACE: &str = "cattle-system";
 const RANCHER_SECRET: &str = "cattle-credentials-";
@@ -313,7 +311,7 @@ fn versions(cluster: &str, nodes: &[KubeNode]) -> Fact {
     let old = all.iter().any(|version| {
         version
             .parse::<K3sVersion>()
-            .is_ok_and(|v| (v.major(), v.minor()) < OLDEST)
+            .is_ok_and(|v| !v.is_supported())
     });
     let odd = all
         .iter()

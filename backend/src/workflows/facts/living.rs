@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_k3s::etcd::{Member, quorum};
-use coxswain_k3s::names::San;
+use coxswain_k3s::names::{K3sVersion, San};
 use coxswain_wire::{Fact, StepStatus};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
+use super::super::install_form::oldest_supported;
 use super::{at_once, connection, fail, jobs, pass, served, warn};
 use crate::steps::ApiHost;
 use crate::steps::etcd::{EtcdLook, is_of, name_of};
@@ -347,7 +348,15 @@ fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
     }
     let versions: BTreeSet<&str> = nodes.iter().map(|n| n.version.as_str()).collect();
     let listed = versions.iter().copied().collect::<Vec<_>>().join(", ");
-    facts.push(if versions.len() < 2 {
+    let old = |version: &&str| {
+        let version = version.parse::<K3sVersion>();
+        version.is_ok_and(|version| !version.is_supported())
+    };
+    facts.push(if versions.iter().any(old) {
+        let value = format!("{listed}: {}", oldest_supported());
+        let advice = "Upgrade the cluster with its own means first.";
+        fail(cluster, "Version", value, advice)
+    } else if versions.len() < 2 {
         pass(cluster, "Version", listed)
     } else {
         let advice = "An upgrade may be half done: finish it soon.";

@@ -6,7 +6,6 @@ use coxswain_k3s::install::{Release, Source};
 use coxswain_k3s::names::K3sVersion;
 use coxswain_wire::Fact;
 
-use super::super::install_form::is_supported;
 use super::{at_once, fail, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
 use crate::steps::resolve_release::BINARY;
@@ -192,7 +191,7 @@ fn files(name: &str, answer: &str) -> Vec<Fact> {
 
 fn binary(name: &str, answer: &str) -> Fact {
     match answer.lines().last().map(K3sVersion::from_version_output) {
-        Some(Ok(version)) if is_supported(&version) => pass(
+        Some(Ok(version)) if version.is_supported() => pass(
             name,
             FILES_FACT,
             format!("all there; the binary is k3s {version}"),

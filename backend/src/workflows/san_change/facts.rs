@@ -17,7 +17,6 @@ use super::super::facts::diff::diff;
 use super::super::facts::files;
 use super::super::facts::living::{self, Living};
 use super::super::facts::{at_once, checks_of, fail, pass, shown, warn};
-use super::super::install_form::is_supported;
 use crate::steps::ApiHost;
 use crate::steps::configured::Configured;
 use crate::steps::edit_sans::words as listed;
@@ -191,7 +190,7 @@ async fn version(context: &PreflightContext, cluster: &str, checks: &Checks) -> 
         let parsed: K3sVersion = version
             .parse()
             .map_err(|e| format!("{version} is no release of k3s: {e}"))?;
-        if is_supported(&parsed) {
+        if parsed.is_supported() {
             Ok(version)
         } else {
             Err(format!("{version} is older than this procedure knows"))

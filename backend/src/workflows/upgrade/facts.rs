@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
 use super::super::facts::{at_once, checks_of, fail, pass, warn};
-use super::super::install_form::is_supported;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::kube::of_first;
 use crate::steps::resolve_release::{self, resolve};
@@ -139,7 +138,7 @@ fn not_found(cluster: &str, why: String) -> Fact {
 }
 
 fn target(cluster: &str, source: &Source, wanted: &K3sVersion) -> Fact {
-    if is_supported(wanted) {
+    if wanted.is_supported() {
         let from = match source {
             Source::Online { .. } => "downloaded by the installer",
             Source::AirGap { .. } => "as it lies on the hosts",
