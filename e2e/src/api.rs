@@ -122,6 +122,14 @@ impl Api {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Asks for a file that depends on what is asked.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn fetch(&self, path: &str, body: &impl Serialize) -> Result<Bytes> {
+        Ok(self.send(Method::POST, path, Some(body)).await?.1)
+    }
+
     /// Replaces something.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use coxswain_wire::{
     Cluster, ClusterId, ConfirmHostKeys, ConnectionTest, Credential, CredentialId, Host, HostKey,
-    Member, NewCluster, NewCredential, NewHost, PowerControl, SetupRequest, SignInRequest,
-    Snapshot,
+    KubeconfigRequest, Member, NewCluster, NewCredential, NewHost, PowerControl, SetupRequest,
+    SignInRequest, Snapshot,
 };
 
 use crate::api::Api;
@@ -139,6 +139,18 @@ impl Operator {
         all.into_iter()
             .find(|cluster| cluster.name == name)
             .with_context(|| format!("the panel has no cluster {name}"))
+    }
+
+    /// The kubeconfig of a cluster, as a person downloads it.
+    ///
+    /// # Errors
+    /// The panel has none.
+    pub async fn kubeconfig(&self, cluster: ClusterId) -> Result<Bytes> {
+        let request = KubeconfigRequest {
+            clusters: vec![cluster],
+            into: None,
+        };
+        self.api.fetch("/kubeconfigs", &request).await
     }
 
     /// A host by name, as the panel has it now.

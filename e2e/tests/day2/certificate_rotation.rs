@@ -10,7 +10,7 @@ use coxswain_e2e::runs::{failing, inputs, list, steps, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::RunStatus;
 
-use crate::day::{BALANCER, Day, SERVERS, SPARE, on_the_lab};
+use crate::day::{BALANCER, CLUSTER, Day, SERVERS, SPARE, on_the_lab};
 use crate::join;
 
 /// Time a rotation may take on a busy machine.
@@ -49,6 +49,23 @@ async fn whole_with_agent(day: &Day) -> Result<()> {
     .await
 }
 
+/// The kubeconfig that the panel gives out, if the cluster lets it in through the load balancer.
+async fn kubeconfig(day: &Day) -> Result<String> {
+    let id = day.operator.cluster(CLUSTER).await?.id;
+    let file = day.operator.kubeconfig(id).await?;
+    let text = String::from_utf8(file.into())?;
+    ensure!(
+        text.contains(&day.lab.host(BALANCER)?.address),
+        "the kubeconfig leads past the load balancer"
+    );
+    let look = format!(
+        "f=$(mktemp)\ncat >\"$f\" <<'END'\n{text}\nEND\nused=$(/usr/local/bin/kubectl --kubeconfig \"$f\" get nodes 2>&1) || true\nrm -f \"$f\"\necho \"$used\""
+    );
+    let used = day.lab.ssh(SERVERS[1], &look).await?;
+    ensure!(used.contains(SERVERS[0]), "it gives {used}");
+    Ok(text)
+}
+
 /// An agent gets its certificates from a server, so it comes after all of them.
 #[test]
 fn every_certificate_of_every_node_is_new() {
@@ -62,6 +79,7 @@ fn every_certificate_of_every_node_is_new() {
         }
         let kubelet = "agent/client-kubelet.crt";
         ensure!(before[SPARE].contains_key(kubelet), "{before:?}");
+        let known = kubeconfig(day).await?;
         let form = inputs([
             ("cluster", day.cluster().await?),
             ("backups", text("this_run")),
@@ -96,6 +114,10 @@ fn every_certificate_of_every_node_is_new() {
                 .await?;
             ensure!(left.is_empty(), "left on {node}: {left}");
         }
+        ensure!(
+            kubeconfig(day).await? != known,
+            "the kubeconfig is as before"
+        );
         whole_with_agent(day).await
     });
 }

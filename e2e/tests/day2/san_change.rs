@@ -63,6 +63,35 @@ async fn everywhere(day: &Day, with: &[&str], without: &[&str]) -> Result<String
     Ok(serial)
 }
 
+/// What k3s puts into every certificate by itself, as openssl writes it.
+const STANDARD: [&str; 8] = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "localhost",
+    "127.0.0.1",
+    "0:0:0:0:0:0:0:1",
+    "10.43.0.1",
+];
+
+/// Exactly these names, and those that a cluster behind this load balancer has anyway.
+async fn nothing_else(day: &Day, wanted: &[&str]) -> Result<()> {
+    let mut all: BTreeSet<String> = STANDARD
+        .iter()
+        .chain(wanted)
+        .map(|n| (*n).to_owned())
+        .collect();
+    all.insert(day.lab.host(BALANCER)?.address.clone());
+    for server in SERVERS {
+        all.insert(server.to_owned());
+        all.insert(day.lab.host(server)?.address.clone());
+    }
+    let (_, names) = served(day, BALANCER).await?;
+    ensure!(names == all, "served are {names:?} instead of {all:?}");
+    Ok(())
+}
+
 #[test]
 fn names_come_and_go_on_every_server() {
     on_the_lab(async |day| {
@@ -70,6 +99,7 @@ fn names_come_and_go_on_every_server() {
         let form = form(day, &added, &[SAN]).await?;
         day.operator.complete("san_change", form, CHANGE).await?;
         everywhere(day, &added, &[SAN]).await?;
+        nothing_else(day, &added).await?;
         for server in SERVERS {
             let unit = day.lab.ssh(server, &format!("cat {UNIT}")).await?;
             ensure!(

@@ -5,6 +5,7 @@
 
 mod crash;
 mod day2;
+mod drill;
 mod enrol;
 mod failures;
 mod gate;
@@ -118,6 +119,7 @@ async fn tell(story: &mut Story) -> Result<()> {
         .context("secrets")?;
     failures::tell(story).await.context("what goes wrong")?;
     day2::tell(story).await.context("the days after")?;
+    drill::tell(story).await.context("a failover drill")?;
     looks::pages(story, &run)
         .await
         .context("pictures of all pages")?;

@@ -251,12 +251,11 @@ pub(crate) fn Segments(
         .into_iter()
         .map(|(key, words)| {
             view! {
-                <label class="segment">
+                <label class="segment" data-testid=format!("{name}-{key}")>
                     <input
                         type="radio"
                         name=name.clone()
                         value=key
-                        data-testid=format!("{name}-{key}")
                         prop:checked=move || value.get() == key
                         on:change=move |_| value.set(key.into())
                     />
