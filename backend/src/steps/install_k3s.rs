@@ -20,7 +20,7 @@ use super::inspect::{inspect, paths, remains};
 use super::jobs::{self, Job, host};
 use super::kube::ApiHost;
 use super::unit::UnitLook;
-use super::{Services, check, failure, leave, remove_k3s, restart};
+use super::{Services, check, failure, hold_k3s, leave, remove_k3s, restart};
 use crate::world::JobStatus;
 
 /// Stored name.
@@ -267,6 +267,13 @@ impl StepKind for InstallK3s {
         let memo = Self::memo(context)?;
         let world = &*self.0.world;
         if let Some(via) = &params.via {
+            match params.request.role {
+                // Its member leaves while it runs: it must not join again before it is removed.
+                Role::FirstServer | Role::JoinServer { .. } => {
+                    hold_k3s::hold(world, host(context)?).await?;
+                }
+                Role::Agent { .. } => {}
+            }
             leave::leave(world, via, &params.node).await?;
         }
         Job::of_undo(world, context)?

@@ -43,6 +43,27 @@ pub(crate) async fn standing(
     })
 }
 
+/// Whether etcd lists a node's member. Asked of another server.
+///
+/// # Errors
+/// Fatal if etcd gives no answer there.
+pub(crate) async fn is_member(
+    world: &dyn World,
+    via: &ApiHost,
+    node: &ApiHost,
+) -> Result<bool, StepFailure> {
+    let etcd = EtcdLook::take(world, via.host).await?.map_err(|why| {
+        failure::fatal(
+            format!(
+                "{}: {why}: nobody can tell whether {} is an etcd member",
+                via.name, node.name
+            ),
+            format!("See that k3s on {} has its quorum, then retry.", via.name),
+        )
+    })?;
+    Ok(!etcd.of_host(node).is_empty())
+}
+
 /// Deletes the Node and waits until its member is gone. A member that never came up has no Node behind
 /// it, so k3s does not remove it: that is done here.
 pub(crate) async fn leave(

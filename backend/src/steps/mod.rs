@@ -18,6 +18,7 @@ pub mod edit_sans;
 pub mod end_fault;
 pub mod fetch_kubeconfig;
 pub mod forget_password;
+pub mod hold_k3s;
 pub mod inject_fault;
 pub mod install_k3s;
 pub mod keep_names;
@@ -110,6 +111,7 @@ pub fn kinds(services: &Services) -> Vec<Arc<dyn StepKind>> {
         Arc::new(end_fault::EndFault(services.clone())),
         Arc::new(fetch_kubeconfig::FetchKubeconfig(services.clone())),
         Arc::new(forget_password::ForgetPassword(services.clone())),
+        Arc::new(hold_k3s::HoldK3s(services.clone())),
         Arc::new(inject_fault::InjectFault(services.clone())),
         Arc::new(install_k3s::InstallK3s(services.clone())),
         Arc::new(keep_names::KeepNames(services.clone())),
@@ -210,6 +212,8 @@ mod tests {
             super::copy_snapshot::APPEND,
             super::copy_snapshot::FINISH,
             super::copy_snapshot::REMOVE,
+            super::hold_k3s::HOLD,
+            super::hold_k3s::GIVE_BACK,
             super::stop_servers::HALT,
             super::stop_servers::RELEASE,
             super::reset_cluster::RESET,

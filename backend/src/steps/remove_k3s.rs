@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::inspect::{inspect, paths, remains};
 use super::jobs::{Job, host};
-use super::{Services, check, failure};
+use super::{Services, check, failure, leave, leave_cluster};
 use crate::world::{JobSpec, Script};
 
 /// Stored name.
@@ -80,7 +80,8 @@ for program in kubectl crictl ctr; do
 done
 for path in /etc/systemd/system/k3s.service /etc/systemd/system/k3s.service.env /etc/systemd/system/k3s.service.d \
     /etc/systemd/system/k3s-agent.service /etc/systemd/system/k3s-agent.service.env \
-    /etc/systemd/system/k3s-agent.service.d /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
+    /etc/systemd/system/k3s-agent.service.d /run/systemd/system/k3s.service.d \
+    /run/systemd/system/k3s-agent.service.d /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
     /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh \
     /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet; do
     if exists "$path"; then
@@ -115,6 +116,9 @@ exit 0
 pub struct Params {
     /// Absolute paths that stay: configuration a person wrote, files placed for an installation.
     pub keep: Vec<String>,
+    /// The server has left its cluster while it ran. As a member once more it would take the quorum with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<leave_cluster::Params>,
 }
 
 /// The job of a removal. `context` names the place where kept files wait.
@@ -161,6 +165,14 @@ impl StepKind for RemoveK3s {
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
+        if let Some(leave_cluster::Params { node, via }) = &params.left
+            && leave::is_member(&*self.0.world, via, node).await?
+        {
+            return Err(failure::fatal(
+                format!("{} has joined etcd again since it left", node.name),
+                "Nothing was removed: it would take the quorum with it. See who started k3s there, end this run, and start the removal anew.",
+            ));
+        }
         Job::of(&*self.0.world, context)?
             .run(&spec(context, &params.keep), context.output.as_ref())
             .await

@@ -14,7 +14,7 @@ use super::{FieldError, Inventory, PreflightContext, Workflow, fields, step_list
 use crate::steps::record_cluster::{self, Entry};
 use crate::steps::restart::{NodeRole, Target};
 use crate::steps::stop_k3s::Outage;
-use crate::steps::{fetch_kubeconfig, leave_cluster, remove_k3s};
+use crate::steps::{fetch_kubeconfig, hold_k3s, leave_cluster, remove_k3s};
 
 pub(super) use facts::{Checks, of_checks, unasked};
 
@@ -50,7 +50,7 @@ impl Workflow for RemoveNode {
             summary: "Takes a server or an agent out of a running cluster for good.".to_owned(),
             help: [
                 "A snapshot is taken first. The node is drained, taken out of the load balancer, stopped, and deleted; k3s then removes its etcd member. At the end k3s and its data are removed from the host.",
-                "With two members left, the member leaves while both servers run: stopping one first would lose the quorum for good. A cluster's only server is not removed: that is an uninstall.",
+                "With two members left, the member leaves while both servers run: stopping one first would lose the quorum for good. Its k3s is kept from starting again before that: it would join anew. A cluster's only server is not removed: that is an uninstall.",
                 "If the machine is lost, nothing is done on it: its Node and etcd member are removed from the others. Should it ever come back, it must be cleaned before it is used again: the inventory marks it so.",
                 "If more machines are lost, name all of them: they leave in the same run. More than half of the servers must still be healthy, and every server and agent that you do not name.",
                 "What it risks: fewer servers tolerate fewer losses; the plan says how many are left. Pods on the node are evicted and start elsewhere; data that they kept on the node itself (local-path) is deleted with it.",
@@ -274,15 +274,28 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
         let stop = step_list::stop(target, Outage::Refused, step_list::forecast(nodes, target));
         draft.stage("Stop", None, vec![stop]);
     }
-    let departures = leaving
-        .gone()
-        .map(|(node, server)| leave(node, via, server));
+    let leaves_alive = !lost && !stop_first;
+    let held = draft.next();
+    if leaves_alive {
+        draft.stage("Hold", None, vec![hold(node, via)]);
+    }
+    let departures = leaving.gone().map(|(node, server)| {
+        let mut planned = leave(node, via, server);
+        if leaves_alive {
+            planned.restores = vec![held];
+        }
+        planned
+    });
     draft.stage("Departure", None, departures.collect());
     if !lost {
-        let params = remove_k3s::Params { keep };
+        let left = leaves_alive.then(|| leave_cluster::Params {
+            node: node.api(),
+            via: via.api(),
+        });
+        let params = remove_k3s::Params { keep, left };
         draft.stage("Removal", None, vec![step_list::remove(node, &params)]);
     }
-    if !lost && !stop_first {
+    if leaves_alive {
         // A kubelet that was still running may have registered its Node once more.
         let again = leave(node, via, leaving.server());
         draft.stage("Departure seen", None, vec![again]);
@@ -322,6 +335,25 @@ pub(super) fn unclean(lost: &[&Node]) -> String {
             "{names} must be cleaned before they are used again: with their old data they would come up as what they were."
         ),
     }
+}
+
+/// k3s ends when its member is removed. It must not start again, and join anew, before it is removed itself.
+fn hold(node: &Node, via: &Node) -> Step {
+    let params = hold_k3s::Params {
+        node: node.api(),
+        via: via.api(),
+    };
+    let title = format!("Keep k3s on {} from starting again", node.name);
+    let mut planned = step(hold_k3s::KIND, title, node.name.as_str(), &params);
+    planned.host = Some(node.host);
+    planned.commands = vec![
+        format!("Restart=no in {}", hold_k3s::DROP_IN),
+        "systemctl daemon-reload".to_owned(),
+        "systemctl disable k3s.service".to_owned(),
+    ];
+    planned.compensation =
+        Some("let k3s start again as before, unless its member has left".to_owned());
+    planned
 }
 
 /// Node and member leave. The member does not come back.

@@ -260,7 +260,10 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         let gate = gate.take_if(|_| !steps.is_empty());
         draft.stage(title, gate, steps);
     };
-    let params = remove_k3s::Params { keep: Vec::new() };
+    let params = remove_k3s::Params {
+        keep: Vec::new(),
+        left: None,
+    };
     let removals = targets.iter().map(|node| step_list::remove(node, &params));
     stage("Removal", removals.collect());
     let cleaned = |node: &Node| marked.iter().any(|m| m.host == node.host);

@@ -76,7 +76,7 @@ impl Leftover {
             LeftoverPlace::Generated
         } else if under("/usr/local/bin") {
             LeftoverPlace::Program
-        } else if under("/etc/systemd/system") {
+        } else if under("/etc/systemd/system") || under("/run/systemd/system") {
             LeftoverPlace::Unit
         } else {
             LeftoverPlace::Runtime
@@ -127,9 +127,12 @@ mod tests {
     #[test]
     fn knows_what_is_in_the_way() {
         let leftover = |line: &str| parse_line(line).unwrap();
+        let unit = leftover("dir /run/systemd/system/k3s.service.d");
+        assert_eq!(unit.place(), LeftoverPlace::Unit);
         for line in [
             "dir /var/lib/rancher/k3s/server",
             "file /etc/systemd/system/k3s.service",
+            "dir /run/systemd/system/k3s.service.d",
             "mount /var/lib/kubelet",
             "interface cni0",
             "dir /var/lib/cni",

@@ -148,6 +148,7 @@ for p in /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh /usr/local/bin/k3s-uni
     /usr/local/bin/k3s-agent-uninstall.sh /var/lib/kubelet /run/k3s /run/flannel /var/lib/cni /run/netns/cni-*; do kind "$p"; done
 for u in k3s k3s-agent; do
     for p in service service.env service.d; do kind "/etc/systemd/system/$u.$p"; done
+    kind "/run/systemd/system/$u.service.d"
 done
 for p in kubectl crictl ctr; do
     [ "$(readlink "/usr/local/bin/$p" 2>/dev/null)" = k3s ] && kind "/usr/local/bin/$p"

@@ -15,10 +15,10 @@ use serde_json::Value;
 use sha2::Digest as _;
 
 use super::super::Inventory;
-use crate::steps::Services;
 use crate::steps::services::{
     ClusterBook, DrillBook, SecretKind, Secrets, ServiceError, SnapshotBook, TakenSnapshot,
 };
+use crate::steps::{Services, hold_k3s};
 use crate::world::fake::{FakeHost, FakeWorld, HostPicture, WorldPicture};
 use crate::world::{Secret, World};
 
@@ -365,7 +365,7 @@ impl Lab {
         all
     }
 
-    /// What is out of use: units that do not run, and cordoned nodes.
+    /// What is out of use: units that do not run, or would not run again, and cordoned nodes.
     pub(super) fn taken(&self) -> BTreeSet<String> {
         let world = self.world.picture();
         let stopped = |(name, host): (&String, &HostPicture)| {
@@ -378,9 +378,11 @@ impl Lab {
         let faults = world.hosts.iter().flat_map(|(name, host)| {
             let off = host.off.then(|| format!("{name} is off"));
             let cut = host.cut.then(|| format!("the network of {name} is cut"));
+            let held = host.files.contains_key(hold_k3s::DROP_IN);
+            let held = held.then(|| format!("k3s is held on {name}"));
             let timers = host.timers.iter();
             let timers = timers.map(move |timer| format!("{timer} waits on {name}"));
-            off.into_iter().chain(cut).chain(timers)
+            off.into_iter().chain(cut).chain(held).chain(timers)
         });
         let cordoned = world.clusters.iter().flat_map(|c| &c.cordoned);
         cordoned

@@ -253,3 +253,23 @@ async fn a_node_that_joined_after_the_failure_does_not_block_the_retry() {
     let ours = (Verdict::Pass, "3 of 3 members healthy, 2 needed".to_owned());
     assert_eq!(etcd(&state).await, ours);
 }
+
+/// The undo of a join that a dying panel leaves half-done: the member goes, and does not come back.
+#[tokio::test(start_paused = true)]
+async fn a_join_that_is_undone_does_not_join_again() {
+    let lab = lab::running_lab();
+    let mut params = joining(&lab, &token(&lab), |_| {}).await;
+    params.node = api(3);
+    let context = StepContext {
+        host: Some(HostId(3)),
+        ..context(&params)
+    };
+    let kind = InstallK3s(lab.services());
+    let undo = kind.undo(&context);
+    let cut = tokio::time::timeout(Duration::from_secs(2), undo).await;
+    assert!(cut.is_err(), "{cut:?}");
+    for _ in 0..10 {
+        sleep(Duration::from_secs(12)).await;
+        assert_eq!(lab.picture().0.clusters[0].members.len(), 2);
+    }
+}

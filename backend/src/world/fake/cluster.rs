@@ -154,10 +154,19 @@ impl State {
         }
         self.miss_nodes(now);
         self.let_pods_go(now);
+        self.let_members_go(now);
+    }
+
+    /// Members whose Node was deleted.
+    fn let_members_go(&mut self, now: Instant) {
+        let mut left = Vec::new();
         for cluster in self.clusters.values_mut() {
-            cluster
-                .members
-                .retain(|m| m.leaves.is_none_or(|at| at > now));
+            let goes = |m: &Member| m.leaves.is_some_and(|at| at <= now);
+            let gone = cluster.members.extract_if(.., |m| goes(m));
+            left.extend(gone.map(|m| m.host));
+        }
+        for host in left {
+            self.end_removed(host, now);
         }
     }
 

@@ -14,9 +14,10 @@ use super::{FakeHost, State, restore};
 use crate::world::{JobId, JobSpec, Script, Secret};
 
 /// Everything that k3s-uninstall.sh and the removal after it delete.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/usr/local/bin",
     "/etc/systemd/system",
+    "/run/systemd/system",
     "/etc/rancher",
     "/var/lib/rancher",
     "/var/lib/kubelet",

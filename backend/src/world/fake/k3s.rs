@@ -179,6 +179,28 @@ impl State {
         }
     }
 
+    /// The member of a k3s that runs was removed: it ends, and where systemd starts it again it has put its database
+    /// away (k3s: pkg/etcd, `tombstone`), and joins anew or is a cluster of its own.
+    pub(super) fn end_removed(&mut self, id: HostId, at: Instant) {
+        let alone = self.unique();
+        if !self.runs(id) {
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        host.stop_k3s();
+        let mut files = host.files.iter();
+        if files.any(|(path, text)| path.starts_with(DROP_INS) && text.contains("Restart=no")) {
+            return;
+        }
+        host.remove_below(&["/var/lib/rancher/k3s/server/db/etcd"]);
+        if let Some(k3s) = &mut host.k3s {
+            k3s.cluster = alone;
+        }
+        self.start(id, at + RESTARTS_AFTER, false);
+    }
+
     /// What k3s is told at its start on a host.
     fn told(&self, id: HostId, k3s: &K3s) -> Told {
         let files = &self.hosts[&id].files;

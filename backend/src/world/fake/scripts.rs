@@ -126,6 +126,23 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             host.stop_k3s();
             said("")
         }
+        "hold-unit" => {
+            let host = state.host(id)?;
+            let text = "[Service]\nRestart=no\n".to_owned();
+            host.files.insert(arg(1).to_owned(), text);
+            host.enable_k3s(false);
+            said("")
+        }
+        "give-back-unit" => {
+            state.host(id)?.files.remove(arg(1));
+            if arg(2) == "enable" {
+                state.host(id)?.enable_k3s(true);
+            }
+            if arg(3) == "start" {
+                state.start_stopped(id, Instant::now());
+            }
+            said("")
+        }
         "release-unit" => {
             if arg(1) == "enable" {
                 state.host(id)?.enable_k3s(true);

@@ -1,4 +1,68 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{StepContext, StepFailure};
+use coxswain_engine::testing::Layer;
+use coxswain_engine::testing::checks::retried;
+use tokio::time::sleep;
+
 use super::*;
+use crate::steps::{leave_cluster, remove_k3s};
+
+/// The first attempt of a step fails after a while.
+struct Slow(&'static str);
+
+#[async_trait]
+impl Layer for Slow {
+    async fn apply(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
+        if inner.name() == self.0 && context.attempt == 1 {
+            sleep(Duration::from_secs(120)).await;
+            return Err(StepFailure::fatal("the panel's network was gone"));
+        }
+        inner.apply(context).await
+    }
+}
+
+/// systemd would start a k3s whose member has left again, and it would join anew.
+#[tokio::test(start_paused = true)]
+async fn the_last_but_one_stays_out_however_long_its_removal_takes() {
+    let example = remove_last_but_one();
+    let expected = completes(&example).await.unwrap();
+    for kind in [leave_cluster::KIND, remove_k3s::KIND] {
+        let slow = |_: &Lab, inner| layer(inner, Slow(kind));
+        assert_eq!(retried(&example, &slow).await.unwrap(), expected, "{kind}");
+    }
+}
+
+/// Somebody has started k3s by hand.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_came_back_is_not_removed() {
+    let example = remove_last_but_one();
+    let plan = example.plan();
+    let (step, _, planned) = plan
+        .steps()
+        .find(|(_, _, step)| step.kind == remove_k3s::KIND)
+        .unwrap();
+    let lab = example.world();
+    let before = lab.picture();
+    let context = StepContext {
+        run: coxswain_wire::RunId(1),
+        step,
+        attempt: 1,
+        host: planned.host,
+        target: planned.target.clone(),
+        params: planned.params.clone(),
+        memo: serde_json::Value::Null,
+        outputs: coxswain_engine::plan::Outputs::new(),
+        deadline: tokio::time::Instant::now() + Duration::from_secs(600),
+        applied: true,
+        output: None,
+    };
+    let refused = remove_k3s::RemoveK3s(lab.services()).apply(&context).await;
+    let error = refused.unwrap_err().into_error();
+    assert!(error.message.contains("joined etcd again"), "{error:?}");
+    assert_eq!(lab.picture(), before);
+}
 
 fn remove(host: i64, state: &str) -> Example {
     Example {
