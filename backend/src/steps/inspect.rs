@@ -13,13 +13,6 @@ pub(crate) const INSPECT: Script = Script {
     text: PROBE_SCRIPT,
 };
 
-/// Directories that may be file systems of their own: what is in them goes, they stay.
-const MOUNT_POINTS: [&str; 3] = [
-    "/var/lib/kubelet",
-    "/var/lib/rancher",
-    "/var/lib/rancher/k3s",
-];
-
 /// Collects the facts.
 ///
 /// # Errors
@@ -47,8 +40,7 @@ pub(crate) fn remains<'a>(leftovers: &'a [Leftover], kept: &[String]) -> Vec<&'a
     leftovers
         .iter()
         .filter(|left| match left.kind {
-            LeftoverKind::EmptyDirectory => false,
-            LeftoverKind::Mount => !MOUNT_POINTS.contains(&left.path.as_str()),
+            LeftoverKind::EmptyDirectory | LeftoverKind::Mount => false,
             LeftoverKind::File
             | LeftoverKind::Link
             | LeftoverKind::Directory
@@ -109,6 +101,7 @@ mod tests {
             left("/etc/rancher/k3s/config.yaml.bak", LeftoverKind::File),
             left("/var/lib/kubelet", LeftoverKind::Mount),
             left("/var/lib/rancher", LeftoverKind::EmptyDirectory),
+            left("/var/lib/rancher/k3s/storage", LeftoverKind::Mount),
             left("/var/lib/rancher/k3s/server", LeftoverKind::Directory),
             left("/var/lib/rancher/k3s/data", LeftoverKind::Directory),
             left("cni0", LeftoverKind::Interface),

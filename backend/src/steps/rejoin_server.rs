@@ -34,7 +34,7 @@ pub const KIND: &str = "rejoin_server";
 pub const DEADLINE_S: u32 = 600;
 
 const UNIT: &str = "k3s.service";
-const DATABASE: &str = "/var/lib/rancher/k3s/server/db";
+pub(crate) const DATABASE: &str = "/var/lib/rancher/k3s/server/db";
 const RUNTIME: Duration = Duration::from_secs(240);
 /// For this one start; sorted behind every other.
 const DROP_IN: &str = "/run/systemd/system/k3s.service.d/zz-coxswain-rejoin.conf";
@@ -44,16 +44,28 @@ const TOKEN_FILE_MAX: usize = 4096;
 /// `$1` the unit, `$2` the file for the journal's cursor, `$3` where the old database goes, `$4` the drop-in, `$5`
 /// its environment file, `$6` `renew` to move certificates and keys aside, too; the content of both in the
 /// environment. A database that is there although the old one
-/// was moved already is of an earlier attempt to join: it may be a member by now, so it stays.
+/// was moved already is of an earlier attempt to join: it may be a member by now, so it stays. A disk that is
+/// mounted there cannot be moved: then the old database moves into a folder beside it, snapshots stay.
 pub(crate) const REJOIN: Script = Script {
     name: "rejoin-k3s",
     text: r#"unit=$1 mark=$2 aside=$3 dropin=$4 file=$5 keys=${6-}
 db=/var/lib/rancher/k3s/server/db
 echo "coxswain: stopping $unit"
 systemctl stop "$unit" || exit 1
-if [ -d "$db" ] && [ ! -e "$aside" ]; then
-    echo "coxswain: moving $db to $aside"
-    mv "$db" "$aside" || exit 1
+old=$aside
+if grep -qs " $db[ /]" /proc/self/mounts; then old=$db/${aside##*/}; fi
+if [ -d "$db" ] && [ ! -e "$old" ]; then
+    echo "coxswain: moving $db to $old"
+    if [ "$old" = "$aside" ]; then
+        mv "$db" "$aside" || exit 1
+    else
+        (umask 077 && mkdir -p "$old.part") || exit 1
+        for path in "$db"/* "$db"/.[!.]*; do
+            case ${path##*/} in snapshots | lost+found | "${db##*/}".coxswain-*) continue ;; esac
+            if [ -e "$path" ] || [ -L "$path" ]; then mv "$path" "$old.part/" || exit 1; fi
+        done
+        mv "$old.part" "$old" || exit 1
+    fi
 fi
 if [ "$keys" = renew ]; then
     for part in tls cred; do
@@ -80,10 +92,15 @@ systemctl start --no-block "$unit"
 "#,
 };
 
-/// Databases that were moved aside before.
+/// The places of databases that were moved aside before, also of those that are on a disk of their own.
 pub(crate) const ASIDE: Script = Script {
     name: "list-old-databases",
-    text: "ls -d /var/lib/rancher/k3s/server/db.coxswain-* 2>/dev/null\nexit 0\n",
+    text: r#"db=/var/lib/rancher/k3s/server/db
+for old in "$db".coxswain-* "$db/${db##*/}".coxswain-*; do
+    if [ -e "$old" ]; then echo "${db%/*}/${old##*/}"; fi
+done
+exit 0
+"#,
 };
 
 /// What k3s keeps in the database and on each server's disk (its bootstrap data). Younger files on the disk that differ
@@ -335,5 +352,80 @@ impl StepKind for RejoinServer {
 
     async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
         restart::forget(&*self.0.world, context).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// Runs a script on a host below `root`, where its database is a disk of its own or not.
+    fn run(root: &Path, script: &Script, disk: &str, words: &[String]) -> Output {
+        let at = root.display().to_string();
+        fs::write(root.join("mounts"), format!("dev {at}{disk} ext4 rw 0 0\n")).unwrap();
+        let text = script
+            .text
+            .replace("/proc/self/mounts", &format!("{at}/mounts"));
+        let text = text.replace("/var/lib/", &format!("{at}/var/lib/"));
+        let fakes = "systemctl() { :; }\njournalctl() { :; }\n";
+        Command::new("sh")
+            .args(["-c", &format!("{fakes}{text}"), "sh"])
+            .args(words)
+            .envs([("COXSWAIN_ENVIRONMENT", "e"), ("COXSWAIN_DROP_IN", "d")])
+            .output()
+            .unwrap()
+    }
+
+    /// Where the old database is after a rejoin, and what the next run knows of it.
+    fn moved(disk: &str) -> (String, Vec<String>) {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let db = root.join(DATABASE.trim_start_matches('/'));
+        for file in ["etcd/wal", "snapshots/s"] {
+            let file = db.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "x").unwrap();
+        }
+        let at = |path: &str| format!("{}{path}", root.display());
+        let aside = at(&format!("{DATABASE}.coxswain-7"));
+        let words = [
+            UNIT.to_owned(),
+            at("/m/mark"),
+            aside,
+            at("/d/drop"),
+            at("/e/env"),
+        ];
+        for _ in 0..2 {
+            let ran = run(root, &REJOIN, disk, &words);
+            assert!(ran.status.success(), "{ran:?}");
+        }
+        assert!(db.join("snapshots/s").exists() && !db.join("etcd").exists());
+        let known = run(root, &ASIDE, disk, &[]);
+        let known = String::from_utf8(known.stdout).unwrap();
+        let found = Command::new("find")
+            .arg(root)
+            .args(["-name", "wal"])
+            .output();
+        let found = String::from_utf8(found.unwrap().stdout).unwrap();
+        let here = root.display().to_string();
+        let found = found.trim().replace(&here, "");
+        (found, known.lines().map(|l| l.replace(&here, "")).collect())
+    }
+
+    #[test]
+    fn the_old_database_moves_aside_or_into_a_folder_on_its_disk() {
+        let aside = format!("{DATABASE}.coxswain-7");
+        let (found, known) = moved("/srv");
+        assert_eq!(found, format!("{aside}/etcd/wal"));
+        assert_eq!(known, [aside.as_str()]);
+        for disk in [DATABASE.to_owned(), format!("{DATABASE}/snapshots")] {
+            let (found, known) = moved(&disk);
+            assert_eq!(found, format!("{DATABASE}/db.coxswain-7/etcd/wal"));
+            assert_eq!(known, [aside.as_str()]);
+        }
     }
 }

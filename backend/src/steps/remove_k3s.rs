@@ -24,7 +24,8 @@ pub(crate) const RUNTIME: Duration = Duration::from_secs(300);
 pub(crate) const KEEP_ROOT: &str = "/var/lib/coxswain/kept";
 
 /// `$1` a directory for what is kept, `$2…` the paths to keep. The uninstall script's exit status is not
-/// trusted (facts A, removing): what it leaves is removed here.
+/// trusted (facts A, removing): what it leaves is removed here. What pods and their containers mounted is unmounted,
+/// as k3s-killall.sh does; a disk that a person mounted is emptied and stays.
 pub(crate) const REMOVE: Script = Script {
     name: "remove-k3s",
     text: r#"set -u
@@ -45,6 +46,19 @@ for path; do
     if exists "$kept"; then echo "coxswain: keeping $path"; fi
 done
 
+mounted() {
+    while read -r _ at _; do
+        case $at in
+        /run/k3s/* | /var/lib/rancher/k3s/agent/containerd/*/* | /var/lib/kubelet/pods/* | /var/lib/kubelet/plugins/* | /run/netns/cni-*) by=pods ;;
+        /var/lib/rancher/k3s | /var/lib/rancher/k3s/* | /var/lib/kubelet | /var/lib/kubelet/*) by=people ;;
+        *) continue ;;
+        esac
+        if [ "$by" = "$1" ]; then printf '%b\n' "$at"; fi
+    done </proc/self/mounts | sort -r
+}
+# A disk that is in use is not unmounted by the uninstall scripts of old versions.
+users=$(mounted people | while read -r at; do (cd "$at" && exec sleep 600) >/dev/null 2>&1 & echo $!; done)
+
 for script in /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh; do
     if [ -x "$script" ]; then
         echo "coxswain: running $script"
@@ -64,13 +78,13 @@ for cmdline in /proc/[0-9]*/cmdline; do
         kill -9 "${pid%/cmdline}" 2>/dev/null
     fi
 done
-while read -r _ at _; do printf '%s\n' "$at"; done </proc/self/mounts | sort -r |
-    while read -r at; do
-        case $at in
-        /run/k3s/* | /var/lib/rancher/k3s/?* | /var/lib/kubelet/pods/* | /var/lib/kubelet/plugins/* | /run/netns/cni-*)
-            umount "$at" || umount -l "$at" ;;
-        esac
-    done
+for pid in $users; do kill "$pid" 2>/dev/null; done
+mounted pods | while read -r at; do umount "$at" || umount -l "$at"; done
+# Unmounted, a disk would bring its old data back with the next boot.
+mounted people | while read -r at; do
+    echo "coxswain: emptying $at, which stays mounted"
+    find "$at" -xdev -mindepth 1 -delete
+done
 for link in cni0 flannel.1 flannel-v6.1 flannel-wg flannel-wg-v6 kube-ipvs0; do
     if [ -e "/sys/class/net/$link" ]; then ip link delete "$link"; fi
 done
@@ -188,5 +202,101 @@ impl StepKind for RemoveK3s {
 
     async fn forget(&self, context: &StepContext) -> Result<(), StepFailure> {
         Job::of(&*self.0.world, context)?.remove().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs the removal on a host below `root`, where these are mounted; gives its output and what it unmounted.
+    fn remove(root: &Path, mounts: &[&str]) -> (String, String) {
+        let at = root.display().to_string();
+        let table: String = mounts
+            .iter()
+            .map(|path| format!("dev {at}{path} ext4 rw 0 0\n"))
+            .collect();
+        fs::write(root.join("mounts"), table).unwrap();
+        fs::write(root.join("unmounted"), "").unwrap();
+        let mut text = REMOVE.text.replace("/proc/self/mounts", "@mounts");
+        for tree in ["/etc/", "/run/", "/var/", "/usr/local/bin/", "/sys/"] {
+            text = text.replace(tree, &format!("{at}{tree}"));
+        }
+        let text = text.replace("@mounts", &format!("{at}/mounts"));
+        let fakes = format!("systemctl() {{ :; }}\numount() {{ echo \"$1\" >>{at}/unmounted; }}\n");
+        // Not as an argument: it looks for processes by theirs.
+        let script = root.join("remove.sh");
+        fs::write(&script, fakes + &text).unwrap();
+        let ran = Command::new("sh")
+            .arg(script)
+            .arg(format!("{at}/kept"))
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        let unmounted = fs::read_to_string(root.join("unmounted")).unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap();
+        (said.replace(&at, ""), unmounted.replace(&at, ""))
+    }
+
+    fn file(root: &Path, path: &str) {
+        let path = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+
+    #[test]
+    fn a_disk_of_a_person_is_emptied_and_a_mount_of_a_pod_is_unmounted() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let pods = [
+            "/var/lib/kubelet/pods/1/volumes/v",
+            "/var/lib/rancher/k3s/agent/containerd/io.x/snapshots/1",
+            "/run/k3s/containerd/1/rootfs",
+        ];
+        let people = [
+            "/var/lib/rancher/k3s/server/db",
+            "/var/lib/rancher/k3s/my\\040disk",
+            "/var/lib/kubelet",
+        ];
+        file(root, "/var/lib/rancher/k3s/server/db/etcd/member/wal");
+        file(root, "/var/lib/rancher/k3s/my disk/x");
+        let (said, unmounted) = remove(root, &[&pods[..], &people, &["/srv"]].concat());
+        let mut unmounted: Vec<&str> = unmounted.lines().collect();
+        unmounted.sort_unstable();
+        assert_eq!(unmounted, [pods[2], pods[0], pods[1]]);
+        for disk in ["server/db", "my disk"] {
+            let emptied = format!("emptying /var/lib/rancher/k3s/{disk}, which stays mounted");
+            assert!(said.contains(&emptied), "{said}");
+        }
+        assert!(!said.contains("/srv"), "{said}");
+        assert!(!root.join("var/lib/rancher/k3s/server").exists());
+    }
+
+    /// k3s-killall.sh of old versions unmounts everything below the data directory that is not in use.
+    #[test]
+    fn a_disk_of_a_person_is_in_use_while_the_uninstall_script_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let disk = "/var/lib/rancher/k3s/server/db";
+        file(root, &format!("{disk}/state.db"));
+        let script = root.join("usr/local/bin/k3s-uninstall.sh");
+        fs::create_dir_all(script.parent().unwrap()).unwrap();
+        let look = format!(
+            "sleep 0.3; for cwd in /proc/[0-9]*/cwd; do [ \"$(readlink $cwd)\" != {0}{disk} ] || echo used by someone; done\n",
+            root.display()
+        );
+        fs::write(&script, look).unwrap();
+        let chmod = Command::new("chmod").arg("+x").arg(&script).status();
+        assert!(chmod.unwrap().success());
+        let (said, _) = remove(root, &[disk]);
+        assert!(said.contains("used by someone"), "{said}");
+        let mut cwds = fs::read_dir("/proc").unwrap().flatten();
+        let held = cwds
+            .any(|p| fs::read_link(p.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(root)));
+        assert!(!held, "somebody still uses the disk");
     }
 }

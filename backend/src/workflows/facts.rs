@@ -18,7 +18,7 @@ pub(super) mod source;
 pub(super) mod token_place;
 
 pub(super) use host::space as room;
-pub(super) use remains::jobs;
+pub(super) use remains::{disks, jobs};
 
 use std::collections::BTreeMap;
 

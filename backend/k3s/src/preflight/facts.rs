@@ -59,6 +59,9 @@ pub struct HostFacts {
     pub k3s_unit: UnitState,
     /// State of `k3s-agent.service`.
     pub agent_unit: UnitState,
+    /// Disks that a person has mounted where k3s keeps its data.
+    #[serde(default)]
+    pub mounts: Vec<String>,
     /// What earlier installations left.
     pub leftovers: Vec<Leftover>,
     /// `config.yaml` and drop-ins, in k3s's order.

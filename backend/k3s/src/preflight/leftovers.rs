@@ -24,7 +24,7 @@ pub enum LeftoverKind {
     Directory,
     /// An empty directory.
     EmptyDirectory,
-    /// A mount point: cannot be removed before it is unmounted.
+    /// A mount point with nothing on it, or a folder with nothing but such: stays where the disk stays.
     Mount,
     /// A network interface.
     Interface,
@@ -88,8 +88,12 @@ impl Leftover {
     /// kept), and the node password (a fresh cluster has none to compare it with).
     #[must_use]
     pub fn in_the_way(&self) -> bool {
-        if self.kind == LeftoverKind::EmptyDirectory {
-            return false;
+        match self.kind {
+            LeftoverKind::EmptyDirectory | LeftoverKind::Mount => return false,
+            LeftoverKind::File
+            | LeftoverKind::Link
+            | LeftoverKind::Directory
+            | LeftoverKind::Interface => {}
         }
         match self.place() {
             LeftoverPlace::Data | LeftoverPlace::Unit | LeftoverPlace::Network => true,
@@ -133,7 +137,7 @@ mod tests {
             "dir /var/lib/rancher/k3s/server",
             "file /etc/systemd/system/k3s.service",
             "dir /run/systemd/system/k3s.service.d",
-            "mount /var/lib/kubelet",
+            "dir /var/lib/kubelet",
             "interface cni0",
             "dir /var/lib/cni",
         ] {
@@ -143,6 +147,8 @@ mod tests {
         for line in [
             "empty /var/lib/rancher",
             "empty /etc/rancher",
+            "mount /var/lib/kubelet",
+            "mount /var/lib/rancher/k3s/server",
             "file /etc/rancher/k3s/config.yaml",
             "dir /var/lib/rancher/k3s/agent/images",
             "file /usr/local/bin/k3s",

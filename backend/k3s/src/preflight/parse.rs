@@ -134,6 +134,7 @@ pub fn parse_probe(output: &str) -> Result<HostFacts, ProbeError> {
             .and_then(|line| K3sVersion::from_version_output(line).ok()),
         k3s_unit: unit_state("k3s.service"),
         agent_unit: unit_state("k3s-agent.service"),
+        mounts: owned(sections.lines("mounts")),
         leftovers: sections
             .lines("leftovers")
             .iter()

@@ -99,7 +99,7 @@ fi
 end
 
 section datastore
-[ -d /var/lib/rancher/k3s/server/db ] && ls -A /var/lib/rancher/k3s/server/db 2>/dev/null | content
+[ -d /var/lib/rancher/k3s/server/db ] && ls -A /var/lib/rancher/k3s/server/db 2>/dev/null | grep -vx 'lost+found' | content
 end
 
 section k3s-version
@@ -115,11 +115,21 @@ for unit in k3s.service k3s-agent.service; do
 done
 end
 
+section mounts
+while read -r _ at _; do
+    case $at in
+    /var/lib/rancher/k3s/agent/containerd/*/* | /var/lib/kubelet/pods/* | /var/lib/kubelet/plugins/*) ;;
+    /var/lib/rancher/k3s | /var/lib/rancher/k3s/* | /var/lib/kubelet | /var/lib/kubelet/*) line "$at" ;;
+    esac
+done </proc/self/mounts
+end
+
 section leftovers
 kind() {
     if [ -L "$1" ]; then line "link $1"
     elif [ -d "$1" ]; then
-        if grep -qs " $1 " /proc/self/mounts; then line "mount $1"
+        # Emptied, mount points and the folders they are in stay.
+        if grep -qs " $1[ /]" /proc/self/mounts && [ -z "$(find "$1" ! -type d 2>/dev/null | head -n 1)" ]; then line "mount $1"
         elif [ -n "$(ls -A "$1" 2>/dev/null)" ]; then line "dir $1"
         else line "empty $1"; fi
     elif [ -e "$1" ]; then line "file $1"; fi

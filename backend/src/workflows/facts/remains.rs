@@ -81,8 +81,21 @@ pub(super) fn facts(node: &ApiHost, found: &HostFacts, cleaning: bool) -> Vec<Fa
     if !stays.is_empty() {
         facts.push(shown(name, "Files that stay", paths(&stays)));
     }
+    facts.extend(disks(name, found).filter(|_| cleaning));
     facts.extend(configuration(name, found));
     facts
+}
+
+/// Disks that a person has mounted where k3s keeps its data, if a removal empties some.
+pub(in crate::workflows) fn disks(name: &str, found: &HostFacts) -> Option<Fact> {
+    (!found.mounts.is_empty()).then(|| {
+        warn(
+            name,
+            "Disks mounted there",
+            found.mounts.join(", "),
+            "They are emptied, and stay mounted. Unmount what must be kept, and collect the evidence again.",
+        )
+    })
 }
 
 /// A configuration a person wrote: shown, kept, and refused where it contradicts.

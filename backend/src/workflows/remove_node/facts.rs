@@ -10,7 +10,7 @@ use super::super::PreflightContext;
 use super::super::facts::balancer::{self, Foreign};
 use super::super::facts::living::{self, Living};
 use super::super::facts::{
-    at_once, checks_of, connection, fail, jobs, pass, pods, shown, unknown, warn,
+    at_once, checks_of, connection, disks, fail, jobs, pass, pods, shown, unknown, warn,
 };
 use super::super::nodes::Node;
 use super::Leaving;
@@ -242,13 +242,17 @@ fn at_work(found: &HostFacts) -> Option<String> {
 async fn reachable(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     let name = checks.node.name.as_str();
     let world = &*context.services.world;
-    if let Err(error) = world.boot_id(checks.node.host).await {
-        let mut fact = connection(name, &error);
-        fact.advice =
-            Some("Bring it back, or start again and say that its machine is lost.".to_owned());
-        return vec![fact];
-    }
+    let found = match inspect(world, checks.node.host).await {
+        Ok(found) => found,
+        Err(error) => {
+            let mut fact = connection(name, &error);
+            fact.advice =
+                Some("Bring it back, or start again and say that its machine is lost.".to_owned());
+            return vec![fact];
+        }
+    };
     let mut facts = vec![pass(name, "Connection", "signed in over SSH, root by sudo")];
+    facts.extend(disks(name, &found));
     facts.extend(jobs(world, &checks.node, context.run).await);
     match of_first(world, &checks.staying.servers).await {
         Ok(kube) => facts.extend(pods::facts(&*kube, name).await),

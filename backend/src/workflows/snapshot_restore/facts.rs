@@ -24,6 +24,7 @@ use crate::steps::configured::Configured;
 use crate::steps::copy_snapshot::DIRECTORY;
 use crate::steps::etcd::EtcdLook;
 use crate::steps::inspect::inspect;
+use crate::steps::rejoin_server::DATABASE;
 use crate::steps::reset_cluster;
 use crate::steps::restart::NodeRole;
 use crate::steps::snapshots::{look, room, sha256};
@@ -134,6 +135,8 @@ async fn facts(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
         .into_iter()
         .flatten()
         .collect();
+    let others = checks.others.iter().map(|node| aside(context, node));
+    facts.extend(at_once(others.collect()).await.into_iter().flatten());
     let lost = checks.lost.iter().map(|node| of_lost(context, node));
     facts.extend(at_once(lost.collect()).await.into_iter().flatten());
     facts.extend(of_snapshot(context, checks).await);
@@ -202,6 +205,46 @@ async fn of_host(
     }
     facts.extend(jobs(world, node, context.run).await);
     facts
+}
+
+/// Where the old database of a server goes that has disks of its own for it.
+async fn aside(context: &PreflightContext, node: &ApiHost) -> Option<Fact> {
+    const NAME: &str = "Old database";
+    // Its own facts say so if it does not answer.
+    let found = inspect(&*context.services.world, node.host).await.ok()?;
+    let inside = |at: &&String| {
+        let rest = at.strip_prefix(DATABASE);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let disks: Vec<&str> = found
+        .mounts
+        .iter()
+        .filter(inside)
+        .map(String::as_str)
+        .collect();
+    let snapshots = format!("{DATABASE}/snapshots");
+    let in_the_way = disks
+        .iter()
+        .find(|at| **at != DATABASE && **at != snapshots);
+    match in_the_way {
+        Some(at) => Some(fail(
+            &node.name,
+            NAME,
+            format!("a disk is mounted at {at}: it cannot be moved aside"),
+            format!(
+                "Copy what is on it to the disk below, take it out of /etc/fstab and unmount it, or mount it at {DATABASE}; then collect the evidence again."
+            ),
+        )),
+        None if disks.is_empty() => None,
+        None => Some(pass(
+            &node.name,
+            NAME,
+            format!(
+                "kept in a folder in {DATABASE}, because of the disk at {}",
+                disks.join(", ")
+            ),
+        )),
+    }
 }
 
 /// A host that is said to be lost must not be at work.

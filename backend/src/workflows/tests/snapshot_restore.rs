@@ -194,3 +194,31 @@ async fn a_snapshot_from_before_a_rotation_gets_its_token() {
     let found = facts(&lab, "snapshot_restore", &given, &inventory).await;
     assert_eq!(failing(&found), ["node2: Place of the token"]);
 }
+
+/// A disk cannot be moved aside: the gate says where its old database stays, or refuses.
+#[tokio::test(start_paused = true)]
+async fn a_database_on_a_disk_of_its_own_stays_on_it() {
+    const DATABASE: &str = "/var/lib/rancher/k3s/server/db";
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    for (disk, refused) in [
+        (DATABASE, false),
+        ("/var/lib/rancher/k3s/server/db/snapshots", false),
+        ("/var/lib/rancher/k3s/server/db/etcd", true),
+    ] {
+        let lab = lab::lab_with_snapshots();
+        for host in [1, 2] {
+            lab.world
+                .change(HostId(host), |host| host.mounts = vec![disk]);
+        }
+        let given = restoring("data_wrong", NEWEST, &[]);
+        let facts = facts(&lab, "snapshot_restore", &given, &inventory).await;
+        let told: Vec<_> = facts.iter().filter(|f| f.name == "Old database").collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].subject, "node2");
+        assert!(told[0].value.contains(disk), "{told:?}");
+        assert_eq!(told[0].verdict == Verdict::Fail, refused, "{disk}");
+    }
+}

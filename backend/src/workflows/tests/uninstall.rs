@@ -181,3 +181,16 @@ fn a_host_is_cleaned_though_its_cluster_has_ended() {
     members.retain(|m| m.role == MemberRole::LoadBalancer);
     assert!(clean(&inventory).contains(&"remove_k3s".to_owned()));
 }
+
+/// What is on them goes; who wants to keep it has to know before.
+#[tokio::test(start_paused = true)]
+async fn mounted_disks_are_named_before_they_are_emptied() {
+    const DISK: &str = "/var/lib/rancher/k3s/server/db";
+    let lab = lab::running_lab();
+    lab.world.change(HostId(2), |host| host.mounts = vec![DISK]);
+    let facts = seen(&lab, &[]).await;
+    let disk = fact(&facts, "node2", "Disks mounted there");
+    assert_eq!((disk.verdict, disk.value.as_str()), (Verdict::Warn, DISK));
+    let others = facts.iter().filter(|f| f.name == disk.name).count();
+    assert_eq!(others, 1);
+}

@@ -8,7 +8,7 @@ use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{at_once, checks_of, connection, fail, jobs, pass, shown, warn};
+use super::super::facts::{at_once, checks_of, connection, disks, fail, jobs, pass, shown, warn};
 use super::super::nodes::Node;
 use super::super::remove_node::unasked;
 use super::Request;
@@ -152,6 +152,7 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec
         advice: None,
         next: None,
     });
+    facts.extend(disks(name, &found));
     facts.extend(jobs(&*context.services.world, node, context.run).await);
     facts
 }

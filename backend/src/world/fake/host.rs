@@ -44,6 +44,8 @@ pub struct FakeHost {
     pub clock_offset_ms: i64,
     /// Free space of its one file system, KiB.
     pub free_kib: u64,
+    /// Disks that a person has mounted where k3s keeps its data.
+    pub mounts: Vec<&'static str>,
     /// Process 1.
     pub init: String,
     /// `uname -n`.
@@ -102,6 +104,7 @@ impl FakeHost {
             ssh_hangs: false,
             clock_offset_ms: 0,
             free_kib: 40 * 1024 * 1024,
+            mounts: Vec::new(),
             init: "systemd".to_owned(),
             hostname: name.to_owned(),
             firewall_tool: "nft".to_owned(),

@@ -87,6 +87,7 @@ pub(super) fn print(state: &State, id: HostId) -> String {
         format!("{name} {}", k3s.map_or("inactive", |k3s| k3s.state()))
     };
     section("units", &[unit("k3s.service"), unit("k3s-agent.service")]);
+    section("mounts", &lines(&host.mounts));
     section("leftovers", &leftovers(host.files.keys()));
     for (path, content) in host
         .files

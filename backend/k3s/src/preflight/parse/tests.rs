@@ -126,6 +126,46 @@ fn the_script_runs_in_every_shell_and_parses() {
     }
 }
 
+/// What the probe sees on a host below a directory, where these are mounted.
+fn probed(root: &std::path::Path, mounts: &[&str]) -> HostFacts {
+    let at = root.display().to_string();
+    let table = |path: &&str| format!("dev {at}{path} ext4 rw 0 0\n");
+    std::fs::write(
+        root.join("mounts"),
+        mounts.iter().map(table).collect::<String>(),
+    )
+    .unwrap();
+    let mut script = PROBE_SCRIPT.replace("/proc/self/mounts", "@mounts");
+    for tree in ["/var/lib/", "/etc/", "/run/", "/usr/local/bin/"] {
+        script = script.replace(tree, &format!("{at}{tree}"));
+    }
+    let script = script.replace("@mounts", &format!("{at}/mounts"));
+    let ran = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output();
+    let answer = String::from_utf8(ran.unwrap().stdout).unwrap();
+    parse_probe(&answer.replace(&at, "")).unwrap()
+}
+
+#[test]
+fn an_emptied_disk_is_nothing_and_a_full_one_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = "/var/lib/rancher/k3s/server/db";
+    let folder = root.path().join(&disk[1..]);
+    std::fs::create_dir_all(folder.join("lost+found")).unwrap();
+    let server = |facts: &HostFacts| facts.leftovers[0].clone();
+    let mounts = [disk, "/var/lib/kubelet/pods/1/volumes/v", "/srv"];
+    let facts = probed(root.path(), &mounts);
+    assert_eq!(facts.mounts, [disk]);
+    assert_eq!(facts.datastore, DatastoreKind::None);
+    assert_eq!(server(&facts).path, "/var/lib/rancher/k3s/server");
+    assert!(!server(&facts).in_the_way());
+    assert!(server(&probed(root.path(), &[])).in_the_way());
+    std::fs::write(folder.join("state.db"), "x").unwrap();
+    let facts = probed(root.path(), &mounts);
+    assert!(server(&facts).in_the_way());
+    assert_eq!(facts.datastore, DatastoreKind::Sqlite);
+}
 proptest! {
     #[test]
     fn never_panics(text in "[ -~\n|@]{0,300}") {
