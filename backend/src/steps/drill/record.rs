@@ -13,6 +13,9 @@ const NAMED: usize = 50;
 const WITHOUT: i64 = 3_500;
 /// A survivor's etcd may be without a leader for as long as an election takes, milliseconds.
 const ELECTION: i64 = 20_000;
+/// A node, server or agent, is not Ready if it is seen so in three looks in a row: one alone may be a kubelet that
+/// was late, or an API server that had not caught up. Milliseconds.
+const NOT_READY: i64 = 4_000;
 
 /// Everything seen. Times are milliseconds of the panel's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,7 +196,7 @@ impl Record {
         }
         let second = self
             .counted()
-            .find(|(name, track)| *name != victim && away_since(track, now).is_some());
+            .find(|(name, track)| *name != victim && seen_away(track, now) >= NOT_READY);
         if let Some((name, _)) = second {
             return Some(format!("{name} is not Ready either"));
         }
@@ -219,6 +222,12 @@ pub(crate) fn unseen<T: PartialEq>(track: &Track<T>, from: i64, until: i64) -> V
 fn away_since(track: &Track<bool>, now: i64) -> Option<i64> {
     let span = track.fresh(now)?;
     (!span.value).then_some(span.from)
+}
+
+/// For how long it has been seen not to be so, from the first look to the last.
+fn seen_away(track: &Track<bool>, now: i64) -> i64 {
+    let span = track.fresh(now).filter(|span| !span.value);
+    span.map_or(0, |span| span.until - span.from)
 }
 
 #[cfg(test)]
@@ -251,28 +260,59 @@ mod tests {
         record.fault_at = 1000;
         let node = record.nodes.entry(name.to_owned()).or_default();
         node.see(0, before);
-        node.see(2000, false);
+        for at in [2000, 4000, 6000] {
+            node.see(at, false);
+        }
     }
 
     #[test]
-    fn a_second_node_ends_it_at_once_and_the_victim_does_not() {
+    fn a_second_node_ends_it_and_the_victim_does_not() {
         let mut record = Record::default();
         lose(&mut record, "node1", true);
-        assert_eq!(record.abort(2000, "node1", &lb(), 1000), None);
+        assert_eq!(record.abort(6000, "node1", &lb(), 1000), None);
         lose(&mut record, "node2", true);
-        let why = record.abort(2000, "node1", &lb(), 1000).unwrap();
+        let why = record.abort(6000, "node1", &lb(), 1000).unwrap();
         assert!(why.contains("node2"), "{why}");
+    }
+
+    /// A single look may be wrong, however long the next one takes.
+    #[test]
+    fn a_node_that_is_seen_not_ready_once_is_no_reason() {
+        let mut record = Record {
+            fault_at: 1000,
+            ..Record::default()
+        };
+        let mut see = |at: i64, ready: bool| {
+            let node = record.nodes.entry("agent1".to_owned()).or_default();
+            node.see(at, ready);
+            record.abort(at + 1900, "node1", &lb(), 1000)
+        };
+        for (at, ready) in [
+            (0, true),
+            (2000, false),
+            (4000, true),
+            (6000, false),
+            (8000, false),
+        ] {
+            assert_eq!(see(at, ready), None, "{at}");
+        }
+        assert!(see(10_000, false).is_some());
+        assert_eq!(see(12_000, true), None);
+        assert_eq!(see(14_000, false), None);
+        assert_eq!(record.abort(21_000, "node1", &lb(), 1000), None);
     }
 
     #[test]
     fn a_node_that_was_not_ready_before_is_no_reason() {
         let mut record = Record::default();
         lose(&mut record, "somebody-elses", false);
-        assert_eq!(record.abort(2000, "node1", &lb(), 1000), None);
+        assert_eq!(record.abort(6000, "node1", &lb(), 1000), None);
         // Nor is one that came while the fault was there.
         let late = record.nodes.entry("late".to_owned()).or_default();
-        late.see(2000, false);
-        assert_eq!(record.abort(2000, "node1", &lb(), 1000), None);
+        for at in [2000, 4000, 6000] {
+            late.see(at, false);
+        }
+        assert_eq!(record.abort(6000, "node1", &lb(), 1000), None);
     }
 
     /// The panel was dead: what it last saw is no outage until now.

@@ -139,7 +139,7 @@ pub(super) fn observe(request: &Request, watched: &Watched) -> Step {
         "every 2 s: kubectl get nodes; etcd on the other servers; every 4 s: kubectl get pods -A"
             .to_owned(),
         format!(
-            "ended at once: a second node or etcd member not healthy, the API away for {} s",
+            "ended at once: a second node not Ready in three looks, the etcd of another server not healthy for 20 s, the API away for {} s",
             request.api_away_s
         ),
     ];
