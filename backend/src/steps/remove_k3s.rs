@@ -95,7 +95,8 @@ done
 for path in /etc/systemd/system/k3s.service /etc/systemd/system/k3s.service.env /etc/systemd/system/k3s.service.d \
     /etc/systemd/system/k3s-agent.service /etc/systemd/system/k3s-agent.service.env \
     /etc/systemd/system/k3s-agent.service.d /run/systemd/system/k3s.service.d \
-    /run/systemd/system/k3s-agent.service.d /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
+    /run/systemd/system/k3s-agent.service.d /etc/default/k3s /etc/default/k3s-agent /etc/sysconfig/k3s \
+    /etc/sysconfig/k3s-agent /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
     /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh \
     /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet; do
     if exists "$path"; then
@@ -274,6 +275,22 @@ mod tests {
         }
         assert!(!said.contains("/srv"), "{said}");
         assert!(!root.join("var/lib/rancher/k3s/server").exists());
+    }
+
+    /// k3s' unit reads them: a later installation would take what they set.
+    #[test]
+    fn environment_files_of_the_unit_go() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let ours = ["/etc/default/k3s", "/etc/sysconfig/k3s-agent"];
+        let others = ["/etc/default/grub", "/etc/sysconfig/network"];
+        for path in ours.iter().chain(&others) {
+            file(root, path);
+        }
+        remove(root, &[]);
+        let there = |path: &&str| root.join(path.trim_start_matches('/')).exists();
+        assert!(!ours.iter().any(there));
+        assert!(others.iter().all(there));
     }
 
     /// k3s-killall.sh of old versions unmounts everything below the data directory that is not in use.

@@ -17,7 +17,7 @@ const UNINSTALL: Duration = Duration::from_secs(180);
 
 /// Prints what must not be there any more.
 pub(crate) const LEFT: &str = "ls -d /var/lib/rancher/k3s /etc/rancher/k3s /var/lib/kubelet /usr/local/bin/k3s* \
-     /etc/systemd/system/k3s* /run/k3s 2>/dev/null || true; pgrep -a k3s || true";
+     /etc/systemd/system/k3s* /etc/default/k3s* /run/systemd/system/k3s* /run/k3s 2>/dev/null || true; pgrep -a k3s || true";
 
 #[test]
 fn an_agent_leaves_no_trace() {

@@ -76,7 +76,11 @@ impl Leftover {
             LeftoverPlace::Generated
         } else if under("/usr/local/bin") {
             LeftoverPlace::Program
-        } else if under("/etc/systemd/system") || under("/run/systemd/system") {
+        } else if under("/etc/systemd/system")
+            || under("/run/systemd/system")
+            || under("/etc/default")
+            || under("/etc/sysconfig")
+        {
             LeftoverPlace::Unit
         } else {
             LeftoverPlace::Runtime
@@ -137,6 +141,7 @@ mod tests {
             "dir /var/lib/rancher/k3s/server",
             "file /etc/systemd/system/k3s.service",
             "dir /run/systemd/system/k3s.service.d",
+            "file /etc/default/k3s",
             "dir /var/lib/kubelet",
             "interface cni0",
             "dir /var/lib/cni",

@@ -147,6 +147,13 @@ async fn what_stands_in_the_way_is_told() {
             "node1: Space for /usr/local/bin"
         ]
     );
+    let facts = bootstrap(|hosts| {
+        let text = "K3S_URL=https://10.9.9.9:6443\nK3S_TOKEN=hunter2\n".to_owned();
+        hosts[1].files.insert("/etc/default/k3s".to_owned(), text);
+    })
+    .await;
+    assert_eq!(failing(&facts), ["node2: Leftovers"]);
+    assert!(!format!("{facts:?}").contains("hunter2"));
     let found =
         failing(&bootstrap(|hosts| hosts[2].port_taken_by = Some("nginx".to_owned())).await);
     assert_eq!(found, ["node3: Ports"]);

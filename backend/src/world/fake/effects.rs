@@ -14,10 +14,12 @@ use super::{FakeHost, State, restore};
 use crate::world::{JobId, JobSpec, Script, Secret};
 
 /// Everything that k3s-uninstall.sh and the removal after it delete.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 11] = [
     "/usr/local/bin",
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/etc/default/k3s",
+    "/etc/default/k3s-agent",
     "/etc/rancher",
     "/var/lib/rancher",
     "/var/lib/kubelet",

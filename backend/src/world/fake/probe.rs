@@ -9,7 +9,8 @@ use super::State;
 use super::host::below;
 
 /// Files that are listed one by one.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "/etc/default/k3s",
     "/run/systemd/system/k3s",
     "/usr/local/bin/k3s",
     "/etc/systemd/system/k3s",

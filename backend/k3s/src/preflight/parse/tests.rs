@@ -126,6 +126,29 @@ fn the_script_runs_in_every_shell_and_parses() {
     }
 }
 
+/// Their settings count in the next installation, and may be secrets: the name is told, never the content.
+#[test]
+fn environment_files_of_the_unit_are_left_over() {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["etc/default", "etc/sysconfig"] {
+        std::fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    let files = ["/etc/default/k3s", "/etc/sysconfig/k3s-agent"];
+    for file in files {
+        std::fs::write(root.path().join(&file[1..]), "K3S_TOKEN=hunter2").unwrap();
+    }
+    let facts = probed(root.path(), &[]);
+    let found: Vec<&str> = facts.leftovers.iter().map(|l| l.path.as_str()).collect();
+    assert_eq!(found, files);
+    assert!(
+        facts
+            .leftovers
+            .iter()
+            .all(|left| left.in_the_way() && left.place() == LeftoverPlace::Unit)
+    );
+    assert!(!format!("{facts:?}").contains("hunter2"));
+}
+
 /// What the probe sees on a host below a directory, where these are mounted.
 fn probed(root: &std::path::Path, mounts: &[&str]) -> HostFacts {
     let at = root.display().to_string();
