@@ -95,8 +95,7 @@ done
 for path in /etc/systemd/system/k3s.service /etc/systemd/system/k3s.service.env /etc/systemd/system/k3s.service.d \
     /etc/systemd/system/k3s-agent.service /etc/systemd/system/k3s-agent.service.env \
     /etc/systemd/system/k3s-agent.service.d /run/systemd/system/k3s.service.d \
-    /run/systemd/system/k3s-agent.service.d /etc/default/k3s /etc/default/k3s-agent /etc/sysconfig/k3s \
-    /etc/sysconfig/k3s-agent /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
+    /run/systemd/system/k3s-agent.service.d /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh \
     /usr/local/bin/k3s-uninstall.sh /usr/local/bin/k3s-agent-uninstall.sh \
     /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /run/k3s /run/flannel /var/lib/cni /var/lib/kubelet; do
     if exists "$path"; then
@@ -105,6 +104,10 @@ for path in /etc/systemd/system/k3s.service /etc/systemd/system/k3s.service.env 
             find "$path" -xdev -mindepth 1 -delete
         fi
     fi
+done
+for path in /etc/default/k3s /etc/default/k3s-agent /etc/sysconfig/k3s /etc/sysconfig/k3s-agent; do
+    # One for a proxy alone may be there on purpose.
+    if grep -qsE '^[[:space:]]*K3S_' "$path"; then rm -f "$path"; fi
 done
 rmdir /etc/rancher /var/lib/rancher 2>/dev/null
 systemctl daemon-reload
@@ -277,15 +280,18 @@ mod tests {
         assert!(!root.join("var/lib/rancher/k3s/server").exists());
     }
 
-    /// k3s' unit reads them: a later installation would take what they set.
+    /// k3s' unit reads them: a later installation would take what they set of k3s.
     #[test]
     fn environment_files_of_the_unit_go() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         let ours = ["/etc/default/k3s", "/etc/sysconfig/k3s-agent"];
-        let others = ["/etc/default/grub", "/etc/sysconfig/network"];
+        let others = ["/etc/default/grub", "/etc/sysconfig/k3s"];
         for path in ours.iter().chain(&others) {
             file(root, path);
+        }
+        for path in ours {
+            fs::write(root.join(&path[1..]), "HTTP_PROXY=http://p\nK3S_TOKEN=x\n").unwrap();
         }
         remove(root, &[]);
         let there = |path: &&str| root.join(path.trim_start_matches('/')).exists();

@@ -81,7 +81,7 @@ pub(super) fn remove(node: &Node, params: &remove_k3s::Params) -> Step {
     planned.commands = vec![
         "k3s-uninstall.sh or k3s-agent-uninstall.sh, if it is there".to_owned(),
         "rm -rf /etc/rancher/k3s /etc/rancher/node /var/lib/rancher/k3s /var/lib/kubelet /var/lib/cni /run/k3s /run/flannel".to_owned(),
-        "rm -f /usr/local/bin/k3s* /etc/systemd/system/k3s* /etc/default/k3s* /etc/sysconfig/k3s* and the links kubectl, crictl, ctr".to_owned(),
+        "rm -f /usr/local/bin/k3s* /etc/systemd/system/k3s*, /etc/default/k3s* and /etc/sysconfig/k3s* that set K3S_*, and the links kubectl, crictl, ctr".to_owned(),
     ];
     if !params.keep.is_empty() {
         planned

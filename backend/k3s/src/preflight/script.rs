@@ -159,8 +159,10 @@ for p in /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh /usr/local/bin/k3s-uni
 for u in k3s k3s-agent; do
     for p in service service.env service.d; do kind "/etc/systemd/system/$u.$p"; done
     kind "/run/systemd/system/$u.service.d"
-    # The unit reads them, and a later installation's would.
-    for p in default sysconfig; do kind "/etc/$p/$u"; done
+    # The unit reads them, and a later installation's would. One for a proxy alone may be there on purpose.
+    for p in default sysconfig; do
+        grep -qsE '^[[:space:]]*K3S_' "/etc/$p/$u" && kind "/etc/$p/$u"
+    done
 done
 for p in kubectl crictl ctr; do
     [ "$(readlink "/usr/local/bin/$p" 2>/dev/null)" = k3s ] && kind "/usr/local/bin/$p"

@@ -137,6 +137,8 @@ fn environment_files_of_the_unit_are_left_over() {
     for file in files {
         std::fs::write(root.path().join(&file[1..]), "K3S_TOKEN=hunter2").unwrap();
     }
+    let proxy = root.path().join("etc/default/k3s-agent");
+    std::fs::write(proxy, "HTTP_PROXY=http://p\n").unwrap();
     let facts = probed(root.path(), &[]);
     let found: Vec<&str> = facts.leftovers.iter().map(|l| l.path.as_str()).collect();
     assert_eq!(found, files);
