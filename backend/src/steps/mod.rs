@@ -83,6 +83,7 @@ pub(crate) mod survey;
 pub mod sweep;
 pub(crate) mod told_token;
 pub(crate) mod unit;
+pub(crate) mod way;
 
 use std::sync::Arc;
 

@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_k3s::names::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::drill::watch::workload;
 use super::healthy::{Part, Wanted, healthy};
-use super::kube::{API_PORT, ApiHost, of_first};
+use super::kube::{ApiHost, of_first};
+use super::way::Way;
 use super::{Services, check};
-use crate::world::{Kube, TlsTarget};
+use crate::world::Kube;
 
 /// Stored name.
 pub const KIND: &str = "steady_state";
@@ -28,6 +30,17 @@ pub struct Params {
     pub agents: Vec<String>,
     /// Load balancers.
     pub load_balancers: Vec<ApiHost>,
+    /// The cluster's endpoint, where it is none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Address>,
+}
+
+impl Params {
+    fn ways(&self) -> Vec<Way> {
+        let endpoint = self.endpoint.iter().map(Way::endpoint);
+        let hosts = self.load_balancers.iter().chain(&self.servers);
+        endpoint.chain(hosts.map(Way::of)).collect()
+    }
 }
 
 /// The step kind.
@@ -41,15 +54,9 @@ impl SteadyState {
         params: &Params,
     ) -> Result<Option<String>, StepFailure> {
         let world = &*self.0.world;
-        for way in params.load_balancers.iter().chain(&params.servers) {
-            let target = TlsTarget::new(way.address.clone(), API_PORT);
-            match world.http_get(&target, "/readyz").await {
-                Ok(answer) if matches!(answer.status, 200 | 401) => {}
-                Ok(answer) => {
-                    let status = answer.status;
-                    return Ok(Some(format!("{} answers {status} to /readyz", way.name)));
-                }
-                Err(error) => return Ok(Some(error.to_string())),
+        for way in params.ways() {
+            if let Err(why) = way.answers(world).await {
+                return Ok(Some(why));
             }
         }
         let kube = match of_first(world, &params.servers).await {
@@ -133,7 +140,7 @@ impl StepKind for SteadyState {
                     "{} servers and {} agents Ready, etcd whole, the API answers through {} ways, every workload has a ready replica",
                     params.servers.len(),
                     params.agents.len(),
-                    params.load_balancers.len() + params.servers.len()
+                    params.ways().len()
                 ),
                 outputs: BTreeMap::new(),
             },

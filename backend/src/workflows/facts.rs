@@ -11,7 +11,7 @@ pub(super) mod living;
 pub(super) mod machine;
 pub(super) mod pods;
 mod ports;
-mod reach;
+pub(super) mod reach;
 mod remains;
 pub(super) mod served;
 pub(super) mod source;

@@ -1,5 +1,6 @@
 //! Workflow `failover_drill`: one server gets a fault on purpose, and what the cluster does is seen, judged and compared.
 
+mod endpoint;
 mod facts;
 mod form;
 mod steps;
@@ -156,6 +157,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         victim: victim.api(),
         others: others.iter().map(|s| s.api()).collect(),
         load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
+        endpoint: endpoint::own_way(nodes),
         fault: request.fault.clone(),
     };
     form::warn(&mut draft, request);

@@ -181,7 +181,7 @@ pub struct EarlierDrill {
     pub victim: String,
     /// Its score.
     pub score: Option<u32>,
-    /// How long the API was away through the load balancer, or through all servers where there is none.
+    /// How long the API was away by the way that clients take: the load balancers, or the cluster's endpoint.
     pub away_ms: Option<i64>,
     /// Each point's time, by its name.
     pub points: Vec<(String, Option<i64>)>,

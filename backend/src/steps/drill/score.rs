@@ -23,7 +23,7 @@ const POINTS: [(&str, u32); 5] = [
 ];
 
 /// How it is made.
-const RULE: &str = "The API through the load balancer counts 40: all of them if it was away for no longer than accepted, none from three times as much on, in proportion between. The applications count 20, in proportion to the time in which every workload had a ready replica. New etcd leader, NotReady, first eviction and all replicas ready count 5 each if as expected, recovery 10, and 10 if no abort rule ended the drill. What could not be observed does not count, for or against: the score is the share of the points that could be reached, of 100.";
+const RULE: &str = "The API counts 40, by the way that clients take, which is the load balancers or the cluster's endpoint: all of them if it was away for no longer than accepted, none from three times as much on, in proportion between. The applications count 20, in proportion to the time in which every workload had a ready replica. New etcd leader, NotReady, first eviction and all replicas ready count 5 each if as expected, recovery 10, and 10 if no abort rule ended the drill. What could not be observed does not count, for or against: the score is the share of the points that could be reached, of 100.";
 
 /// Makes the score.
 pub(crate) fn score(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
+use coxswain_k3s::names::Address;
 use coxswain_wire::{ClusterId, RunId};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,13 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::super::dead::{self, Machine};
 use super::super::etcd::{EtcdLook, name_of};
 use super::super::kube::ApiHost;
+use super::super::way::Way;
 use super::super::{Services, failure};
 use super::fault::Fault;
 use super::record::{Record, Replica};
 use super::survivors::Survivors;
 use super::track::CONTINUOUS;
-use crate::world::{Kube, KubePod, PodOwner, TlsTarget, WorldError};
+use crate::world::{Kube, KubePod, PodOwner, WorldError};
 
 /// Between two probes of a way to the API.
 const PROBE: Duration = Duration::from_secs(1);
@@ -60,13 +62,20 @@ pub struct Watched {
     pub others: Vec<ApiHost>,
     /// Load balancers.
     pub load_balancers: Vec<ApiHost>,
+    /// The cluster's endpoint, where it is none of them; plans of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Address>,
     /// What is done to the victim.
     pub fault: Fault,
 }
 
 impl Watched {
-    /// Ways to the API that must stay: the load balancers, or the other servers where there are none.
+    /// Ways to the API that must stay: those that clients take. Plans of earlier versions without load balancers have the
+    /// other servers instead.
     pub(crate) fn ways(&self) -> Vec<String> {
+        if let Some(endpoint) = &self.endpoint {
+            return vec![Way::endpoint(endpoint).name];
+        }
         let ways = if self.load_balancers.is_empty() {
             &self.others
         } else {
@@ -80,6 +89,11 @@ impl Watched {
             .iter()
             .chain(std::iter::once(&self.victim))
             .chain(&self.others)
+    }
+
+    fn probed(&self) -> Vec<Way> {
+        let endpoint = self.endpoint.iter().map(Way::endpoint);
+        endpoint.chain(self.all().map(Way::of)).collect()
     }
 }
 
@@ -171,7 +185,8 @@ impl<'a> Watch<'a> {
 
     /// Ends only when what was seen cannot be stored.
     async fn watch(&self) -> StepFailure {
-        let ways = join_all(self.watched.all().map(|way| self.probe(way)));
+        let probed = self.watched.probed();
+        let ways = join_all(probed.iter().map(|way| self.probe(way)));
         tokio::select! {
             never = ways => never.into_iter().next().unwrap_or_else(|| StepFailure::fatal("there is nothing to watch")),
             never = self.nodes() => never,
@@ -191,16 +206,15 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// One way to the API, once a second. 401 without credentials comes from a living API server.
-    async fn probe(&self, way: &ApiHost) -> StepFailure {
-        let target = TlsTarget::new(way.address.clone(), super::super::kube::API_PORT);
+    /// One way to the API, once a second.
+    async fn probe(&self, way: &Way) -> StepFailure {
         let mut tick = pace(PROBE);
         loop {
             tick.tick().await;
             // A failure belongs to the moment at which the question was asked.
             let asked = self.now();
-            let answer = timeout(ANSWER, self.services.world.http_get(&target, "/readyz")).await;
-            let up = matches!(&answer, Ok(Ok(answer)) if matches!(answer.status, 200 | 401));
+            let answer = timeout(ANSWER, way.answers(&*self.services.world)).await;
+            let up = matches!(answer, Ok(Ok(())));
             let mut record = self.record();
             record.look(asked);
             let track = record.ways.entry(way.name.clone()).or_default();
@@ -382,4 +396,35 @@ fn pace(period: Duration) -> tokio::time::Interval {
     let mut tick = interval(period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn clients_take_the_endpoint_and_plans_of_earlier_versions_are_read() {
+        let host = |n: i64| json!({"host": n, "name": format!("node{n}"), "address": format!("10.0.0.{n}")});
+        let mut stored = json!({
+            "cluster": 1,
+            "victim": host(1),
+            "others": [host(2), host(3)],
+            "load_balancers": [],
+            "fault": {"kind": "stopped"},
+        });
+        let ways = |stored: &serde_json::Value| {
+            let watched: Watched = serde_json::from_value(stored.clone()).unwrap();
+            let probed: Vec<String> = watched.probed().into_iter().map(|way| way.name).collect();
+            (watched.ways(), probed)
+        };
+        let (counted, probed) = ways(&stored);
+        assert_eq!(counted, ["node2", "node3"]);
+        assert_eq!(probed, ["node1", "node2", "node3"]);
+        stored["endpoint"] = "10.0.0.100".into();
+        let (counted, probed) = ways(&stored);
+        assert_eq!(counted, ["endpoint 10.0.0.100"]);
+        assert_eq!(probed, ["endpoint 10.0.0.100", "node1", "node2", "node3"]);
+    }
 }

@@ -247,7 +247,8 @@ async fn endpoint(world: &dyn World, cluster: &str, asked: &ApiHost, checks: &Ch
     )
 }
 
-async fn addresses(
+/// Those of an endpoint, as a host has them. `Err`: it cannot be asked, as a fact.
+pub(in crate::workflows) async fn addresses(
     world: &dyn World,
     cluster: &str,
     asked: &ApiHost,

@@ -11,7 +11,7 @@ use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
 use super::super::facts::{checks_of, fail, pass, shown, unknown, warn};
 use super::super::nodes::Node;
-use super::Request;
+use super::{Request, endpoint};
 use crate::steps::ApiHost;
 use crate::steps::drill::fault::Rules;
 use crate::steps::drill::watch::workload;
@@ -30,6 +30,9 @@ pub(super) struct Checks {
     living: Living,
     victim: ApiHost,
     others: Vec<ApiHost>,
+    /// None in plans of earlier versions.
+    #[serde(default)]
+    clients: Option<endpoint::Clients>,
     fault: Fault,
     /// Name of the host that switches the power.
     switch: Option<String>,
@@ -47,6 +50,7 @@ impl Checks {
                 .filter(|s| s.host != request.victim.host)
                 .map(Node::api)
                 .collect(),
+            clients: Some(endpoint::Clients::of(&request.nodes)),
             fault: request.fault.clone(),
             switch: request.switch.clone(),
             observe_s: request.observe_s,
@@ -69,6 +73,10 @@ pub(super) async fn collect(
     let cluster = plan.cluster_name.as_str();
     let mut facts = living::facts(context, cluster, &checks.living).await;
     facts.push(without(world, cluster, &checks).await);
+    if let Some(clients) = &checks.clients {
+        let (victim, others) = (&checks.victim, &checks.others);
+        facts.extend(endpoint::fact(world, cluster, clients, victim, others).await);
+    }
     facts.push(alone(world, &checks).await);
     facts.extend(reversible(world, &checks).await);
     facts.push(shown(

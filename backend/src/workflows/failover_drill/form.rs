@@ -66,7 +66,7 @@ pub(super) fn info(name: &str) -> WorkflowInfo {
         "api_away_s",
         "End it if the API is away for, seconds",
         &format!(
-            "Without a break, through the load balancer. Empty: {API_AWAY_S}. A check of HAProxy's own may take 30 s to notice a dead server."
+            "Without a break, by the way that clients take: the load balancers, or the cluster's endpoint. Empty: {API_AWAY_S}. A check of HAProxy's own may take 30 s to notice a dead server."
         ),
         &API_AWAY_S.to_string(),
     );
@@ -86,7 +86,7 @@ pub(super) fn info(name: &str) -> WorkflowInfo {
         title: "Failover drill".to_owned(),
         summary: "Takes one server down on purpose, and reports how the cluster gets along without it.".to_owned(),
         help: [
-            "A snapshot is taken first, and everything must be well: all nodes Ready, etcd whole, the API answers through the load balancer and every server, every workload has a ready replica. Then the server gets its fault, the cluster is watched every second, the fault is taken away, and everything must be well again.",
+            "A snapshot is taken first, and everything must be well: all nodes Ready, etcd whole, the API answers through the load balancers, at the cluster's endpoint and through every server, every workload has a ready replica. Then the server gets its fault, the cluster is watched every second, the fault is taken away, and everything must be well again.",
             "k3s stopped: in good order, its containers go on running. k3s killed: as in a crash; systemd starts it again. Network cut: a firewall rule drops what goes to and comes from the other nodes and the load balancers; SSH stays open. Power off: as if the plug was pulled, by the host's power control.",
             "What it risks: for the time of the drill, one more loss is an outage. Connections through the server break. Pods on it are evicted about six minutes after the fault: those of a Deployment start elsewhere, which costs what a restart of them costs; those of a StatefulSet, and those with a volume on the server itself (local-path), are away until it is back; a pod that nobody made, e.g. by kubectl run, is lost for good. A power cut can damage what the server has not written yet.",
             "The fault is taken away at once when a second node, server or agent, is seen not Ready in three looks in a row, two seconds apart, when the etcd of another server is not healthy for longer than an election takes (20 seconds), when the API is away for too long, or when you stop the run; the report is made all the same (after a stop of what was seen until then, at the top of the run's page). If the panel itself dies, a timer on the server ends the fault without it; power off has no such timer, and the gate says who must switch it on.",

@@ -6,7 +6,9 @@ use coxswain_engine::plan::Step;
 use coxswain_wire::StepIndex;
 
 use super::super::draft::step;
+use super::super::nodes::Nodes;
 use super::super::step_list;
+use super::endpoint::own_way;
 use super::{Request, form};
 use crate::steps::drill::{Fault, Watched, timer};
 use crate::steps::observe_drill::{self, Until};
@@ -29,15 +31,23 @@ pub(super) fn steady(request: &Request, title: &str) -> Step {
         servers,
         agents: nodes.agents.iter().map(|a| a.name.to_string()).collect(),
         load_balancers: nodes.load_balancers.iter().map(super::Node::api).collect(),
+        endpoint: own_way(nodes),
     };
     let mut planned = step(steady_state::KIND, title, nodes.name.as_str(), &params);
     planned.deadline_s = 300;
     planned.commands = vec![
-        "GET /readyz through the load balancer and each server".to_owned(),
+        asks_ways(nodes),
         "kubectl get nodes; kubectl get pods -A".to_owned(),
         "etcd on each server: POST /v3/cluster/member/list, GET /health".to_owned(),
     ];
     planned
+}
+
+fn asks_ways(nodes: &Nodes) -> String {
+    match own_way(nodes) {
+        Some(endpoint) => format!("GET /readyz at the endpoint {endpoint} and each server"),
+        None => "GET /readyz through the load balancer and each server".to_owned(),
+    }
 }
 
 /// None where no timer on the host can take the fault away.
@@ -135,7 +145,7 @@ pub(super) fn observe(request: &Request, watched: &Watched) -> Step {
     planned.ends_at_stop = true;
     planned.deadline_s = request.observe_s + 120;
     planned.commands = vec![
-        "every second: GET /readyz through the load balancer and each server".to_owned(),
+        format!("every second: {}", asks_ways(&request.nodes)),
         "every 2 s: kubectl get nodes; etcd on the other servers; every 4 s: kubectl get pods -A"
             .to_owned(),
         format!(

@@ -5,6 +5,7 @@ mod abort;
 mod form;
 mod gate;
 mod heal;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
