@@ -1,4 +1,7 @@
 //! What makes and ends the faults on a host: constant scripts.
+//!
+//! Hosts without a firewall tool of their own have the one that k3s brings along and makes its own rules with, last in the
+//! PATH as k3s itself has it. With another `data-dir` it lies elsewhere: the gate says then that no tool works.
 
 use crate::world::Script;
 
@@ -32,7 +35,8 @@ systemctl start --no-block "$1"
 /// so that pods and kubelet do not get around it. Which tool makes rules is noted first, for [`MEND`].
 pub(crate) const CUT: Script = Script {
     name: "drill-cut",
-    text: r#"ports="22 $1 $(sshd -T 2>/dev/null | sed -n 's/^port //p')"
+    text: r#"PATH=$PATH:/var/lib/rancher/k3s/data/current/bin/aux
+ports="22 $1 $(sshd -T 2>/dev/null | sed -n 's/^port //p')"
 shift
 made=/run/coxswain/drill-cut
 (umask 077 && mkdir -p "${made%/*}") || exit 1
@@ -57,7 +61,7 @@ if nft list tables >/dev/null 2>&1; then
         done
         echo '}'
         echo '}'
-    } | nft -f /dev/stdin
+    } | nft -f -
     exit
 fi
 for tool in iptables ip6tables; do
@@ -92,7 +96,8 @@ done
 /// made some does not say that they are gone: the lock of iptables may be held for longer than it waits.
 pub(crate) const MEND: Script = Script {
     name: "drill-mend",
-    text: r#"made=/run/coxswain/drill-cut
+    text: r#"PATH=$PATH:/var/lib/rancher/k3s/data/current/bin/aux
+made=/run/coxswain/drill-cut
 left=no
 for tool in nft iptables ip6tables; do
     command -v "$tool" >/dev/null 2>&1 || continue
@@ -124,7 +129,8 @@ rm -f "$made"
 /// Prints which firewall tool works, and whether rules of [`CUT`] are there: `yes`, `no`, or `part` of them.
 pub(crate) const RULES: Script = Script {
     name: "drill-rules",
-    text: r#"cut=no
+    text: r#"PATH=$PATH:/var/lib/rancher/k3s/data/current/bin/aux
+cut=no
 if nft list tables >/dev/null 2>&1; then
     echo tool=nft
     ! nft list table inet coxswain_drill >/dev/null 2>&1 || cut=yes
@@ -180,19 +186,31 @@ exit 0
     impl Machine {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let bin = dir.path().join("bin");
-            fs::create_dir(&bin).unwrap();
+            let machine = Self(dir);
+            for tool in ["bin/iptables", "bin/ip6tables"] {
+                machine.tool(tool, IPTABLES);
+            }
+            for tool in ["bin/nft", "bin/sshd"] {
+                machine.tool(tool, "#!/bin/sh\nexit 1\n");
+            }
+            machine
+        }
+
+        /// The same with no tool but the one that k3s brings along.
+        fn bare() -> Self {
+            let machine = Self::new();
             for tool in ["iptables", "ip6tables"] {
-                let file = bin.join(tool);
-                fs::write(&file, IPTABLES).unwrap();
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+                fs::remove_file(machine.path().join("bin").join(tool)).unwrap();
+                machine.tool(&format!("aux/{tool}"), IPTABLES);
             }
-            let none = "#!/bin/sh\nexit 1\n";
-            for tool in ["nft", "sshd"] {
-                fs::write(bin.join(tool), none).unwrap();
-                fs::set_permissions(bin.join(tool), fs::Permissions::from_mode(0o755)).unwrap();
-            }
-            Self(dir)
+            machine
+        }
+
+        fn tool(&self, name: &str, text: &str) {
+            let file = self.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
         }
 
         fn path(&self) -> &Path {
@@ -203,9 +221,11 @@ exit 0
         fn run(&self, script: Script, args: &[&str]) -> Output {
             let here = self.path().display().to_string();
             let path = format!("{here}/bin:/usr/bin:/bin");
+            let text = script.text.replace("/run/coxswain", &here);
+            let text = text.replace("/var/lib/rancher/k3s/data/current/bin", &here);
             Command::new("sh")
                 .arg("-c")
-                .arg(script.text.replace("/run/coxswain", &here))
+                .arg(text)
                 .arg("sh")
                 .args(args)
                 .env("PATH", path)
@@ -247,6 +267,39 @@ exit 0
         assert!(!machine.path().join("drill-cut").exists());
         // Again: nothing happens.
         assert!(machine.run(MEND, &[]).status.success());
+    }
+
+    /// With the tool of k3s rules are made, seen and taken away.
+    #[test]
+    fn k3s_brings_a_tool_along() {
+        let machine = Machine::bare();
+        assert_eq!(machine.cut(), "tool=iptables\ncut=no\n");
+        let made = machine.run(CUT, &["22", "10.0.0.2", "fd00::2"]);
+        assert!(made.status.success(), "{made:?}");
+        assert_eq!(machine.cut(), "tool=iptables\ncut=yes\n");
+        let mended = machine.run(MEND, &[]);
+        assert!(mended.status.success(), "{mended:?}");
+        assert_eq!(machine.cut(), "tool=iptables\ncut=no\n");
+    }
+
+    /// Rules are given to nft by what it calls its input itself, which needs no right to open that anew.
+    #[test]
+    fn nft_reads_what_it_is_given() {
+        let machine = Machine::new();
+        machine.tool(
+            "bin/nft",
+            "#!/bin/sh\n[ \"$*\" != '-f -' ] || cat >\"${0%/*}/../rules\"\n",
+        );
+        let made = machine.run(CUT, &["2222", "10.0.0.2", "fd00::2"]);
+        assert!(made.status.success(), "{made:?}");
+        let rules = fs::read_to_string(machine.path().join("rules")).unwrap();
+        for rule in [
+            "tcp dport 2222 accept",
+            "ip saddr 10.0.0.2 drop",
+            "ip6 daddr fd00::2 drop",
+        ] {
+            assert!(rules.contains(rule), "{rule} in {rules}");
+        }
     }
 
     /// A tool that never worked here has made no rules.

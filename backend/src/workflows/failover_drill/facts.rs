@@ -245,7 +245,7 @@ async fn reversible(world: &dyn World, checks: &Checks) -> Vec<Fact> {
             Ok(rules) if rules.tool == "none" => fail(
                 name,
                 "Firewall",
-                "neither nft nor iptables works",
+                "neither nft nor iptables works, nor the one that k3s brings along",
                 "Install nftables on the host, or choose another fault.",
             ),
             Ok(rules) => pass(name, "Firewall", format!("{} works", rules.tool)),
