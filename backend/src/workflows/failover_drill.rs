@@ -4,6 +4,7 @@ mod endpoint;
 mod facts;
 mod form;
 mod steps;
+mod workloads;
 
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan};

@@ -8,6 +8,7 @@ use super::dates::{Dates, Missed, Seen};
 use super::record::Record;
 use super::report::Subject;
 use super::track::{CONTINUOUS, Track};
+use super::watch::few;
 use crate::drill_tables::seconds;
 
 /// A new leader has to be there after so long, milliseconds: a lost leader without transfer takes about 7 s.
@@ -116,6 +117,7 @@ pub(super) fn points(record: &Record, subject: &Subject<'_>, ended: i64) -> Vec<
     points.push(recovery(record, &dates));
     points.push(members(record));
     points.push(stuck(record, subject, evicted.is_some()));
+    points.extend(left_out(record));
     points
 }
 
@@ -363,6 +365,20 @@ fn stuck(record: &Record, subject: &Subject<'_>, evicted: bool) -> DrillPoint {
         DrillVerdict::NotObserved
     };
     said(STUCK, observed, expected, verdict)
+}
+
+/// Workloads that nothing is told of, if there are any.
+fn left_out(record: &Record) -> Option<DrillPoint> {
+    let point = said(
+        "Workloads left out",
+        format!(
+            "without a ready replica before the fault: {}",
+            few(record.left_out.iter())
+        ),
+        "none",
+        DrillVerdict::NotObserved,
+    );
+    (!record.left_out.is_empty()).then_some(point)
 }
 
 #[cfg(test)]

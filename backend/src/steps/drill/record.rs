@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) workloads: Track<Workloads>,
     /// Replicas before the fault, by what made them.
     pub(crate) wanted: BTreeMap<String, u32>,
+    /// What had no ready replica before the fault: nothing is told of it.
+    pub(crate) left_out: BTreeSet<String>,
     /// When the victim's lease was renewed last, by the victim's clock.
     pub(crate) renewals: Track<i64>,
     /// When a pod of the victim was first seen Terminating that was not before.
@@ -118,6 +120,8 @@ impl Record {
                 .filter(|(_, count)| **count > 0)
                 .map(|(name, count)| ((*name).to_owned(), *count))
                 .collect();
+            let without = ready.iter().filter(|(_, count)| **count == 0);
+            self.left_out = without.map(|(name, _)| (*name).to_owned()).collect();
         }
         let mut now = Workloads::default();
         for (workload, wanted) in &self.wanted {

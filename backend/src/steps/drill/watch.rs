@@ -2,6 +2,7 @@
 //! few seconds. Each look has its own pace and time limit, so that a server that does not answer holds up no other
 //! look, and what does not answer in time is seen not to: the rules that end a drill must not be blind just then.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -390,6 +391,28 @@ pub(crate) fn workload(pod: &KubePod) -> Option<String> {
         PodOwner::StatefulSet => Some(format!("StatefulSet {namespace}/{}", pod.owner_name)),
         PodOwner::Other(kind) => Some(format!("{kind} {namespace}/{}", pod.owner_name)),
     }
+}
+
+/// Workloads without a ready replica.
+pub(crate) fn unready(pods: &[KubePod]) -> BTreeSet<String> {
+    let of = |ready: bool| -> BTreeSet<String> {
+        pods.iter()
+            .filter(|pod| !ready || (pod.ready && pod.terminating_until.is_none()))
+            .filter_map(workload)
+            .collect()
+    };
+    &of(false) - &of(true)
+}
+
+/// The first of them in words, and how many more there are.
+pub(crate) fn few(names: impl ExactSizeIterator<Item = impl Into<String>>) -> String {
+    const NAMED: usize = 8;
+    let more = names.len().saturating_sub(NAMED);
+    let mut words: Vec<String> = names.take(NAMED).map(Into::into).collect();
+    if more > 0 {
+        words.push(format!("{more} more"));
+    }
+    words.join("; ")
 }
 
 fn pace(period: Duration) -> tokio::time::Interval {

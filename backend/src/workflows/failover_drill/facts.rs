@@ -1,43 +1,36 @@
 //! The evidence for a drill: everything must be whole, the others must be a majority, nothing may run on the victim alone
 //! unless the form says so, and the fault must be one that can be taken away again.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use coxswain_engine::plan::Plan;
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::living::{self, Living};
-use super::super::facts::{checks_of, fail, pass, shown, unknown, warn};
+use super::super::facts::{checks_of, fail, pass, shown, unknown};
 use super::super::nodes::Node;
-use super::{Request, endpoint};
+use super::{Request, endpoint, workloads};
 use crate::steps::ApiHost;
 use crate::steps::drill::fault::Rules;
-use crate::steps::drill::watch::workload;
 use crate::steps::drill::{Fault, timer};
-use crate::steps::kube::of_first;
 use crate::steps::quorum;
-use crate::world::{KubePod, PodOwner, RemoteCommand, World};
-
-/// Workloads named in words.
-const NAMED: usize = 8;
+use crate::world::{RemoteCommand, World};
 
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Checks {
     living: Living,
-    victim: ApiHost,
-    others: Vec<ApiHost>,
+    pub(super) victim: ApiHost,
+    pub(super) others: Vec<ApiHost>,
     /// None in plans of earlier versions.
     #[serde(default)]
     clients: Option<endpoint::Clients>,
-    fault: Fault,
+    pub(super) fault: Fault,
     /// Name of the host that switches the power.
     switch: Option<String>,
-    observe_s: u32,
-    only_replicas: bool,
+    pub(super) observe_s: u32,
+    pub(super) only_replicas: bool,
 }
 
 impl Checks {
@@ -77,7 +70,7 @@ pub(super) async fn collect(
         let (victim, others) = (&checks.victim, &checks.others);
         facts.extend(endpoint::fact(world, cluster, clients, victim, others).await);
     }
-    facts.push(alone(world, &checks).await);
+    facts.extend(workloads::facts(world, cluster, &checks).await);
     facts.extend(reversible(world, &checks).await);
     facts.push(shown(
         &checks.victim.name,
@@ -105,107 +98,6 @@ async fn without(world: &dyn World, cluster: &str, checks: &Checks) -> Fact {
                 fail(cluster, &name, value, advice)
             }
         }
-    }
-}
-
-/// A workload whose ready replicas are all on the victim.
-struct Alone {
-    name: String,
-    owner: PodOwner,
-    claims: BTreeSet<String>,
-}
-
-impl Alone {
-    /// With what becomes of it once it is evicted.
-    fn words(&self) -> String {
-        let name = &self.name;
-        let claims = || self.claims.iter().cloned().collect::<Vec<_>>().join(", ");
-        match self.owner {
-            PodOwner::Nobody => format!("{name}: lost for good once it is evicted"),
-            PodOwner::StatefulSet => format!("{name}: waits for this server"),
-            PodOwner::DaemonSet | PodOwner::Node | PodOwner::Other(_)
-                if !self.claims.is_empty() =>
-            {
-                format!(
-                    "{name}: waits for this server if a volume lies on it ({})",
-                    claims()
-                )
-            }
-            PodOwner::DaemonSet | PodOwner::Node | PodOwner::Other(_) => {
-                format!("{name}: starts elsewhere")
-            }
-        }
-    }
-}
-
-fn only_there(pods: &[KubePod], victim: &str) -> Vec<Alone> {
-    let mut workloads: BTreeMap<String, Vec<&KubePod>> = BTreeMap::new();
-    for pod in pods {
-        let serves = pod.ready && pod.terminating_until.is_none();
-        if let Some(workload) = workload(pod).filter(|_| serves) {
-            workloads.entry(workload).or_default().push(pod);
-        }
-    }
-    let alone = workloads
-        .into_iter()
-        .filter(|(_, pods)| pods.iter().all(|pod| pod.node == victim));
-    alone
-        .filter_map(|(name, pods)| {
-            Some(Alone {
-                name,
-                owner: pods.first()?.owner.clone(),
-                claims: pods.iter().flat_map(|pod| pod.claims.clone()).collect(),
-            })
-        })
-        .collect()
-}
-
-async fn alone(world: &dyn World, checks: &Checks) -> Fact {
-    const NAME: &str = "Workloads on this server alone";
-    let victim = checks.victim.name.as_str();
-    let pods = match of_first(world, &checks.others).await {
-        Ok(kube) => kube.pods(None).await,
-        Err(failure) => {
-            let advice = "Check that the cluster runs.";
-            return fail(victim, NAME, failure.into_error().message, advice);
-        }
-    };
-    let only = match pods {
-        Ok(pods) => only_there(&pods, victim),
-        Err(error) => return unknown(victim, NAME, &error),
-    };
-    let more = only.len().saturating_sub(NAMED);
-    let named = only.iter().take(NAMED).map(Alone::words);
-    let mut words = named.collect::<Vec<_>>().join("; ");
-    if more > 0 {
-        words.push_str(&format!("; {more} more"));
-    }
-    let meanwhile = match &checks.fault {
-        // Its containers run on, and k3s is back before anything is evicted.
-        Fault::Killed => {
-            return shown(victim, NAME, if only.is_empty() { "none" } else { &words });
-        }
-        Fault::Stopped => {
-            "Their containers run on without k3s until they are evicted after about 6 min, and are out of service from then until they run elsewhere"
-        }
-        Fault::Cut { .. } | Fault::PowerOff { .. } => "They are out of service meanwhile",
-    };
-    match (only.is_empty(), checks.only_replicas) {
-        (true, _) => pass(victim, NAME, "none"),
-        (false, true) => warn(
-            victim,
-            NAME,
-            words,
-            format!(
-                "The form says to go on. {meanwhile}; a pod that nobody made is not made again: keep its manifest at hand."
-            ),
-        ),
-        (false, false) => fail(
-            victim,
-            NAME,
-            words,
-            "Give each a second replica on another node, choose another server, or start again and say in the form to go on.",
-        ),
     }
 }
 

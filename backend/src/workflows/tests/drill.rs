@@ -6,6 +6,7 @@ mod form;
 mod gate;
 mod heal;
 mod ways;
+mod workloads;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -62,6 +62,8 @@ pub(super) struct Pod {
     pub(super) claims: BTreeSet<String>,
     /// It goes at that time, if its node is up.
     pub(super) leaves: Option<Instant>,
+    /// It crashes again and again.
+    pub(super) crashes: bool,
     /// Another one was made in its place already.
     pub(super) replaced: bool,
 }

@@ -130,7 +130,7 @@ fn seen(number: u64, pod: &Pod, down: bool) -> KubePod {
             }
         },
         finished: false,
-        ready: pod.leaves.is_none() && !down,
+        ready: pod.leaves.is_none() && !pod.crashes && !down,
         terminating_until: pod.leaves.map(|_| coxswain_wire::Timestamp(0)),
         scratch: false,
         claims: pod.claims.clone(),

@@ -181,6 +181,7 @@ impl FakeWorld {
             held_until: held_for.map(|time| Instant::now() + time),
             claims: BTreeSet::new(),
             leaves: None,
+            crashes: false,
             replaced: false,
         };
         cluster
@@ -198,6 +199,18 @@ impl FakeWorld {
             .flat_map(|c| c.pods.values_mut());
         for found in pods.filter(|found| found.name == pod) {
             found.claims.insert(claim.to_owned());
+        }
+    }
+
+    /// Lets pods of this name crash again and again, or run.
+    pub fn crash(&self, pod: &str, crashes: bool) {
+        let mut state = self.now();
+        let pods = state
+            .clusters
+            .values_mut()
+            .flat_map(|c| c.pods.values_mut());
+        for found in pods.filter(|found| found.name == pod) {
+            found.crashes = crashes;
         }
     }
 
