@@ -309,7 +309,8 @@ fn a_drill_that_would_be_an_outage_is_refused() {
             .find(|pod| pod["metadata"]["name"].as_str().is_some_and(ours));
         let host = pod.and_then(|pod| pod["spec"]["nodeName"].as_str());
         let host = host.context("no pod")?;
-        let told = form(day, host, "stopped", "20").await?;
+        // Long enough for an eviction.
+        let told = form(day, host, "stopped", LONG).await?;
         let mut untold = told.clone();
         untold.insert("only_replicas".to_owned(), FieldValue::Bool(false));
         let run = day.operator.start("failover_drill", untold).await?;

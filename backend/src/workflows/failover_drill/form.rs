@@ -19,7 +19,7 @@ pub(super) const OBSERVE_S: u32 = 420;
 /// The same where k3s comes back by itself.
 pub(super) const KILLED_S: u32 = 120;
 /// Seconds from which on an eviction can be seen.
-const EVICTION_S: u32 = 340;
+pub(super) const EVICTION_S: u32 = 340;
 /// Seconds that the API may be away before the fault is taken away.
 pub(super) const API_AWAY_S: u32 = 60;
 /// Seconds that people accept.
@@ -79,7 +79,7 @@ pub(super) fn info(name: &str) -> WorkflowInfo {
     let only = fields::flag(
         "only_replicas",
         "Go on although some workloads run on this server alone",
-        "The gate names them, and what becomes of each. They are out of service meanwhile. Pods of a StatefulSet and pods with a volume on this server (local-path) do not start elsewhere: they wait until it is back. A pod that nobody made is lost for good once it is evicted.",
+        "The gate names them, and what becomes of each. They are out of service meanwhile, unless only k3s is stopped or killed and is back before anything is evicted: then this is not needed. Pods of a StatefulSet and pods with a volume on this server (local-path) do not start elsewhere: they wait until it is back. A pod that nobody made is lost for good once it is evicted.",
     );
     WorkflowInfo {
         name: name.to_owned(),

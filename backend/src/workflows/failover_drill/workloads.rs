@@ -6,8 +6,9 @@ use coxswain_wire::{Fact, FactKind, Verdict};
 
 use super::super::facts::{fact, fail, pass, shown, unknown, warn};
 use super::facts::Checks;
-use crate::steps::drill::Fault;
+use super::form::EVICTION_S;
 use crate::steps::drill::watch::{few, unready, workload};
+use crate::steps::drill::{Fault, timer};
 use crate::steps::kube::of_first;
 use crate::world::{KubePod, PodOwner, World};
 
@@ -97,14 +98,23 @@ fn only_there(pods: &[KubePod], victim: &str) -> Vec<Alone> {
         .collect()
 }
 
+/// Containers run on without k3s, which is back before anything is evicted: at the latest by the timer.
+fn untouched(victim: &str, words: String) -> Fact {
+    if words.is_empty() {
+        return shown(victim, ALONE, "none");
+    }
+    let why = "their containers run on, and k3s is back before anything is evicted";
+    shown(victim, ALONE, format!("{words}; {why}"))
+}
+
 fn alone(pods: &[KubePod], checks: &Checks) -> Fact {
     let victim = checks.victim.name.as_str();
     let only = only_there(pods, victim);
     let words = few(only.iter().map(Alone::words));
     let meanwhile = match &checks.fault {
-        // Its containers run on, and k3s is back before anything is evicted.
-        Fault::Killed => {
-            return shown(victim, ALONE, if only.is_empty() { "none" } else { &words });
+        Fault::Killed => return untouched(victim, words),
+        Fault::Stopped if checks.observe_s + timer::LONGER < EVICTION_S => {
+            return untouched(victim, words);
         }
         Fault::Stopped => {
             "Their containers run on without k3s until they are evicted after about 6 min, and are out of service from then until they run elsewhere"

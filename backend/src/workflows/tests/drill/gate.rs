@@ -55,6 +55,27 @@ async fn a_workload_on_the_server_alone_is_in_the_way_unless_the_form_says_so() 
     assert!(failing(&lab, &[go_on]).await.is_empty());
 }
 
+/// Containers run on while k3s is away: nothing happens to them as long as nothing can be evicted.
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_cannot_be_evicted_is_not_in_the_way() {
+    let lab = drilled_lab();
+    let owner = PodOwner::Other("ReplicaSet".to_owned());
+    lab.world.pod("coredns", "node1", owner, None);
+    let of = |fault, seconds| [text("fault", fault), text("observe_s", seconds)];
+    for given in [of("stopped", "189"), of("killed", "420")] {
+        let facts = evidence(&lab, &given).await;
+        let alone = facts.iter().find(|f| f.name.contains("server alone"));
+        let alone = alone.unwrap();
+        assert_eq!(alone.verdict, Verdict::Pass, "{alone:?}");
+        assert!(alone.value.contains("default/coredns"), "{alone:?}");
+    }
+    // The timer would end the longer one too late, and the others take the containers along.
+    for given in [of("stopped", "190"), of("cut", "20"), of("power_off", "20")] {
+        let found = failing(&lab, &given).await;
+        assert_eq!(named(&found), [("node1", "Workloads on this server alone")]);
+    }
+}
+
 /// Not everything comes back somewhere else.
 #[tokio::test(start_paused = true)]
 async fn what_becomes_of_a_workload_on_the_server_alone_is_said() {
