@@ -3,6 +3,7 @@
 
 pub(crate) mod dates;
 pub(crate) mod fault;
+mod hypothesis;
 pub(crate) mod points;
 pub(crate) mod power;
 pub(crate) mod record;

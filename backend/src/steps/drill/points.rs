@@ -58,7 +58,7 @@ fn timed(name: &str, at: Option<Seen>, limit: i64, expected: String, missed: Mis
 }
 
 /// One without a time.
-fn said(
+pub(super) fn said(
     name: &str,
     observed: String,
     expected: impl Into<String>,
@@ -398,6 +398,7 @@ mod tests {
             [Replica {
                 workload: "web".to_owned(),
                 ready,
+                on_victim: false,
             }]
         };
         for second in 90..=520 {

@@ -12,10 +12,10 @@ const NAMED: usize = 50;
 /// Somebody looks every second: longer without is a gap, milliseconds.
 const WITHOUT: i64 = 3_500;
 /// A survivor's etcd may be without a leader for as long as an election takes, milliseconds.
-const ELECTION: i64 = 20_000;
+pub(super) const ELECTION: i64 = 20_000;
 /// A node, server or agent, is not Ready if it is seen so in three looks in a row: one alone may be a kubelet that
 /// was late, or an API server that had not caught up. Milliseconds.
-const NOT_READY: i64 = 4_000;
+pub(super) const NOT_READY: i64 = 4_000;
 
 /// Everything seen. Times are milliseconds of the panel's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) workloads: Track<Workloads>,
     /// Replicas before the fault, by what made them.
     pub(crate) wanted: BTreeMap<String, u32>,
+    /// Those of them whose replicas were all on the victim.
+    pub(crate) alone: BTreeSet<String>,
     /// What had no ready replica before the fault: nothing is told of it.
     pub(crate) left_out: BTreeSet<String>,
     /// When the victim's lease was renewed last, by the victim's clock.
@@ -87,6 +89,9 @@ pub(crate) struct Workloads {
     pub(crate) wanted: u32,
     /// Workloads without a ready replica.
     pub(crate) without: u32,
+    /// Those of them that had replicas elsewhere than on the victim.
+    #[serde(default)]
+    pub(crate) lost: u32,
 }
 
 /// A pod as a drill counts it.
@@ -95,6 +100,8 @@ pub(crate) struct Replica {
     pub(crate) workload: String,
     /// It serves.
     pub(crate) ready: bool,
+    /// It is on the server that gets the fault.
+    pub(crate) on_victim: bool,
 }
 
 impl Record {
@@ -121,6 +128,12 @@ impl Record {
                 .map(|(name, count)| ((*name).to_owned(), *count))
                 .collect();
             let without = ready.iter().filter(|(_, count)| **count == 0);
+            let elsewhere = |name: &&String| {
+                let mut ready = replicas.iter().filter(|r| r.ready && r.workload == **name);
+                ready.any(|replica| !replica.on_victim)
+            };
+            let alone = self.wanted.keys().filter(|name| !elsewhere(name));
+            self.alone = alone.cloned().collect();
             self.left_out = without.map(|(name, _)| (*name).to_owned()).collect();
         }
         let mut now = Workloads::default();
@@ -129,6 +142,7 @@ impl Record {
             now.ready += there.min(*wanted);
             now.wanted += wanted;
             now.without += u32::from(there == 0);
+            now.lost += u32::from(there == 0 && !self.alone.contains(workload));
         }
         self.workloads.see(at, now);
     }
@@ -359,6 +373,7 @@ mod tests {
         let replica = |workload: &str, ready: bool| Replica {
             workload: workload.to_owned(),
             ready,
+            on_victim: false,
         };
         record.count(
             0,
@@ -372,6 +387,7 @@ mod tests {
             ready,
             wanted: 3,
             without,
+            lost: without,
         };
         assert_eq!(seen, [is(3, 0), is(1, 1), is(2, 1)]);
     }

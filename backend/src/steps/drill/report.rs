@@ -5,6 +5,7 @@ use coxswain_wire::{
     Timestamp,
 };
 
+use super::hypothesis::hypothesis;
 use super::points::points;
 use super::record::{Record, unseen};
 use super::score;
@@ -36,8 +37,10 @@ impl Subject<'_> {
 pub(crate) fn report(record: &Record, subject: &Subject<'_>) -> DrillReport {
     let begin = record.fault_at;
     let ended = record.end.as_ref().map_or(begin, |end| end.at);
-    let points = points(record, subject, ended);
     let availability = availability(record, subject.victim, ended);
+    let away = api_away(&availability, subject.ways);
+    let mut points = points(record, subject, ended);
+    points.insert(0, hypothesis(record, subject, away, ended));
     let gaps = record.gaps(begin, ended);
     let gaps = gaps.iter().map(|times| span(begin, *times)).collect();
     let score = score::score(record, subject, &availability, &points);

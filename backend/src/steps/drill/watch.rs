@@ -312,6 +312,7 @@ impl<'a> Watch<'a> {
                 Some(Replica {
                     workload: workload(pod)?,
                     ready: pod.ready && pod.terminating_until.is_none() && !gone(pod),
+                    on_victim: pod.node == victim,
                 })
             })
             .collect();

@@ -239,6 +239,10 @@ async fn a_drill_tells_what_happened_and_when() {
         at.is_some_and(|s| (15..=40).contains(&s)) && verdict == good,
         "{at:?}"
     );
+    assert_eq!(
+        point(&report, "Steady state during the fault"),
+        (None, good)
+    );
     assert_eq!(report.stuck, ["default/web"]);
     let away = |name: &str| {
         let found = report.availability.iter().find(|a| a.name == name);

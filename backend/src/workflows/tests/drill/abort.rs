@@ -20,8 +20,11 @@ async fn a_second_node_that_fails_ends_it_at_once() {
     lab.world.start_k3s(HostId(4));
     bench.is(run, RunStatus::Completed).await;
     let report = bench.report(run).await;
-    assert!(report.aborted.is_some_and(|why| why.contains("node4")));
+    let why = report.aborted.clone().unwrap_or_default();
+    assert!(why.contains("node4"), "{why}");
     assert!(report.score.points.is_some_and(|points| points < 100));
+    let (_, held) = point(&report, "Steady state during the fault");
+    assert_eq!(held, DrillVerdict::Worse);
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,6 +118,8 @@ async fn an_etcd_that_hangs_ends_it() {
     let why = report.aborted.clone().unwrap_or_default();
     assert!(why.contains("etcd on node3"), "{why}");
     assert!((30..=45).contains(&observed(&report)), "{report:?}");
+    let (_, held) = point(&report, "Steady state during the fault");
+    assert_eq!(held, DrillVerdict::Worse);
 }
 
 /// Nothing comes back over SSH: its etcd may be anything, and the machine is not well.
