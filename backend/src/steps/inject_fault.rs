@@ -18,6 +18,7 @@ use super::drill::fault::{Seen, UNIT};
 use super::drill::power::{Power, power};
 use super::drill::watch::Watch;
 use super::drill::{Fault, Watched, timer};
+use super::kube::of_first;
 use super::unit::UnitLook;
 use super::{Services, check, failure, quorum};
 use crate::world::World;
@@ -159,6 +160,7 @@ impl StepKind for InjectFault {
         self.timer(context, &params).await?;
         let watch = Watch::begin(&self.0, context.run, watched);
         watch.before().await?;
+        let fault = everywhere(world, watched).await?;
         let begin = watch.now();
         watch.record().fault_at = begin;
         // Stored before it is made: a panel that dies now comes back to a drill that has begun.
@@ -166,7 +168,7 @@ impl StepKind for InjectFault {
         // The API is away in the first seconds, if at all: they are watched, too.
         watch
             .until(async {
-                watched.fault.make(world, watched.victim.host).await?;
+                fault.make(world, watched.victim.host).await?;
                 let until = Instant::now() + SHOWS;
                 while Instant::now() < until && !self.shows(context, watched).await? {
                     sleep(Duration::from_secs(1)).await;
@@ -188,6 +190,27 @@ impl StepKind for InjectFault {
             .heal(&*self.0.world, watched.victim.host)
             .await
     }
+}
+
+/// The fault, a cut at every address that the other nodes have for Kubernetes: the inventory has one of each, and what has two
+/// families would go on over the other.
+async fn everywhere(world: &dyn World, watched: &Watched) -> Result<Fault, StepFailure> {
+    let (mut peers, ssh_port) = match &watched.fault {
+        Fault::Cut { peers, ssh_port } => (peers.clone(), *ssh_port),
+        fault @ (Fault::Stopped | Fault::Killed | Fault::PowerOff { .. }) => {
+            return Ok(fault.clone());
+        }
+    };
+    let kube = of_first(world, &watched.others).await?;
+    let nodes = kube.nodes().await.map_err(failure::world)?;
+    let others = nodes.iter().filter(|node| node.name != watched.victim.name);
+    let all = others.flat_map(|node| std::iter::once(&node.address).chain(&node.more_addresses));
+    for address in all.filter_map(|address| address.parse().ok()) {
+        if !peers.contains(&address) {
+            peers.push(address);
+        }
+    }
+    Ok(Fault::Cut { peers, ssh_port })
 }
 
 /// How a machine that should be off shows that it is not: its control may switch another one.

@@ -110,7 +110,10 @@ fn cut(peers: &[IpAddr]) -> Vec<String> {
     vec![
         "with nft (table inet coxswain_drill), or with iptables (table mangle):".to_owned(),
         "accept tcp to and from the ports of sshd".to_owned(),
-        format!("drop everything from and to {}", peers.join(", ")),
+        format!(
+            "drop everything from and to {}, and the nodes' other addresses in Kubernetes",
+            peers.join(", ")
+        ),
     ]
 }
 

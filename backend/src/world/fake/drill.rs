@@ -56,11 +56,12 @@ enum Ends {
 
 impl State {
     /// Nothing comes from a host or gets there, but SSH.
-    pub(super) fn cut(&mut self, id: HostId) {
+    pub(super) fn cut(&mut self, id: HostId, from: Vec<String>) {
         let Some(host) = self.hosts.get_mut(&id) else {
             return;
         };
         host.cut = true;
+        host.cut_from = from;
         // Without its peers it has no quorum: it ends, and systemd starts it again and again.
         host.lose_quorum();
     }

@@ -24,6 +24,8 @@ pub struct FakeHost {
     pub(super) id: HostId,
     pub(super) name: String,
     pub(super) address: String,
+    /// Of another family.
+    pub more_addresses: Vec<String>,
     /// Regular files by path. A folder is there while a file lies in it.
     pub files: BTreeMap<String, String>,
     /// Those of them that others than root may replace.
@@ -73,6 +75,8 @@ pub struct FakeHost {
     pub(super) off: bool,
     /// Its network is cut, but for SSH.
     pub(super) cut: bool,
+    /// From what, as last told.
+    pub cut_from: Vec<String>,
     /// Timers that end a fault, by unit.
     pub(super) timers: BTreeMap<String, Timer>,
     /// k3s gives no sign.
@@ -94,6 +98,7 @@ impl FakeHost {
             id: HostId(id),
             name: name.to_owned(),
             address: address.to_owned(),
+            more_addresses: Vec::new(),
             files: BTreeMap::new(),
             loose: BTreeSet::new(),
             reachable: true,
@@ -121,6 +126,7 @@ impl FakeHost {
             haproxy: None,
             off: false,
             cut: false,
+            cut_from: Vec::new(),
             timers: BTreeMap::new(),
             silent: None,
         }

@@ -69,7 +69,7 @@ pub(super) fn run(state: &mut State, id: HostId, command: &RemoteCommand) -> Res
             said("")
         }
         "drill-cut" => {
-            state.cut(id);
+            state.cut(id, args.iter().skip(1).map(ToString::to_string).collect());
             said("")
         }
         "drill-mend" => {

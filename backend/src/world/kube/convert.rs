@@ -20,7 +20,10 @@ pub(super) fn node(node: Node) -> KubeNode {
     let info = status.node_info.unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     let ready = conditions.iter().find(|c| c.type_ == "Ready");
-    let addresses = status.addresses.unwrap_or_default();
+    let addresses = status.addresses.unwrap_or_default().into_iter();
+    let mut internal = addresses
+        .filter(|a| a.type_ == "InternalIP")
+        .map(|a| a.address);
     KubeNode {
         name: node.metadata.name.unwrap_or_default(),
         uid: node.metadata.uid.unwrap_or_default(),
@@ -36,11 +39,8 @@ pub(super) fn node(node: Node) -> KubeNode {
             .map(str::to_owned)
             .collect(),
         version: info.kubelet_version,
-        address: addresses
-            .into_iter()
-            .find(|a| a.type_ == "InternalIP")
-            .map(|a| a.address)
-            .unwrap_or_default(),
+        address: internal.next().unwrap_or_default(),
+        more_addresses: internal.collect(),
         cordoned: spec.unschedulable.unwrap_or(false),
         etcd_member_name: annotations.remove("etcd.k3s.cattle.io/node-name"),
         node_args: annotations.remove("k3s.io/node-args"),

@@ -71,6 +71,8 @@ pub struct KubeNode {
     pub version: String,
     /// InternalIP.
     pub address: String,
+    /// The others of them: a node has one of each family.
+    pub more_addresses: Vec<String>,
     /// Marked unschedulable.
     pub cordoned: bool,
     /// Annotation `etcd.k3s.cattle.io/node-name`: its etcd member's name; none on agents.

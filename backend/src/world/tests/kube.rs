@@ -20,7 +20,8 @@ fn api(path: &str, query: &str) -> (u16, String) {
         "spec": {"unschedulable": true},
         "status": {
             "conditions": [{"type": "Ready", "status": "True"}],
-            "addresses": [{"type": "Hostname", "address": "node1"}, {"type": "InternalIP", "address": "10.0.0.1"}],
+            "addresses": [{"type": "Hostname", "address": "node1"}, {"type": "InternalIP", "address": "10.0.0.1"},
+                {"type": "InternalIP", "address": "fd00::1"}],
             "nodeInfo": {"kubeletVersion": "v1.33.5+k3s1", "bootID": "b", "architecture": "amd64",
                 "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "", "machineID": "",
                 "operatingSystem": "linux", "osImage": "", "systemUUID": ""}},
@@ -137,6 +138,7 @@ async fn a_dead_load_balancer_is_passed_by() {
     assert_eq!(node.roles, ["control-plane", "etcd"]);
     assert_eq!(node.etcd_member_name.as_deref(), Some("node1-0a1b2c3d"));
     assert_eq!(node.address, "10.0.0.1");
+    assert_eq!(node.more_addresses, ["fd00::1"]);
     assert_eq!(
         kube.lease("node1").await.unwrap().unwrap().renewed_at_us,
         Some(1_795_410_000_000_001)

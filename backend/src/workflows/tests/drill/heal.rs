@@ -40,6 +40,27 @@ async fn without_a_panel_the_timer_on_the_host_heals_it() {
     }
 }
 
+/// Nodes with addresses of two families: neither stays open. The victim's own are no business of the cut.
+#[tokio::test(start_paused = true)]
+async fn a_network_is_cut_in_both_families() {
+    let (lab, store) = (drilled_lab(), MemoryStore::default());
+    for n in 1..=3 {
+        let more = vec![format!("fd00::{n}")];
+        lab.world
+            .change(HostId(n), |host| host.more_addresses = more);
+    }
+    let bench = bench(&lab, &store);
+    let run = bench.start(&[text("fault", "cut")]).await;
+    bench.approve(run).await;
+    bench.watched(run).await;
+    lab.world.change(HostId(1), |host| {
+        let wanted = [
+            "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.9", "fd00::2", "fd00::3",
+        ];
+        assert_eq!(host.cut_from, wanted);
+    });
+}
+
 /// Whoever is asked for the power may not answer for a while: that is no sign that it is on again.
 #[tokio::test(start_paused = true)]
 async fn a_fault_is_gone_when_it_is_seen_gone() {
