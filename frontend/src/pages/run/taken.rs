@@ -14,10 +14,13 @@ fn words(view: &RunView) -> Vec<String> {
         .filter_map(|index| steps().find(|s| s.index == *index))
         .map(|step| {
             let back = step.compensation.as_deref().unwrap_or_default();
-            format!(
-                "{} on {} \u{2013} given back: {back}",
-                step.title, step.target
-            )
+            let (title, target) = (&step.title, &step.target);
+            let place = if title.contains(target.as_str()) {
+                String::new()
+            } else {
+                format!(" on {target}")
+            };
+            format!("{title}{place} \u{2013} given back: {back}")
         })
         .collect()
 }
