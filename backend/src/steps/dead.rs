@@ -48,6 +48,7 @@ pub(crate) fn of_error(error: WorldError) -> Machine {
         WorldError::TimedOut { .. } => Machine::Silent(error.to_string()),
         WorldError::HostKeyChanged { .. }
         | WorldError::AuthenticationFailed { .. }
+        | WorldError::OtherUser { .. }
         | WorldError::SudoFailed { .. }
         | WorldError::Unconfirmed { .. }
         | WorldError::Command { .. }

@@ -63,6 +63,14 @@ pub enum WorldError {
         /// Login user.
         user: String,
     },
+    /// The key may not be used for this user: a forced command answers instead. Nothing was done.
+    #[error("{host} lets nobody sign in as this user; it says: login as the user {wanted}")]
+    OtherUser {
+        /// Host name.
+        host: String,
+        /// The user that it names.
+        wanted: String,
+    },
     /// Signed in, but not root. Nothing was done.
     #[error("no root on {host}: {detail}")]
     SudoFailed {
@@ -177,6 +185,7 @@ impl WorldError {
             | WorldError::NotEnrolled { .. }
             | WorldError::HostKeyChanged { .. }
             | WorldError::AuthenticationFailed { .. }
+            | WorldError::OtherUser { .. }
             | WorldError::SudoFailed { .. }
             | WorldError::Command { .. }
             | WorldError::TooLarge { .. }
@@ -196,6 +205,7 @@ impl WorldError {
             | WorldError::Unreachable { .. }
             | WorldError::HostKeyChanged { .. }
             | WorldError::AuthenticationFailed { .. }
+            | WorldError::OtherUser { .. }
             | WorldError::SudoFailed { .. }
             | WorldError::Command { .. }
             | WorldError::TooLarge { .. }
@@ -242,6 +252,11 @@ impl WorldError {
             }
             WorldError::AuthenticationFailed { .. } => {
                 "Put the credential's public key into the user's ~/.ssh/authorized_keys (folder 0700, file 0600), and check the user name."
+            }
+            WorldError::OtherUser { wanted, .. } => {
+                return Some(format!(
+                    "A cloud image's root only tells whom to sign in as. Change this host's user to {wanted} (Hosts, Edit), who has the same key there and sudo without a password."
+                ));
             }
             WorldError::SudoFailed { .. } => {
                 "Install sudo and allow the user to use it without a password: a file in /etc/sudoers.d with `USER ALL=(ALL) NOPASSWD:ALL`. Or sign in as root."

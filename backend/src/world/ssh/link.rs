@@ -99,15 +99,30 @@ impl Link {
                 match output.text().trim() {
                     "already" => Ok(Root::Already),
                     "sudo" => Ok(Root::Sudo),
-                    _ => Err(WorldError::SudoFailed {
-                        host: self.name.clone(),
-                        detail: sudo_detail(&output.error_text()),
+                    said => Err(match other_user(said) {
+                        Some(wanted) => WorldError::OtherUser {
+                            host: self.name.clone(),
+                            wanted: wanted.to_owned(),
+                        },
+                        None => WorldError::SudoFailed {
+                            host: self.name.clone(),
+                            detail: sudo_detail(&output.error_text()),
+                        },
                     }),
                 }
             })
             .await
             .copied()
     }
+}
+
+/// Cloud images put a forced command before root's keys (cloud-init's `disable_root_opts`): whatever is asked, it
+/// answers which user to sign in as.
+fn other_user(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once("Please login as the user \"")?;
+    let (user, _) = rest.split_once('"')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    (!user.is_empty() && user.len() <= 32 && user.chars().all(plain)).then_some(user)
 }
 
 fn sudo_detail(stderr: &str) -> String {

@@ -408,3 +408,21 @@ async fn who_may_not_become_root_is_told_in_the_connection_test_and_by_every_com
     let plain = t.world.run(HOST, RemoteCommand::program("true")).await;
     assert_eq!(plain.unwrap().status, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_images_root_tells_whom_to_sign_in_as() {
+    let sshd = Sshd::start(
+        r#"ForceCommand echo 'Please login as the user "ubuntu" rather than the user "root".'; exit 142"#,
+    );
+    let t = world(sshd.connection()).await;
+    let test = t.world.test_connection(HOST).await;
+    let last = test.checks.last().unwrap();
+    assert_eq!((last.stage, last.ok), (ConnectionStage::Sudo, false));
+    assert!(last.detail.contains("user ubuntu"), "{test:?}");
+    let advice = last.advice.as_deref().unwrap_or_default();
+    assert!(advice.contains("user to ubuntu"), "{test:?}");
+    let command = RemoteCommand::program("true").sudo();
+    let error = t.world.run(HOST, command).await.unwrap_err();
+    assert!(matches!(error, WorldError::OtherUser { .. }), "{error:?}");
+    assert!(!error.is_transient() && !error.effect_unknown());
+}
