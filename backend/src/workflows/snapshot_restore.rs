@@ -1,6 +1,7 @@
 //! Workflow `snapshot_restore`: a cluster goes back to a snapshot, by way of a cluster of one.
 
 mod facts;
+mod room;
 mod steps;
 
 use async_trait::async_trait;

@@ -18,6 +18,7 @@ use super::super::facts::{
 };
 use super::super::nodes::Node;
 use super::super::remove_node::unasked;
+use super::room::wanted;
 use super::{Noted, Request, Situation, Source};
 use crate::steps::ApiHost;
 use crate::steps::configured::Configured;
@@ -416,24 +417,35 @@ async fn of_chosen(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
             "set: the reset gets --etcd-s3=false, so that the local file is taken",
         ));
     }
-    let wanted = noted.map_or(0, |n| n.size).saturating_mul(3) + SPARE;
-    match room(world, checks.chosen.host, "/var/lib/rancher/k3s/server/db").await {
-        Ok((free, _)) if free >= wanted => {
-            facts.push(pass(name, "Room", "enough for the restored database"));
-        }
-        Ok((free, _)) => facts.push(fail(
-            name,
-            "Room",
-            format!(
-                "{} MiB are free, {} MiB are wanted",
-                free >> 20,
-                wanted >> 20
-            ),
-            "Make room first: the old database is kept beside the new one.",
-        )),
-        Err(error) => facts.push(unknown(name, "Room", &error)),
-    }
+    facts.push(room_for_database(context, checks).await);
     facts
+}
+
+/// Of a file that the panel has not noted the size of today's database is what there is to go by.
+async fn room_for_database(context: &PreflightContext, checks: &Checks) -> Fact {
+    const NAME: &str = "Room";
+    const DIRECTORY: &str = "/var/lib/rancher/k3s/server/db";
+    let name = checks.chosen.name.as_str();
+    let (free, database) = match room(&*context.services.world, checks.chosen.host, DIRECTORY).await
+    {
+        Ok(found) => found,
+        Err(error) => return unknown(name, NAME, &error),
+    };
+    let wanted = match &checks.source.noted {
+        Some(noted) => wanted(&checks.source.path, noted.size),
+        None => wanted("", database.unwrap_or(0)),
+    };
+    let wanted = wanted.div_ceil(1 << 20);
+    if free >> 20 >= wanted {
+        let value = format!("at least the {wanted} MiB that the restored database wants");
+        return pass(name, NAME, value);
+    }
+    fail(
+        name,
+        NAME,
+        format!("{} MiB are free, {wanted} MiB are wanted", free >> 20),
+        "Make room first: the old database is kept beside the new one.",
+    )
 }
 
 fn version(name: &str, facts: &HostFacts, noted: Option<&Noted>) -> Fact {
@@ -479,7 +491,15 @@ async fn token(context: &PreflightContext, checks: &Checks, noted: Option<&Noted
         Err(error) => return unknown(name, NAME, &error),
         Ok(file) => match file.map(|bytes| String::from_utf8_lossy(&bytes).parse()) {
             Some(Ok(token)) => token,
-            Some(Err(_)) | None => {
+            Some(Err(e)) => {
+                return fail(
+                    name,
+                    NAME,
+                    format!("{SERVER_TOKEN_FILE}: {e}"),
+                    "Restore on a server whose token the panel can handle.",
+                );
+            }
+            None => {
                 return fail(
                     name,
                     NAME,
