@@ -27,10 +27,13 @@ pub const OLD: &str = "old_token";
 /// See [`OLD`].
 pub const NEW: &str = "new_token";
 
-/// k3s takes the token that is in force from its own file, and makes the new one itself.
+/// k3s takes the token that is in force from its own file, and makes the new one itself. Its own
+/// address stands in its kubeconfig: the loopback, or its `bind-address`.
 pub(crate) const ROTATE: Script = Script {
     name: "rotate-token",
-    text: "exec /usr/local/bin/k3s token rotate --server https://127.0.0.1:6443\n",
+    text: r#"own=$(sed -n 's/^ *server: *//p' /etc/rancher/k3s/k3s.yaml 2>/dev/null | head -n 1)
+exec /usr/local/bin/k3s token rotate --server "${own:-https://127.0.0.1:6443}"
+"#,
 };
 
 /// Whether k3s has the command: by its help, which older releases print for anything.

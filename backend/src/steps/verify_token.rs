@@ -21,16 +21,17 @@ pub const KIND: &str = "verify_token";
 
 /// `$1` what is asked for, below `/v1-k3s/`. Standard input: `user:password`, or `bearer` and a token. Prints the HTTP
 /// status. The answer, which holds keys of the cluster, is
-/// thrown away; printf is part of the shell, so that no process has the password among its arguments.
+/// thrown away. k3s writes its own address into its kubeconfig: the loopback, or its `bind-address`. printf is part of the shell, so that no process has the password among its arguments.
 pub(crate) const TRY: Script = Script {
     name: "try-token",
-    text: r#"read -r login
+    text: r#"IFS= read -r login
 ca=/var/lib/rancher/k3s/server/tls/server-ca.crt
-url=https://127.0.0.1:6443/v1-k3s/$1
+own=$(sed -n 's/^ *server: *//p' /etc/rancher/k3s/k3s.yaml 2>/dev/null | head -n 1)
+url=${own:-https://127.0.0.1:6443}/v1-k3s/$1
 if command -v curl >/dev/null 2>&1; then
     case $login in
         'bearer '*) printf 'header = "Authorization: Bearer %s"\n' "${login#bearer }" ;;
-        *) printf 'user = "%s"\n' "$login" ;;
+        *) printf 'user = "%s"\n' "$(printf '%s\n' "$login" | sed 's/[\\"]/\\&/g')" ;;
     esac |
         curl -s -K - --cacert "$ca" --noproxy '*' --max-time 10 -o /dev/null -w '%{http_code}\n' "$url"
 elif command -v wget >/dev/null 2>&1; then
@@ -77,7 +78,7 @@ pub(crate) enum Verdict {
     NoAnswer,
 }
 
-/// Tries a token on a server, over its own loopback, with the first request of a node in this role.
+/// Tries a token on a server, at the address that it serves to itself, with the first request of a node in this role.
 pub(crate) async fn try_token(
     world: &dyn World,
     server: HostId,
@@ -165,5 +166,61 @@ impl StepKind for VerifyToken {
     /// Nothing to do but to look again.
     async fn apply(&self, _context: &StepContext) -> Result<(), StepFailure> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What curl is told on a server with this kubeconfig.
+    fn asked(kubeconfig: &str, login: &str) -> String {
+        let work = tempfile::tempdir().unwrap();
+        let (curl, config) = (work.path().join("curl"), work.path().join("k3s.yaml"));
+        std::fs::write(
+            &curl,
+            "#!/bin/sh\ncat\nfor url; do :; done\necho \"$url\"\n",
+        )
+        .unwrap();
+        std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(&config, kubeconfig).unwrap();
+        let script = TRY
+            .text
+            .replace("/etc/rancher/k3s/k3s.yaml", config.to_str().unwrap());
+        let mut shell = Command::new("sh")
+            .args(["-c", &script, "try", "server-bootstrap"])
+            .env("PATH", format!("{}:/usr/bin:/bin", work.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = shell.stdin.take().unwrap();
+        stdin.write_all(login.as_bytes()).unwrap();
+        drop(stdin);
+        let output = shell.wait_with_output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn curl_gets_the_password_as_it_is() {
+        // In its configuration a backslash and a quote are escaped, nothing else.
+        assert_eq!(
+            asked("", "server:pa$$w\"rd\\  it's `id`\n"),
+            "user = \"server:pa$$w\\\"rd\\\\  it's `id`\"\nhttps://127.0.0.1:6443/v1-k3s/server-bootstrap\n"
+        );
+    }
+
+    #[test]
+    fn a_server_with_an_address_of_its_own_is_asked_there() {
+        let config = "clusters:\n- cluster:\n    certificate-authority-data: eA==\n    server: https://10.0.0.7:7443\n  name: default\n";
+        let asked = asked(config, "server:x\n");
+        assert!(
+            asked.ends_with("\nhttps://10.0.0.7:7443/v1-k3s/server-bootstrap\n"),
+            "{asked}"
+        );
     }
 }

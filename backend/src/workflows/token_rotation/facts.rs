@@ -63,10 +63,9 @@ async fn of_node(context: &PreflightContext, target: &Target) -> Vec<Fact> {
     facts
 }
 
-/// The token is rotated and tried over the server's own loopback; with another `bind-address` some releases listen
-/// only there. Tried with a token that is none.
+/// The token is rotated and tried at the address in the server's own kubeconfig. Tried with a token that is none.
 async fn at_itself(context: &PreflightContext, target: &Target) -> Fact {
-    const NAME: &str = "Answers at 127.0.0.1:6443";
+    const NAME: &str = "Answers to itself";
     let name = target.node.name.as_str();
     let none = Token::from_random([0; 16]);
     match try_token(
@@ -81,8 +80,8 @@ async fn at_itself(context: &PreflightContext, target: &Target) -> Fact {
         Ok(Verdict::Accepted | Verdict::NoAnswer) => fail(
             name,
             NAME,
-            "no, and k3s token rotate asks there",
-            "Start k3s on this server if it is down. If it has a bind-address of its own, take that out and restart k3s first.",
+            "not at the address in its own kubeconfig, and k3s token rotate asks there",
+            "Start k3s on this server if it is down, and check that the server in its /etc/rancher/k3s/k3s.yaml is the address that it listens on.",
         ),
         Err(failure) => fail(
             name,

@@ -22,7 +22,7 @@ pub(super) fn rotate(nodes: &Nodes, server: &Node) -> Step {
     );
     planned.host = Some(server.host);
     planned.commands = vec![
-        "k3s token rotate --server https://127.0.0.1:6443".to_owned(),
+        "k3s token rotate --server \u{2039}server of /etc/rancher/k3s/k3s.yaml\u{203a}".to_owned(),
         "the new token goes from the server's file into the vault".to_owned(),
     ];
     planned.irreversible = true;
@@ -53,7 +53,7 @@ pub(super) fn verify(nodes: &Nodes, old: Param<SecretId>, new: Param<SecretId>) 
         &params,
     );
     planned.commands = vec![
-        "on each server, with each token: curl -K - https://127.0.0.1:6443/v1-k3s/server-bootstrap"
+        "on each server, with each token: curl -K - \u{2039}server of /etc/rancher/k3s/k3s.yaml\u{203a}/v1-k3s/server-bootstrap"
             .to_owned(),
     ];
     planned.deadline_s = 180;
