@@ -39,12 +39,15 @@ pub enum TokenError {
     /// Longer than k3s or a systemd environment file would carry sensibly.
     #[error("the token is longer than 512 characters")]
     TooLong,
-    /// Contains white space, control or non-ASCII characters, quotes or a backslash.
+    /// Contains control characters, or bytes that are no text.
     #[error(
-        "the token contains a character that cannot stand in an environment file \
-         (white space, quotes, backslash, '$' or a non-ASCII character)"
+        "the token contains a control character or bytes that are not UTF-8, \
+         which cannot stand in an environment file"
     )]
     Character,
+    /// k3s drops them where it reads the token from a file, but not from its command line or a variable.
+    #[error("the token begins or ends with a blank, which k3s loses when it reads it from a file")]
+    Edge,
     /// `K10` is not followed by 64 hexadecimal digits and `::`.
     #[error("the token starts with K10 but not with K10, 64 hexadecimal digits and '::'")]
     CaHash,
@@ -182,20 +185,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 impl FromStr for Token {
     type Err = TokenError;
 
-    /// Surrounding white space is dropped: the token file ends in a newline.
+    /// Line ends behind it are dropped: the token file has one.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        if text.is_empty() {
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.trim().is_empty() {
             return Err(TokenError::Empty);
         }
         if text.len() > 512 {
             return Err(TokenError::TooLong);
         }
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"'\"\\$`".contains(&b))
+        // The last one is what decoding makes of bytes that are no text.
+        if text
+            .chars()
+            .any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER)
         {
             return Err(TokenError::Character);
+        }
+        if text.trim() != text {
+            return Err(TokenError::Edge);
         }
         let Some(rest) = text.strip_prefix("K10") else {
             return Ok(Token(Kind::Short(text.to_owned())));
@@ -250,6 +257,7 @@ impl fmt::Display for Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env_file::{self, EnvFile};
     use proptest::prelude::*;
 
     const HASH: &str = "26b819c1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -284,8 +292,41 @@ mod tests {
             refused(&format!("K10{HASH}::server:")),
             TokenError::Credentials
         );
-        assert_eq!(refused("a b"), TokenError::Character);
-        assert_eq!(refused("a$b"), TokenError::Character);
+        assert_eq!(refused("a\tb"), TokenError::Character);
+        assert_eq!(refused("a\nb"), TokenError::Character);
+        let bytes = String::from_utf8_lossy(b"a\xffb").into_owned();
+        assert_eq!(refused(&bytes), TokenError::Character);
+        assert_eq!(refused("ab \n"), TokenError::Edge);
+        assert_eq!(
+            refused(&format!("K10{HASH}::server:ab \n")),
+            TokenError::Edge
+        );
+        assert_eq!(refused(" ab"), TokenError::Edge);
+    }
+
+    #[test]
+    fn takes_whatever_an_environment_file_gives_back() {
+        for password in [
+            r#"pa$$w"rd"#,
+            "it's",
+            r"back\slash\",
+            "two  blanks",
+            "`id`",
+            "${HOME}",
+            "%n",
+            "# no comment",
+            "a:b",
+            "größe",
+        ] {
+            let token: Token = format!("K10{HASH}::server:{password}\n").parse().unwrap();
+            assert_eq!(token.password(), password);
+            let short: Token = password.parse().unwrap();
+            for token in [token, short] {
+                let file = env_file::render([("K3S_TOKEN", token.expose().as_str())]).unwrap();
+                let read = EnvFile::parse(&file);
+                assert_eq!(read.get("K3S_TOKEN"), Some(token.expose().as_str()));
+            }
+        }
     }
 
     #[test]

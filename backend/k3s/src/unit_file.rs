@@ -58,10 +58,16 @@ pub struct CommandLine {
     pub subcommand: String,
     /// The words after the subcommand.
     pub args: Vec<String>,
+    /// Which of them systemd perhaps fills in, by their numbers.
+    filled: Vec<usize>,
 }
 
 impl CommandLine {
     fn from_words(words: &[Word]) -> Result<Self, UnitError> {
+        // Behind program and subcommand.
+        let behind = words.iter().skip(2).enumerate();
+        let filled = behind.filter(|(_, word)| word.filled).map(|(at, _)| at);
+        let filled = filled.collect();
         let words: Vec<&String> = words.iter().map(|word| &word.text).collect();
         let (program, rest) = words.split_first().ok_or(UnitError::NoCommand)?;
         // Prefixes change how systemd runs the program, not which.
@@ -75,6 +81,7 @@ impl CommandLine {
                     program: (*program).clone(),
                     subcommand: (*sub).clone(),
                     args: args.iter().map(|word| (*word).clone()).collect(),
+                    filled,
                 })
             }
             _ => Err(UnitError::NotK3s((*program).clone())),
@@ -85,6 +92,13 @@ impl CommandLine {
     #[must_use]
     pub fn flags(&self) -> Vec<Flag> {
         flags::parse_args(&self.args)
+    }
+
+    /// systemd perhaps fills something in for this flag (`%n`, `${NAME}`): what k3s is told is not known.
+    #[must_use]
+    pub fn fills(&self, flag: &Flag) -> bool {
+        let words = flag.at..flag.at + flag.words;
+        self.filled.iter().any(|at| words.contains(at))
     }
 
     /// Secret values that stand on the command line, for all to see (facts A: a token passed as

@@ -39,7 +39,7 @@ pub enum MoveError {
     Env(#[from] EnvFileError),
     /// Only systemd knows what such a value means.
     #[error(
-        "a secret in the unit file holds % or $, which systemd may fill in: what k3s is told cannot be known"
+        "a secret in the unit file holds a single % or $, which systemd may fill in: what k3s is told cannot be known"
     )]
     Specifier,
     /// The unit does not read the environment file.
@@ -68,8 +68,7 @@ pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Mov
         return Ok(None);
     }
     let filled = |value: &str| value.contains(['%', '$']);
-    let mut values = movable.iter().filter_map(|(flag, _)| flag.value.as_deref());
-    if values.any(filled) || given.values().copied().any(filled) {
+    if movable.iter().any(|(flag, _)| command.fills(flag)) || given.values().copied().any(filled) {
         return Err(MoveError::Specifier);
     }
     if !reads(unit.text(), path) {
@@ -233,6 +232,29 @@ mod tests {
         for filled in ["a%n", "a$b"] {
             let text = text.replace("K3S_TOKEN=last", &format!("K3S_TOKEN={filled}"));
             assert_eq!(moved(&text, ""), Err(MoveError::Specifier));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_moved_as_systemd_reads_it_or_not_at_all() {
+        for (args, token) in [
+            (r#"'--token=pa$$$$w"rd'"#, Some(r#"pa$$w"rd"#)),
+            (r"'--token' 'a%%b\\c'", Some(r"a%b\c")),
+            (r"'--token=it'\''s  so'", Some("it's  so")),
+            // Without braces a variable is a word of its own.
+            ("'--token=pa$word'", Some("pa$word")),
+            ("'--token' '$word'", None),
+            ("'--token=pa${word}'", None),
+            ("'--token=a%n'", None),
+            (r"'--token=a\x25n'", None),
+        ] {
+            let moved = moved(&unit(&format!("\t{args} \\\n")), "");
+            let found = moved.map(|moved| {
+                let env = EnvFile::parse(&moved.unwrap().env);
+                env.get("K3S_TOKEN").map(str::to_owned)
+            });
+            let wanted = token.map(|token| Some(token.to_owned()));
+            assert_eq!(found, wanted.ok_or(MoveError::Specifier), "{args}");
         }
     }
 

@@ -102,7 +102,13 @@ impl SaveSnapshot {
             .map_err(failure::world)?;
         let token: Token = match file.map(|bytes| String::from_utf8_lossy(&bytes).parse()) {
             Some(Ok(token)) => token,
-            Some(Err(_)) | None => {
+            Some(Err(e)) => {
+                return Err(failure::fatal(
+                    format!("{SERVER_TOKEN_FILE}: {e}"),
+                    "Without its token a snapshot cannot be used. Give the cluster another token first (k3s token rotate).",
+                ));
+            }
+            None => {
                 return Err(failure::fatal(
                     format!("there is no server token in {SERVER_TOKEN_FILE}"),
                     "Without its token a snapshot cannot be used. Check that this host is a server of the cluster.",

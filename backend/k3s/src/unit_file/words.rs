@@ -29,6 +29,8 @@ pub enum WordError {
 pub(super) struct Word {
     /// As k3s gets it, but for specifiers and variables.
     pub text: String,
+    /// systemd perhaps fills something in: what k3s gets is not known.
+    pub filled: bool,
     /// Its bytes in the value, quotes included.
     pub span: Range<usize>,
 }
@@ -47,6 +49,7 @@ pub(super) fn split(value: &str) -> Result<Vec<Word>, WordError> {
         let mut end = start;
         let mut quote = None;
         let mut quoted = false;
+        let mut filled = false;
         while let Some((at, c)) =
             chars.next_if(|(_, c)| quote.is_some() || !c.is_ascii_whitespace())
         {
@@ -59,6 +62,8 @@ pub(super) fn split(value: &str) -> Result<Vec<Word>, WordError> {
                 (Some(open), c) if c == open => quote = None,
                 (_, '\\') => {
                     let (c, last) = escape(&mut chars)?;
+                    // Filled in after the escapes.
+                    filled |= matches!(c, '%' | '$');
                     text.push(c);
                     end = last + 1;
                 }
@@ -67,6 +72,11 @@ pub(super) fn split(value: &str) -> Result<Vec<Word>, WordError> {
                 (_, '%' | '$') => {
                     if let Some((at, _)) = chars.next_if(|(_, next)| *next == c) {
                         end = at + 1;
+                    } else {
+                        // A variable is a whole word, or stands in braces.
+                        filled |= c == '%'
+                            || text.is_empty()
+                            || chars.peek().is_some_and(|(_, c)| *c == '{');
                     }
                     text.push(c);
                 }
@@ -81,6 +91,7 @@ pub(super) fn split(value: &str) -> Result<Vec<Word>, WordError> {
         }
         words.push(Word {
             text,
+            filled,
             span: start..end,
         });
     }

@@ -21,10 +21,19 @@ fi
 (
 "#;
 
+/// The installer passes variables through a shell's `read` and `echo`, which eat backslashes and blanks, and leaves
+/// them quoted as its shell does: the token is written anew, as systemd reads it.
 const AFTER: &str = r#"
 )
 status=$?
 [ "$status" -eq 0 ] || exit "$status"
+told=/etc/systemd/system/$unit.env
+if [ -n "${K3S_TOKEN-}" ] && [ -e "$told" ]; then
+    (umask 077 && {
+        sed '/^K3S_TOKEN=/d' "$told"
+        printf 'K3S_TOKEN="%s"\n' "$(printf '%s\n' "$K3S_TOKEN" | sed 's/[\\"$`]/\\&/g')"
+    } >"$told.coxswain" && mv "$told.coxswain" "$told") || exit 1
+fi
 (umask 077 && mkdir -p "${mark%/*}") || exit 1
 journalctl --sync >/dev/null 2>&1
 (umask 077 && journalctl -q --no-pager -o cat -n 1 --show-cursor | sed -n 's/^-- cursor: //p' >"$mark")
@@ -50,7 +59,10 @@ pub(super) fn spec(source: &Source, runtime_max: Duration) -> JobSpec {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
+
+    use coxswain_k3s::env_file::EnvFile;
 
     use super::*;
 
@@ -85,5 +97,37 @@ mod tests {
             String::from_utf8_lossy(&output.stdout),
             "got https://x\ncleaned\n"
         );
+    }
+
+    #[test]
+    fn the_token_is_told_as_it_is_whatever_the_installer_made_of_it() {
+        let work = tempfile::tempdir().unwrap();
+        let units = work.path().to_str().unwrap();
+        let tools = "journalctl() { :; }\nsystemctl() { :; }\n";
+        let installer = r#"sh -c export | while read x v; do echo $v; done | grep -E '^K3S_' >UNITS/k3s.service.env"#;
+        let text = format!("{tools}{BEFORE}{installer}{AFTER}")
+            .replace("UNITS", units)
+            .replace("/etc/systemd/system", units);
+        for token in [
+            r#"pa$$w"rd"#,
+            r"back\sl\\ash\",
+            "two  'blanks'",
+            "`id` ${HOME} *",
+        ] {
+            let output = Command::new("sh")
+                .args(["-c", &text, "job", "k3s.service"])
+                .args([&format!("{units}/mark/cursor"), &format!("{units}/keep")])
+                .env("K3S_TOKEN", token)
+                .env("K3S_URL", "https://a:6443")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let told = work.path().join("k3s.service.env");
+            let env = EnvFile::parse(&std::fs::read_to_string(&told).unwrap());
+            assert_eq!(env.get("K3S_TOKEN"), Some(token));
+            assert_eq!(env.get("K3S_URL"), Some("https://a:6443"));
+            let mode = std::fs::metadata(&told).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
     }
 }

@@ -178,10 +178,9 @@ async fn token(context: &PreflightContext, servers: &[ApiHost], target: &Target)
     let Some(text) = told.token else {
         return unknown("k3s is told no token but perhaps by a file: it was not tried".to_owned());
     };
-    let Ok(token) = text.parse::<Token>() else {
-        return unknown(
-            "k3s is told a token in a form that is not known: it was not tried".to_owned(),
-        );
+    let token = match text.parse::<Token>() {
+        Ok(token) => token,
+        Err(e) => return unknown(format!("what k3s is told was not tried: {e}")),
     };
     for server in servers {
         match try_token(world, server.host, target.role, &token).await {

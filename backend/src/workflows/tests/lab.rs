@@ -557,6 +557,9 @@ pub(super) fn lab_with_snapshots() -> Lab {
     lab
 }
 
+/// A password that somebody chose: neither a shell nor systemd may touch it.
+pub(super) const ODD_PASSWORD: &str = r#"pa$$w"rd'\"#;
+
 /// The second secret in the vault: the token since the rotation.
 pub(super) const NEW_TOKEN: SecretId = SecretId(2);
 

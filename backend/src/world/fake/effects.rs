@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coxswain_k3s::env_file::EnvFile;
+use coxswain_k3s::env_file::{self, EnvFile};
 use coxswain_k3s::rotation::{Service, UnknownService};
 use coxswain_k3s::serving::CACHE_FILE;
 use coxswain_wire::HostId;
@@ -188,7 +188,10 @@ impl State {
         let unit_text = unit_text(&unit_file, words.iter().map(String::as_str));
         let env_text = token
             .as_ref()
-            .map_or(String::new(), |token| format!("K3S_TOKEN={token}\n"));
+            .map_or(Ok(String::new()), |token| {
+                env_file::render([("K3S_TOKEN", token.as_str())])
+            })
+            .map_err(|e| e.to_string())?;
         let script = if unit == "k3s-agent.service" {
             "k3s-agent-uninstall.sh"
         } else {

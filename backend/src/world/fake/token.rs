@@ -1,5 +1,6 @@
 //! A cluster's token in memory: another one.
 
+use coxswain_k3s::env_file;
 use coxswain_wire::HostId;
 
 use super::k3s::{TOKEN_FILE, sha256};
@@ -11,12 +12,20 @@ impl FakeWorld {
     /// # Panics
     /// If a node has no cluster.
     pub fn rotate_tokens(&self) {
+        self.tell_tokens(&"f".repeat(32));
+    }
+
+    /// The same with a password of somebody's own.
+    ///
+    /// # Panics
+    /// If a node has no cluster.
+    pub fn tell_tokens(&self, password: &str) {
         let mut state = self.now();
         let State {
             hosts, clusters, ..
         } = &mut *state;
         for cluster in clusters.values_mut() {
-            cluster.password = "f".repeat(32);
+            password.clone_into(&mut cluster.password);
         }
         for host in hosts.values_mut() {
             let Some(k3s) = host.k3s.as_mut() else {
@@ -26,7 +35,8 @@ impl FakeWorld {
             k3s.accepts.clone_from(&cluster.password);
             let token = format!("K10{}::server:{}", sha256(&cluster.ca), cluster.password);
             let told = format!("/etc/systemd/system/{}.env", k3s.unit);
-            host.files.insert(told, format!("K3S_TOKEN={token}\n"));
+            let env = env_file::render([("K3S_TOKEN", token.as_str())]);
+            host.files.insert(told, env.expect("a token of one line"));
             if !k3s.agent() {
                 host.files
                     .insert(TOKEN_FILE.to_owned(), format!("{token}\n"));

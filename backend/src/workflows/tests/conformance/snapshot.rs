@@ -60,3 +60,16 @@ async fn an_old_file_of_the_same_name_is_not_taken_for_the_new_one() {
         "{noted:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_with_quotes_and_dollars_is_in_nobodys_way() {
+    let example = Example {
+        lab: || {
+            let lab = lab::lab_with_snapshots();
+            lab.world.tell_tokens(lab::ODD_PASSWORD);
+            lab
+        },
+        ..snapshot("save", &[])
+    };
+    completes(&example).await.unwrap();
+}

@@ -51,3 +51,21 @@ async fn all_nodes_have_the_new_token_and_only_that() {
 async fn a_token_rotation_that_left_a_node_down_is_retried() {
     assert_eq!(down::comes_back(rotation()).await, 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_with_quotes_and_dollars_is_rotated_away() {
+    let example = Example {
+        lab: || {
+            let lab = balanced_lab();
+            lab.world.tell_tokens(lab::ODD_PASSWORD);
+            lab
+        },
+        ..rotation()
+    };
+    let ((world, _), _) = completes(&example).await.unwrap();
+    for (name, host) in &world.hosts {
+        for (path, text) in &host.files {
+            assert!(!text.contains(lab::ODD_PASSWORD), "{path} on {name}");
+        }
+    }
+}
