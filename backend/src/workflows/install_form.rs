@@ -11,7 +11,6 @@ use super::nodes::Nodes;
 
 /// Where k3s's own installer is published.
 const INSTALLER: &str = "https://get.k3s.io";
-/// First version whose behaviour the steps know (embedded etcd, JSON gateway).
 
 /// The fields. With `exact` there is no channel to follow: joiners must not differ from the cluster.
 pub(super) fn fields(exact: bool) -> Vec<Field> {
