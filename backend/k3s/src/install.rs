@@ -2,12 +2,12 @@
 //! formatted into shell text; the token travels only in the environment ([`K3S_TOKEN`]), because as
 //! `--token` it would land in the world-readable unit file and the process list (facts A, install).
 
-mod again;
 mod args;
+mod proxy;
 mod script;
 
-pub use again::{Again, AgainError, PROXIES};
 pub use args::{ArgumentError, check_extra_args};
+pub use proxy::{PROXIES, proxies};
 pub use script::{AIR_GAP_SCRIPT, IMAGES_DIR, ONLINE_SCRIPT, download_lines, protocols};
 
 use std::net::IpAddr;

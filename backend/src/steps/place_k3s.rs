@@ -1,5 +1,5 @@
-//! Step kind `place_k3s`: another k3s lies on a node, which is told what it was told before. What runs goes on
-//! until the next start.
+//! Step kind `place_k3s`: another k3s lies on a node, whose unit and environment file stay as they are. What runs
+//! goes on until the next start.
 
 mod script;
 
@@ -9,8 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coxswain_engine::plan::Param;
 use coxswain_engine::step::{Attached, Output, Probe, StepContext, StepFailure, StepKind};
-use coxswain_k3s::install::{Again, Source};
+use coxswain_k3s::env_file::EnvFile;
+use coxswain_k3s::install::{Source, proxies};
 use coxswain_k3s::names::K3sVersion;
+use coxswain_k3s::unit_file::UnitFile;
 use coxswain_wire::{HostId, RunId, SecretId, StepIndex, step_number};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,33 +87,44 @@ pub(crate) async fn files_of(services: &Services, id: SecretId) -> Result<NodeFi
         .map_err(|_| StepFailure::fatal("the files in the vault do not decode"))
 }
 
-/// What the installer must be given again; else why it cannot be.
-pub(crate) fn again(files: &NodeFiles, role: NodeRole) -> Result<Again, String> {
+/// The unit is where the installer puts it, and starts the program that the installer replaces.
+///
+/// # Errors
+/// What it is instead.
+pub(crate) fn replaceable(files: &NodeFiles, role: NodeRole) -> Result<(), String> {
     let path = unit_path(role);
     let unit = files
         .text(&path)
         .ok_or_else(|| format!("{} is not {path}, where the installer puts it", role.unit()))?;
-    let env = files.text(&env_path(role)).unwrap_or_default();
-    Again::read(unit, env).map_err(|e| format!("{path}: {e}"))
+    let command = UnitFile::parse(unit).and_then(|unit| unit.command());
+    let program = command.map_err(|e| format!("{path}: {e}"))?.program;
+    if program == PROGRAM {
+        Ok(())
+    } else {
+        Err(format!(
+            "{path}: ExecStart starts {program} instead of {PROGRAM}"
+        ))
+    }
 }
 
-/// What to do where the installer cannot be given the same again.
-pub(crate) const ADVICE: &str = "The installer cannot be given this unit again. Install k3s by hand on this host, or put the argument into /etc/rancher/k3s/config.yaml.";
+/// What to do where it is not.
+pub(crate) const ADVICE: &str = "The installer would replace another k3s than the one that runs. Upgrade k3s by hand on this host.";
 
 impl PlaceK3s {
     async fn spec(&self, context: &StepContext, params: &Params) -> Result<JobSpec, StepFailure> {
         let version = version(context, params)?;
         let noted: Memo = memo(context)?;
         let before = files_of(&self.0, noted.files).await?;
-        let told = again(&before, params.role).map_err(|why| failure::fatal(why, ADVICE))?;
+        let env = before.text(&env_path(params.role)).unwrap_or_default();
         let spec = script::spec(
             &params.source.pinned(&version),
-            params.role.unit(),
+            params.role,
             keep_dir(context.run, context.step),
             INSTALLER,
         );
-        // All of it is handled as secret: tokens stand among it, in either file.
-        Ok(told.env.into_iter().fold(spec, |spec, (name, value)| {
+        // A proxy's address may hold a password.
+        let proxies = proxies(&EnvFile::parse(env));
+        Ok(proxies.into_iter().fold(spec, |spec, (name, value)| {
             spec.secret_env(name, Secret::new(value))
         }))
     }
@@ -191,7 +204,7 @@ impl StepKind for PlaceK3s {
         let params: Params = context.params()?;
         let (world, on) = (&*self.0.world, host(context)?);
         let files = NodeFiles::take(world, on, params.role).await?;
-        again(&files, params.role).map_err(|why| failure::fatal(why, ADVICE))?;
+        replaceable(&files, params.role).map_err(|why| failure::fatal(why, ADVICE))?;
         let look = UnitLook::take(world, on, params.role.unit(), None).await?;
         let json = serde_json::to_vec(&files).map_err(|e| StepFailure::fatal(e.to_string()))?;
         let kept = self

@@ -82,6 +82,15 @@ impl NodeRole {
             NodeRole::Agent => "k3s-agent.service",
         }
     }
+
+    /// What k3s runs as: its subcommand.
+    #[must_use]
+    pub fn subcommand(self) -> &'static str {
+        match self {
+            NodeRole::Server => "server",
+            NodeRole::Agent => "agent",
+        }
+    }
 }
 
 /// Refuses to stop a server whose loss would cost the quorum. An agent has no vote.

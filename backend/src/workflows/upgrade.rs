@@ -54,7 +54,7 @@ impl Workflow for Upgrade {
             title: "Upgrade k3s".to_owned(),
             summary: "Brings every node to a newer version, one at a time: servers first.".to_owned(),
             help: [
-                "A snapshot is taken first. Then each server, and after the servers each agent, is drained, gets the new k3s, restarts, is seen healthy in the new version, and takes pods again before the next one is touched. Arguments, environment file and configuration stay byte for byte what they were: the installer is given them again, and what it writes otherwise is put back.",
+                "A snapshot is taken first. Then each server, and after the servers each agent, is drained, gets the new k3s, restarts, is seen healthy in the new version, and takes pods again before the next one is touched. Arguments, environment file and configuration stay byte for byte what they were: what the installer writes instead is put back.",
                 "No minor version is skipped and nothing goes back: from v1.31 to v1.33 takes two upgrades. Agents are never newer than servers, and not so old that they do not work with them. A channel is asked once which version it means; every node gets exactly that one.",
                 "What it risks: each server is away for about 20 seconds, and connections through it break; etcd tolerates no further loss meanwhile. Pods move off each node in turn; those of which there is only one are away while they do. A flag that the new version does not know keeps k3s from starting: read its release notes first.",
                 "It takes about three minutes a node, longer if disruption budgets hold pods back: a drain waits for as long as you say, then the run fails and the node takes pods again.",

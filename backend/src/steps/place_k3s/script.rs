@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use coxswain_k3s::install::{AIR_GAP_SCRIPT, Fetch, ONLINE_SCRIPT, Source};
 
+use crate::steps::restart::NodeRole;
 use crate::world::{JobSpec, Script};
 
 /// `$1` the unit, `$2` a directory for what was there before, then the installer's own arguments. The
-/// installer writes unit and environment file anew, and enables the unit: whatever comes of it, both files
+/// installer disables the unit and writes it and its environment file anew: whatever comes of it, both files
 /// are put back byte for byte. If it fails, so is the binary. k3s itself is not touched.
 const BEFORE: &str = r#"unit=$1 keep=$2
 shift 2
@@ -99,8 +100,14 @@ static ONLINE: LazyLock<Script> =
 static AIR_GAP: LazyLock<Script> =
     LazyLock::new(|| Script::joined("place-k3s-air-gap", &[BEFORE, AIR_GAP_SCRIPT, AFTER]));
 
-/// The job, still without what k3s is told.
-pub(super) fn spec(source: &Source, unit: &str, keep: String, runtime_max: Duration) -> JobSpec {
+/// The job. What k3s is told is put back, so the installer need not know of it; but were the host to go down while
+/// the installer's unit lies there, k3s would start with nothing of it: hence it is not enabled before.
+pub(super) fn spec(
+    source: &Source,
+    role: NodeRole,
+    keep: String,
+    runtime_max: Duration,
+) -> JobSpec {
     let script = match source {
         Source::Online { .. } => *ONLINE,
         Source::AirGap { .. } => *AIR_GAP,
@@ -109,11 +116,13 @@ pub(super) fn spec(source: &Source, unit: &str, keep: String, runtime_max: Durat
     let (name, value) = env;
     args.into_iter()
         .fold(
-            JobSpec::new(script, runtime_max).arg(unit).arg(keep),
+            JobSpec::new(script, runtime_max).arg(role.unit()).arg(keep),
             JobSpec::arg,
         )
         .env(name, value)
-        .env("INSTALL_K3S_SKIP_START", "true")
+        .env("INSTALL_K3S_EXEC", role.subcommand())
+        .env("INSTALL_K3S_SKIP_ENABLE", "true")
+        .env("INSTALL_K3S_SYMLINK", "skip")
 }
 
 #[cfg(test)]

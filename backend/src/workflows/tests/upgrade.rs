@@ -194,8 +194,7 @@ async fn what_stands_in_the_way_is_told() {
     lab.world.change(HostId(1), |host| host.free_kib = 1000);
     lab.world.change(HostId(3), |host| {
         let unit = "/etc/systemd/system/k3s.service";
-        let text =
-            host.files[unit].replace("'--node-name'", "'--node-label=a=%H' \\\n\t'--node-name'");
+        let text = host.files[unit].replace("/usr/local/bin/k3s", "/opt/bin/k3s");
         host.files.insert(unit.to_owned(), text);
     });
     let facts = to(&lab, "v1.33.5+k3s1").await;
@@ -212,6 +211,23 @@ async fn what_stands_in_the_way_is_told() {
         value(&facts, "prod", "Disruption budgets"),
         "let no pod go now: default/db"
     );
+}
+
+/// Unit and environment file are put back: the installer need not be told what stands in them.
+#[tokio::test(start_paused = true)]
+async fn arguments_that_the_installer_could_not_pass_on_are_no_obstacle() {
+    let lab = versions([FROM; 4]);
+    lab.world.change(HostId(3), |host| {
+        let unit = "/etc/systemd/system/k3s.service";
+        let flags = "'--kubelet-arg=eviction-hard=imagefs.available<1%,nodefs.available<1%' \\\n\t'--node-label=a=%H$X`'";
+        let text = host.files[unit].replace("'--node-name'", &format!("{flags} \\\n\t'--node-name'"));
+        host.files.insert(unit.to_owned(), text);
+        let env = format!("{unit}.env");
+        let text = format!("{}Http_Proxy=a\n", host.files[&env]);
+        host.files.insert(env, text);
+    });
+    let facts = to(&lab, "v1.33.5+k3s1").await;
+    assert_eq!(with(&facts, Verdict::Fail), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,7 +86,8 @@ pub(super) fn place(
         Some("put the old binary back, unless k3s was started with the new one, whether or not it came up".to_owned());
     let unit = target.role.unit();
     let told = format!(
-        "INSTALL_K3S_SKIP_START=true INSTALL_K3S_EXEC=\u{2039}arguments in {unit}\u{203a} \u{2039}variables in {unit}.env\u{203a}"
+        "INSTALL_K3S_EXEC={} INSTALL_K3S_SKIP_ENABLE=true INSTALL_K3S_SYMLINK=skip \u{2039}proxies in {unit}.env\u{203a}",
+        target.role.subcommand()
     );
     let mut commands = vec![format!(
         "cp -p {PROGRAM} {unit} {unit}.env to /var/lib/coxswain/kept"
@@ -118,7 +119,7 @@ pub(super) fn place(
         }
     });
     commands.push(format!(
-        "{unit} and {unit}.env as they were, byte for byte; systemctl daemon-reload"
+        "{unit} and {unit}.env as they were, byte for byte; systemctl enable {unit}; systemctl daemon-reload"
     ));
     planned.commands = commands;
     planned

@@ -233,8 +233,7 @@ impl State {
         Ok(())
     }
 
-    /// Only the binary is another one afterwards; unit and environment file are put back. The installer is
-    /// strict: it must be given what stands in both.
+    /// Only the binary is another one afterwards; unit and environment file are put back.
     fn place(&mut self, id: HostId, spec: &JobSpec) -> Result<(), String> {
         let host = self.hosts.get_mut(&id).ok_or("no such host")?;
         let [unit, keep] = spec
@@ -243,21 +242,13 @@ impl State {
             .and_then(|a| <[String; 2]>::try_from(a.to_vec()).ok())
             .ok_or("arguments")?;
         let words = host.k3s.as_ref().filter(|k3s| k3s.unit == unit);
-        let words = words.ok_or("no such unit")?.words.join(" ");
-        let given = |name: &str| {
-            let found = spec.secret_env.iter().find(|(key, _)| key == name);
-            found.map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned())
-        };
-        if given("INSTALL_K3S_EXEC").as_deref() != Some(&words) {
-            return Err("the unit file would not be as before".to_owned());
+        let command = words.ok_or("no such unit")?.words.first();
+        let given = |name: &str| spec.env.iter().find(|(key, _)| key == name);
+        if given("INSTALL_K3S_EXEC").map(|(_, value)| value) != command {
+            return Err("the installer would write another unit".to_owned());
         }
-        let env = host.files.get(&format!("/etc/systemd/system/{unit}.env"));
-        let env = EnvFile::parse(env.map_or("", String::as_str));
-        if let Some((name, _)) = env
-            .iter()
-            .find(|(name, value)| given(name).as_deref() != Some(value))
-        {
-            return Err(format!("the environment file would be without {name}"));
+        if given("INSTALL_K3S_SKIP_ENABLE").is_none() {
+            return Err("k3s would start with the installer's unit".to_owned());
         }
         let version = installed(host, spec, 2);
         let binary = "/usr/local/bin/k3s".to_owned();

@@ -7,6 +7,12 @@ fn older_lab() -> Lab {
     for n in 1..=4 {
         lab.world.run_version(HostId(n), "v1.32.9+k3s1");
     }
+    lab.world.change(HostId(3), |host| {
+        let unit = "/etc/systemd/system/k3s.service";
+        let odd = "'--kubelet-arg=eviction-hard=nodefs.available<1%' \\\n\t'--node-name'";
+        let text = host.files[unit].replace("'--node-name'", odd);
+        host.files.insert(unit.to_owned(), text);
+    });
     let replicas = PodOwner::Other("ReplicaSet".to_owned());
     lab.world.pod("web", "node2", replicas, None);
     lab.world.pod("proxy", "node4", PodOwner::DaemonSet, None);

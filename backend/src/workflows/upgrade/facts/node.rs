@@ -1,4 +1,4 @@
-//! One node before its upgrade: can the installer be given again what stands there, and is there room?
+//! One node before its upgrade: does the installer replace what runs there, and is there room?
 
 use coxswain_k3s::install::Source;
 use coxswain_wire::{ClusterId, Fact};
@@ -9,7 +9,7 @@ use super::super::super::move_token;
 use crate::steps::ApiHost;
 use crate::steps::inspect::inspect;
 use crate::steps::node_files::NodeFiles;
-use crate::steps::place_k3s::{ADVICE, again};
+use crate::steps::place_k3s::{ADVICE, replaceable};
 use crate::steps::restart::{NodeRole, Target};
 
 /// The facts of a node that is to be changed.
@@ -45,8 +45,8 @@ fn told(
     files: &NodeFiles,
 ) -> Vec<Fact> {
     let name = node.name.as_str();
-    let mut facts = vec![match again(files, role) {
-        Ok(_) => pass(
+    let mut facts = vec![match replaceable(files, role) {
+        Ok(()) => pass(
             name,
             "Arguments",
             format!("stay as they are: {}", files.names()),
