@@ -1,11 +1,13 @@
 //! k3s's configuration files: `/etc/rancher/k3s/config.yaml`, then `config.yaml.d/*.yaml` in the order of
-//! their names. The last value of a key wins, `key+:` appends (facts B.6; k3s `pkg/configfilearg`).
+//! their names. The last value of a key wins, within a file, too; `key+:` appends (facts B.6; k3s
+//! `pkg/configfilearg`).
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::flags::{self, FlagKind};
 
@@ -90,8 +92,11 @@ impl Config {
         if is_blank(text) {
             return Ok(());
         }
+        // k3s takes the pairs one by one, and a key may come twice.
+        let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
         // The parser's own message may quote the text, and with it a secret.
-        let Pairs(pairs) = serde_saphyr::from_str(text).map_err(|_| ConfigError::Yaml {
+        let parsed = serde_saphyr::from_str_with_options(text, options);
+        let Pairs(pairs) = parsed.map_err(|_| ConfigError::Yaml {
             file: file.to_owned(),
         })?;
         for (key, value) in pairs {
@@ -273,6 +278,16 @@ mod tests {
     fn appending_within_one_file() {
         let config = Config::merge([(CONFIG_FILE, "tls-san: a\ntls-san+: [b]\n")]).unwrap();
         assert_eq!(values(&config, "tls-san"), ["a", "b"]);
+    }
+
+    /// `readConfigFile` sets the key's value anew at every turn, be it a list or not.
+    #[test]
+    fn of_a_repeated_key_the_last_counts() {
+        let text = "tls-san: [a, b]\nflannel-backend: vxlan\ntls-san:\n- c\nflannel-backend: none\nnode-label+: x=y\nnode-label+: z=w\n";
+        let config = Config::merge([(CONFIG_FILE, text)]).unwrap();
+        assert_eq!(values(&config, "tls-san"), ["c"]);
+        assert_eq!(values(&config, "flannel-backend"), ["none"]);
+        assert_eq!(values(&config, "node-label"), ["x=y", "z=w"]);
     }
 
     #[test]
