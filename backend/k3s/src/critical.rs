@@ -24,6 +24,7 @@ pub const CRITICAL: &[(&str, &[&str])] = &[
     ("flannel-ipv6-masq", &["false"]),
     ("secrets-encryption", &["false"]),
     ("secrets-encryption-provider", &[]),
+    ("supervisor-metrics", &["false"]),
 ];
 
 /// A critical setting that differs between two servers.
@@ -126,6 +127,18 @@ mod tests {
         );
         let b = settings("", "disable:\n- traefik\n- servicelb\n");
         assert_eq!(differences(&a, &b), []);
+    }
+
+    #[test]
+    fn the_supervisors_metrics_are_off_unless_told() {
+        let on = settings("--supervisor-metrics", "");
+        let told = settings("", "supervisor-metrics: false\n");
+        let found = differences(&on, &settings("", ""));
+        assert_eq!(
+            found[0].to_string(),
+            "--supervisor-metrics: true here, false there"
+        );
+        assert_eq!(differences(&told, &settings("", "")), []);
     }
 
     #[test]
