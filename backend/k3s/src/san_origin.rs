@@ -30,6 +30,8 @@ pub struct Told<'a> {
     pub node: &'a str,
     /// Node address.
     pub address: &'a str,
+    /// What its interfaces have.
+    pub interfaces: &'a [IpAddr],
     /// What k3s is told there.
     pub settings: &'a Settings,
 }
@@ -41,6 +43,9 @@ pub enum Origin {
     Flag(Vec<(String, Source)>),
     /// Address of this server.
     NodeAddress(String),
+    /// On an interface of this server, which is told no `--node-ip`: k3s takes the addresses of the default route,
+    /// one of each family, and puts them into the certificate at every start.
+    Interface(String),
     /// Name of this server.
     HostName(String),
     /// k3s adds it always.
@@ -61,6 +66,7 @@ impl fmt::Display for Origin {
                 write!(f, "asked for by {}", places.join(", "))
             }
             Origin::NodeAddress(node) | Origin::HostName(node) => write!(f, "of {node} itself"),
+            Origin::Interface(node) => write!(f, "on an interface of {node}"),
             Origin::Standard => f.write_str("k3s's own"),
             Origin::History => f.write_str("asked for by nothing today"),
         }
@@ -74,6 +80,7 @@ pub struct Origins {
     /// Told where it perhaps does not count, or in a form that k3s leaves out: neither wanted nor unwanted.
     perhaps: BTreeMap<AltName, Vec<(String, Source)>>,
     addresses: BTreeMap<AltName, String>,
+    interfaces: BTreeMap<AltName, String>,
     host_names: BTreeMap<AltName, String>,
     standard: BTreeSet<AltName>,
 }
@@ -96,6 +103,7 @@ impl Origins {
         let Told {
             node,
             address,
+            interfaces,
             settings,
         } = server;
         if let Some(setting) = settings.get("tls-san") {
@@ -126,10 +134,17 @@ impl Origins {
             "bind-address",
         ]);
         addresses.push(AltName::from_text(address));
+        let chosen = if settings.values("node-ip").is_empty() {
+            let global = interfaces.iter().copied().filter(is_global);
+            global.map(AltName::Ip).collect()
+        } else {
+            Vec::new()
+        };
         let mut names = told(&["node-name"]);
         names.push(AltName::from_text(node));
         for (of, places) in [
             (addresses, &mut self.addresses),
+            (chosen, &mut self.interfaces),
             (names, &mut self.host_names),
         ] {
             for name in of {
@@ -165,6 +180,8 @@ impl Origins {
             Origin::Standard
         } else if let Some(on) = self.perhaps.get(name) {
             Origin::Flag(on.clone())
+        } else if let Some(node) = self.interfaces.get(name) {
+            Origin::Interface(node.clone())
         } else {
             Origin::History
         }
@@ -189,6 +206,23 @@ impl Origins {
             || self.standard.contains(name)
     }
 
+    /// The server that has this address on an interface, where k3s perhaps takes it from.
+    #[must_use]
+    pub fn on_interface(&self, name: &AltName) -> Option<&str> {
+        self.interfaces.get(name).map(String::as_str)
+    }
+
+    /// A server is told of it, or k3s has it by itself for certain: it is in any certificate to come.
+    #[must_use]
+    pub fn is_certain(&self, name: &AltName) -> bool {
+        match self.origin(name) {
+            Origin::Flag(_) | Origin::NodeAddress(_) | Origin::HostName(_) | Origin::Standard => {
+                true
+            }
+            Origin::Interface(_) | Origin::History => false,
+        }
+    }
+
     /// Those of the names that nothing asks for.
     pub fn history<'a>(
         &'a self,
@@ -198,6 +232,15 @@ impl Origins {
             .into_iter()
             .filter(|name| self.origin(name) == Origin::History)
     }
+}
+
+/// Neither of this machine nor of its link alone.
+fn is_global(address: &IpAddr) -> bool {
+    let link = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !link && !address.is_loopback()
 }
 
 /// Name and addresses of the service `kubernetes`.
@@ -261,11 +304,13 @@ mod tests {
             Told {
                 node: "node10",
                 address: "172.30.55.10",
+                interfaces: &[],
                 settings: &by_flag,
             },
             Told {
                 node: "node11",
                 address: "172.30.55.11",
+                interfaces: &[],
                 settings: &by_file,
             },
         ];
@@ -297,6 +342,7 @@ mod tests {
         let servers = [Told {
             node: "a",
             address: "10.0.0.1",
+            interfaces: &[],
             settings: &settings,
         }];
         let change = SanChange {
@@ -320,6 +366,7 @@ mod tests {
         let servers = [Told {
             node: "a",
             address: "10.0.0.1",
+            interfaces: &[],
             settings: &moved,
         }];
         let known = Origins::of(&servers);
@@ -332,6 +379,37 @@ mod tests {
         for other in ["10.96.0.2", "10.43.0.1"] {
             assert_eq!(of(other), Origin::History, "{other}");
         }
+    }
+
+    #[test]
+    fn an_interface_counts_where_k3s_chooses_the_address() {
+        let chooses = settings("--tls-san 192.0.2.9", "");
+        let told = settings("--node-ip 10.0.0.2", "");
+        let interfaces: Vec<IpAddr> = ["127.0.0.1", "fe80::1", "192.0.2.9", "2001:db8::1"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let server = |settings| Told {
+            node: "a",
+            address: "10.0.0.1",
+            interfaces: &interfaces,
+            settings,
+        };
+        let of = |settings, name: &str| {
+            Origins::of(&[server(settings)]).origin(&AltName::from_text(name))
+        };
+        let own = Origin::Interface("a".to_owned());
+        assert_eq!(of(&chooses, "2001:db8:0::1"), own);
+        assert_eq!(
+            of(&chooses, "192.0.2.9").to_string(),
+            "asked for by a: command line"
+        );
+        assert_eq!(of(&chooses, "fe80::1"), Origin::History);
+        assert_eq!(of(&chooses, "127.0.0.1"), Origin::Standard);
+        assert_eq!(of(&told, "2001:db8::1"), Origin::History);
+        let known = Origins::of(&[server(&chooses)]);
+        let name = AltName::from_text("2001:db8::1");
+        assert!(!known.is_own(&name) && !known.is_certain(&name));
+        assert_eq!(known.on_interface(&name), Some("a"));
     }
 
     #[test]

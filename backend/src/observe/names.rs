@@ -28,6 +28,7 @@ pub(super) fn origins(
         .map(|(node, settings)| Told {
             node: &node.name,
             address: &node.address,
+            interfaces: &[],
             settings,
         })
         .collect();
@@ -51,7 +52,7 @@ fn shown(origin: Origin) -> NameOrigin {
         Origin::Flag(on) => NameOrigin::Flag {
             servers: on.into_iter().map(|(node, _)| node).collect(),
         },
-        Origin::NodeAddress(node) => NameOrigin::NodeAddress { node },
+        Origin::NodeAddress(node) | Origin::Interface(node) => NameOrigin::NodeAddress { node },
         Origin::HostName(node) => NameOrigin::HostName { node },
         Origin::Standard => NameOrigin::Standard,
         Origin::History => NameOrigin::History,

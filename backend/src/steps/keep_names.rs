@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::edit_sans::refused;
 use super::kube::ApiHost;
+use super::serve_names::origins;
 use super::server_files::FilesLook;
 use super::serving::{self, agreed, served};
 use super::{Services, check};
@@ -46,21 +47,19 @@ struct Memo {
 pub struct KeepNames(pub Services);
 
 impl KeepNames {
-    /// The `tls-san` of a server that the certificate had.
-    async fn flags(
-        &self,
-        server: &ApiHost,
-        names: &BTreeSet<AltName>,
-    ) -> Result<Vec<San>, StepFailure> {
-        let look = FilesLook::take(&*self.0.world, server.host)
+    async fn look(&self, server: &ApiHost) -> Result<FilesLook, StepFailure> {
+        FilesLook::take(&*self.0.world, server.host)
             .await?
-            .map_err(|e| refused(&e))?;
-        let sans = look.files.settings().sans().iter();
-        Ok(sans
-            .filter_map(|name| name.parse::<San>().ok())
-            .filter(|san| names.contains(&AltName::from(san)))
-            .collect())
+            .map_err(|e| refused(&e))
     }
+}
+
+/// The `tls-san` of a server that the certificate had.
+fn flags(look: &FilesLook, names: &BTreeSet<AltName>) -> Vec<San> {
+    let sans = look.files.settings().sans().iter();
+    sans.filter_map(|name| name.parse::<San>().ok())
+        .filter(|san| names.contains(&AltName::from(san)))
+        .collect()
 }
 
 #[async_trait]
@@ -129,14 +128,22 @@ impl StepKind for KeepNames {
             Ok(now) => now,
             Err(why) => return Ok(Probe::NotDone { why }),
         };
-        let new: Vec<&AltName> = now.names.difference(&memo.names).collect();
+        let mut looks = Vec::new();
+        for server in &params.servers {
+            looks.push((server, self.look(server).await?));
+        }
+        let known = origins(looks.iter().map(|(server, look)| (*server, look)));
+        // A server that starts adds its own.
+        let own = |name: &AltName| known.is_own(name) || known.on_interface(name).is_some();
+        let new = now.names.difference(&memo.names);
+        let new: Vec<&AltName> = new.filter(|name| !own(name)).collect();
         if !new.is_empty() && !params.lenient {
             return Ok(Probe::NotDone {
                 why: format!("still in the certificate: {}", serving::words(new)),
             });
         }
-        for server in &params.servers {
-            let flags = self.flags(server, &memo.names).await?;
+        for (_, look) in &looks {
+            let flags = flags(look, &memo.names);
             let missing = flags
                 .iter()
                 .find(|san| !now.names.contains(&AltName::from(*san)));
@@ -173,7 +180,7 @@ impl StepKind for KeepNames {
         let params: Params = context.params()?;
         let memo: Memo = super::memo(context)?;
         for server in &params.servers {
-            for name in self.flags(server, &memo.names).await? {
+            for name in flags(&self.look(server).await?, &memo.names) {
                 serving::ask_for(&*self.0.world, server, &name)
                     .await
                     .map_err(StepFailure::fatal)?;

@@ -9,7 +9,7 @@ use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
 use coxswain_k3s::san_origin::{Origins, Told as Server};
-use coxswain_k3s::sans::{SanChange, ServerFiles};
+use coxswain_k3s::sans::SanChange;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ struct Told {
 
 async fn told(world: &dyn World, params: &Params) -> Result<Told, StepFailure> {
     let mut behind = None;
-    let mut files: Vec<(&ApiHost, ServerFiles)> = Vec::new();
+    let mut looks: Vec<(&ApiHost, FilesLook)> = Vec::new();
     for server in &params.servers {
         let look = FilesLook::take(world, server.host)
             .await?
@@ -59,30 +59,31 @@ async fn told(world: &dyn World, params: &Params) -> Result<Told, StepFailure> {
         if !look.files.say(&params.change) {
             behind = Some(server.name.clone());
         }
-        files.push((server, look.files));
+        looks.push((server, look));
     }
-    let flags = files.iter().map(|(server, files)| {
-        let sans = files.settings().sans().iter();
+    let flags = looks.iter().map(|(server, look)| {
+        let sans = look.files.settings().sans().iter();
         let names = sans.filter_map(|name| name.parse().ok()).collect();
         ((*server).clone(), names)
     });
     Ok(Told {
         behind,
         flags: flags.collect(),
-        known: origins(files.iter().map(|(server, files)| (*server, files))),
+        known: origins(looks.iter().map(|(server, look)| (*server, look))),
     })
 }
 
 /// Where names come from with these files on the servers.
 pub(crate) fn origins<'a>(
-    servers: impl IntoIterator<Item = (&'a ApiHost, &'a ServerFiles)>,
+    servers: impl IntoIterator<Item = (&'a ApiHost, &'a FilesLook)>,
 ) -> Origins {
     let told: Vec<Server<'_>> = servers
         .into_iter()
-        .map(|(server, files)| Server {
+        .map(|(server, look)| Server {
             node: &server.name,
             address: &server.address,
-            settings: files.settings(),
+            interfaces: &look.interfaces,
+            settings: look.files.settings(),
         })
         .collect();
     Origins::of(&told)

@@ -1,6 +1,7 @@
 //! The files that tell a server's k3s what to do: unit file with drop-ins, configuration, environment.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use coxswain_engine::step::StepFailure;
 use coxswain_k3s::env_file::EnvFile;
@@ -8,6 +9,7 @@ use coxswain_k3s::sans::{HostFile, SanError, ServerFiles};
 use coxswain_wire::HostId;
 
 use super::failure;
+use super::inspect::inspect;
 use super::restart::NodeRole;
 use super::sections::{sections, value};
 use crate::world::{RemoteCommand, Script, World};
@@ -88,6 +90,8 @@ pub(crate) struct FilesLook {
     pub(crate) files: ServerFiles,
     /// The unit file was changed since systemd read it.
     pub(crate) needs_reload: bool,
+    /// Addresses of the host's interfaces.
+    pub(crate) interfaces: Vec<IpAddr>,
     modes: BTreeMap<String, String>,
 }
 
@@ -116,10 +120,12 @@ impl FilesLook {
             .map(|file| format!("{}\n", file.text))
             .collect();
         let needs_reload = value(body("unit"), "NeedDaemonReload") == Some("yes");
+        let host = inspect(world, host).await.map_err(failure::world)?;
         let files = ServerFiles::new(units, configs, &EnvFile::parse(&env));
         Ok(files.map(|files| Self {
             files,
             needs_reload,
+            interfaces: host.addresses,
             modes,
         }))
     }

@@ -29,9 +29,6 @@ mod tests {
         );
         let found = proxies(&env);
         let found: Vec<(&str, &str)> = found.iter().map(|(n, v)| (&**n, &**v)).collect();
-        assert_eq!(
-            found,
-            [("HTTPS_PROXY", "http://p:3128"), ("no_proxy", "a")]
-        );
+        assert_eq!(found, [("HTTPS_PROXY", "http://p:3128"), ("no_proxy", "a")]);
     }
 }

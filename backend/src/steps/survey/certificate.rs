@@ -49,6 +49,7 @@ pub(super) async fn facts(
             Some(Told {
                 node: &h.node.name,
                 address: &h.node.address,
+                interfaces: &h.interfaces,
                 settings: h.told.as_ref()?,
             })
         })

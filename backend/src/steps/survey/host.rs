@@ -1,5 +1,7 @@
 //! One host: what runs there, what it is told, where its data and its token lie.
 
+use std::net::IpAddr;
+
 use coxswain_k3s::config_yaml::Config;
 use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::preflight::{DatastoreKind, HostFacts};
@@ -44,6 +46,8 @@ pub(super) struct Read<'a> {
     /// PEM of the CA that k3s there trusts.
     pub(super) ca: Option<Vec<u8>>,
     pub(super) datastore: DatastoreKind,
+    /// Addresses of the host.
+    pub(super) interfaces: Vec<IpAddr>,
     /// Rancher's agent is on the host.
     pub(super) rancher: bool,
     pub(super) facts: Vec<Fact>,
@@ -57,6 +61,7 @@ pub(super) async fn read<'a>(world: &dyn World, node: &'a ApiHost, role: NodeRol
         told: None,
         ca: None,
         datastore: DatastoreKind::None,
+        interfaces: Vec::new(),
         rancher: false,
         facts: Vec::new(),
     };
@@ -66,6 +71,7 @@ pub(super) async fn read<'a>(world: &dyn World, node: &'a ApiHost, role: NodeRol
             let connected = "signed in over SSH, root by sudo";
             read.facts.push(pass(&node.name, "Connection", connected));
             read.datastore = found.datastore;
+            read.interfaces.clone_from(&found.addresses);
             let role = role_fact(&node.name, role, &found);
             let there = role.advice.is_none();
             read.facts.push(role);

@@ -264,18 +264,19 @@ async fn forgotten(
     let (mut facts, mut told) = (Vec::new(), Vec::new());
     for (server, look) in files::of_servers(context, servers).await {
         match look {
-            Ok(files) => told.push((server, files)),
+            Ok(look) => told.push((server, look)),
             Err(fact) => facts.push(fact),
         }
     }
     if !facts.is_empty() {
         return facts;
     }
-    let known = origins(told.iter().map(|(server, files)| (*server, files)));
+    let known = origins(told.iter().map(|(server, look)| (*server, look)));
     let needed: BTreeSet<AltName> = needed.iter().map(AltName::from).collect();
-    let (lost, others): (Vec<&AltName>, Vec<&AltName>) = known
-        .history(served)
-        .partition(|name| needed.contains(name));
+    let uncertain = |name: &&AltName| needed.contains(name) && !known.is_certain(name);
+    let lost: Vec<&AltName> = served.iter().filter(uncertain).collect();
+    let others = known.history(served).filter(|name| !needed.contains(name));
+    let others: Vec<&AltName> = others.collect();
     if !lost.is_empty() {
         facts.push(fail(
             cluster,

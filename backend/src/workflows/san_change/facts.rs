@@ -7,7 +7,7 @@ use coxswain_engine::plan::Plan;
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::{K3sVersion, San, ServerUrl};
 use coxswain_k3s::redact::Redactor;
-use coxswain_k3s::san_origin::{Origin, Origins};
+use coxswain_k3s::san_origin::Origins;
 use coxswain_k3s::sans::{Edit, SanChange, ServerFiles};
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::steps::edit_sans::words as listed;
 use crate::steps::kube::of_first;
 use crate::steps::restart::NodeRole;
 use crate::steps::serve_names::origins;
+use crate::steps::server_files::FilesLook;
 use crate::steps::serving::{agreed, words};
 
 /// What the gate looks at; stored in the plan.
@@ -56,9 +57,9 @@ pub(super) async fn collect(
     for (server, look) in looks {
         match look {
             Err(fact) => facts.push(fact),
-            Ok(files) => {
-                facts.extend(of_server(&server.name, &files, &checks.change));
-                found.push(files);
+            Ok(look) => {
+                facts.extend(of_server(&server.name, &look.files, &checks.change));
+                found.push(look);
             }
         }
     }
@@ -207,14 +208,15 @@ async fn of_names(
     context: &PreflightContext,
     cluster: &str,
     checks: &Checks,
-    files: &[ServerFiles],
+    looks: &[FilesLook],
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
     let servers = &checks.living.servers;
-    let lists: BTreeSet<Vec<AltName>> = files
+    let lists: BTreeSet<Vec<AltName>> = looks
         .iter()
-        .map(|f| {
-            let mut names: Vec<AltName> = f
+        .map(|look| {
+            let mut names: Vec<AltName> = look
+                .files
                 .settings()
                 .sans()
                 .iter()
@@ -232,7 +234,7 @@ async fn of_names(
             "A server renews the certificate only for names that it is told of. Add the missing ones in this run, too.",
         ));
     }
-    let known = origins(servers.iter().zip(files)).after(&checks.change);
+    let known = origins(servers.iter().zip(looks)).after(&checks.change);
     facts.push(reachable(cluster, checks, &known));
     let ways: Vec<&ApiHost> = servers.iter().chain(&checks.load_balancers).collect();
     match agreed(&*context.services.world, &ways).await {
@@ -245,7 +247,7 @@ async fn of_names(
         Ok(now) => {
             facts.push(shown(cluster, "Serial number", now.serial));
             facts.push(pass(cluster, "Certificate", words(&now.names)));
-            facts.extend(removals(cluster, checks, files, &known, &now.names));
+            facts.extend(removals(cluster, checks, looks, &known, &now.names));
         }
     }
     facts
@@ -256,7 +258,7 @@ fn reachable(cluster: &str, checks: &Checks, known: &Origins) -> Fact {
     let missing: Vec<&San> = checks
         .needed
         .iter()
-        .filter(|san| known.origin(&AltName::from(*san)) == Origin::History)
+        .filter(|san| !known.is_certain(&AltName::from(*san)))
         .collect();
     let names = |sans: &[&San]| {
         let names: Vec<&str> = sans.iter().map(|san| san.as_str()).collect();
@@ -300,14 +302,14 @@ fn reachable(cluster: &str, checks: &Checks, known: &Origins) -> Fact {
 fn removals(
     cluster: &str,
     checks: &Checks,
-    files: &[ServerFiles],
+    looks: &[FilesLook],
     known: &Origins,
     served: &BTreeSet<AltName>,
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
     let told = |name: &AltName| {
-        files.iter().any(|f| {
-            let settings = f.settings();
+        looks.iter().any(|look| {
+            let settings = look.files.settings();
             let mut sans = settings.sans().iter().chain(settings.perhaps_sans());
             sans.any(|san| AltName::from_text(san) == *name)
         })
@@ -320,6 +322,14 @@ fn removals(
                 &format!("Take out {name}"),
                 "k3s has it in the certificate by itself",
                 "Start a new run without it.",
+            ));
+        } else if let Some(node) = known.on_interface(name) {
+            let fact = if told(name) { warn } else { fail };
+            facts.push(fact(
+                cluster,
+                &format!("Take out {name}"),
+                format!("{node} has it on an interface and is told no node-ip: k3s adds it by itself if it is an address of the default route"),
+                "Start a new run without it, or take it from the interface first.",
             ));
         } else if !told(name) && !served.contains(name) {
             facts.push(fail(

@@ -48,6 +48,31 @@ fn services_are_checked() {
     );
 }
 
+/// k3s takes the IPv6 address of the default route by itself.
+#[tokio::test(start_paused = true)]
+async fn an_address_of_a_servers_own_does_not_go() {
+    let lab = lab::running_lab();
+    lab.balance();
+    lab.world.change(HostId(2), |host| {
+        host.more_addresses = vec!["2001:db8::2".parse().unwrap()];
+    });
+    lab.tell(&["10.0.0.9"]);
+    let found = facts(
+        &lab,
+        "certificate_rotation",
+        &given(&[]),
+        &lab::running_inventory(),
+    )
+    .await;
+    assert!(
+        !odd(&found)
+            .iter()
+            .any(|(at, _)| at == "prod: Names that go")
+    );
+    let certificate = found.iter().find(|f| f.name == "Certificate of :6443");
+    assert!(certificate.is_some(), "{found:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn names_that_the_new_certificate_will_not_have_are_told() {
     let running = lab::running_inventory();

@@ -102,6 +102,34 @@ async fn a_change_of_a_whole_cluster_passes_and_names_the_files() {
     );
 }
 
+/// k3s takes the IPv6 address of the default route by itself.
+#[tokio::test(start_paused = true)]
+async fn an_address_of_a_servers_own_is_no_history() {
+    let running = lab::running_inventory();
+    let lab = lab::running_lab();
+    lab.balance();
+    lab.world.change(HostId(2), |host| {
+        host.more_addresses = ["2001:db8::2", "192.0.2.9"]
+            .map(|a| a.parse().unwrap())
+            .into();
+    });
+    lab.tell(&["10.0.0.9", "192.0.2.9"]);
+    let add = given(&["api.example.org"], &[]);
+    let found = facts(&lab, "san_change", &add, &running).await;
+    assert_eq!(failing(&found), [""; 0]);
+    let odd = odd(&found);
+    assert!(!odd.iter().any(|(at, _)| at == "prod: History"), "{odd:?}");
+    // One that a server is told of may be an address that wanders.
+    let remove = given(&[], &["2001:db8::2", "192.0.2.9"]);
+    let found = facts(&lab, "san_change", &remove, &running).await;
+    assert_eq!(failing(&found), ["prod: Take out 2001:db8::2"]);
+    // Where clients reach the API it must be asked for: it may leave the interface.
+    let mut there = running.clone();
+    there.clusters[0].endpoint = "2001:db8::2".to_owned();
+    let found = failing(&facts(&lab, "san_change", &add, &there).await);
+    assert_eq!(found, ["prod: Endpoint"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_stands_in_the_way_of_a_change_is_told() {
     let running = lab::running_inventory();

@@ -1,6 +1,7 @@
 //! One machine in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use coxswain_k3s::haproxy::Section;
 use coxswain_wire::HostId;
@@ -30,6 +31,8 @@ pub struct FakeHost {
     pub files: BTreeMap<String, String>,
     /// Those of them that others than root may replace.
     pub loose: BTreeSet<String>,
+    /// What its interface has beside its own address.
+    pub more_addresses: Vec<IpAddr>,
     /// Answers over SSH.
     pub reachable: bool,
     /// What a look finds if it does not.
@@ -101,6 +104,7 @@ impl FakeHost {
             more_addresses: Vec::new(),
             files: BTreeMap::new(),
             loose: BTreeSet::new(),
+            more_addresses: Vec::new(),
             reachable: true,
             unreachable: UnreachableKind::TimedOut,
             filtered: false,

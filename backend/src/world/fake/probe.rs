@@ -62,13 +62,15 @@ pub(super) fn print(state: &State, id: HostId) -> String {
     let disks = ["/var/lib/rancher", "/usr/local/bin"]
         .map(|path| format!("{path} /dev/vda1 99999999 1 {} 1% /", host.free_kib));
     section("disks", &disks);
-    section(
-        "addresses",
-        &[format!(
-            "2: eth0 inet {}/24 scope global eth0",
-            host.address
-        )],
-    );
+    let addresses = std::iter::once(format!(
+        "2: eth0 inet {}/24 scope global eth0",
+        host.address
+    ));
+    let more = host.more_addresses.iter().map(|address| {
+        let family = if address.is_ipv4() { "inet" } else { "inet6" };
+        format!("2: eth0 {family} {address}/64 scope global eth0")
+    });
+    section("addresses", &addresses.chain(more).collect::<Vec<_>>());
     section("sockets", &sockets(state, id));
     section("clock", &lines(&["1795326133123", "NTPSynchronized=yes"]));
     section("firewall", &lines(&["rules 0"]));

@@ -117,6 +117,9 @@ impl State {
         let host = self.hosts.get(&id)?;
         let k3s = host.k3s.as_ref()?;
         let name = k3s.flags("--node-name").next().unwrap_or(&host.name);
+        // Told no address it takes those of the default route.
+        let chosen = k3s.flags("--node-ip").next().is_none();
+        let v6 = host.more_addresses.iter().find(|a| a.is_ipv6() && chosen);
         let names = [name.to_owned(), host.address.clone()];
         let security = k3s
             .words
@@ -127,7 +130,11 @@ impl State {
             version.is_ok_and(|version| (23..28).contains(&version.minor()))
         };
         Some(Own {
-            names: names.into_iter().chain(k3s.sans.iter().cloned()).collect(),
+            names: names
+                .into_iter()
+                .chain(v6.map(ToString::to_string))
+                .chain(k3s.sans.iter().cloned())
+                .collect(),
             learns: security.map_or_else(by_default, |value| value == "=false"),
         })
     }

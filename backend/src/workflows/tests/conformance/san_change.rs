@@ -34,6 +34,23 @@ fn named_lab() -> Lab {
     lab
 }
 
+/// Each server has an address of its own that nobody tells it of; node2 has got it since it started.
+fn dual_stack() -> Example {
+    san_change(&[], &["old.example.org"], || {
+        let lab = balanced_lab();
+        for n in [1, 3] {
+            lab.world.change(HostId(n), |host| {
+                host.more_addresses = vec![format!("2001:db8::{n}").parse().unwrap()];
+            });
+        }
+        lab.tell(&["10.0.0.9", "old.example.org"]);
+        lab.world.change(HostId(2), |host| {
+            host.more_addresses = vec!["2001:db8::2".parse().unwrap()];
+        });
+        lab
+    })
+}
+
 fn configured_lab() -> Lab {
     let lab = balanced_lab();
     lab.configure("tls-san:\n- 10.0.0.9\n- old.example.org\nnode-label:\n- zone=a\n");
@@ -50,6 +67,12 @@ survives_death! {
     san_change_that_adds_survives_death_at_each_point: sans_added(),
     san_change_that_removes_survives_death_at_each_point: sans_removed(),
     san_change_in_the_file_survives_death_at_each_point: sans_in_the_file(),
+}
+
+/// With its restart node2 adds the address that it has got.
+#[tokio::test(start_paused = true)]
+async fn an_address_of_a_servers_own_may_come_into_the_certificate() {
+    completes(&dual_stack()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
