@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coxswain_k3s::env_file::{self, EnvFile};
+use coxswain_k3s::env_file;
 use coxswain_k3s::rotation::{Service, UnknownService};
 use coxswain_k3s::serving::CACHE_FILE;
 use coxswain_wire::HostId;

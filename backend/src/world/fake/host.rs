@@ -25,8 +25,8 @@ pub struct FakeHost {
     pub(super) id: HostId,
     pub(super) name: String,
     pub(super) address: String,
-    /// Of another family.
-    pub more_addresses: Vec<String>,
+    /// What its Node has beside that, of another family.
+    pub node_addresses: Vec<String>,
     /// Regular files by path. A folder is there while a file lies in it.
     pub files: BTreeMap<String, String>,
     /// Those of them that others than root may replace.
@@ -101,7 +101,7 @@ impl FakeHost {
             id: HostId(id),
             name: name.to_owned(),
             address: address.to_owned(),
-            more_addresses: Vec::new(),
+            node_addresses: Vec::new(),
             files: BTreeMap::new(),
             loose: BTreeSet::new(),
             more_addresses: Vec::new(),

@@ -101,7 +101,7 @@ fn nodes(state: &State, number: u64) -> Vec<KubeNode> {
             roles,
             version: node.version.clone(),
             address: host.address.clone(),
-            more_addresses: host.more_addresses.clone(),
+            more_addresses: host.node_addresses.clone(),
             cordoned: node.cordoned,
             etcd_member_name: member.map(|m| m.name.clone()),
             node_args: node_args(host.k3s.as_ref()),

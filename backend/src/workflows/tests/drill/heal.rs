@@ -47,7 +47,7 @@ async fn a_network_is_cut_in_both_families() {
     for n in 1..=3 {
         let more = vec![format!("fd00::{n}")];
         lab.world
-            .change(HostId(n), |host| host.more_addresses = more);
+            .change(HostId(n), |host| host.node_addresses = more);
     }
     let bench = bench(&lab, &store);
     let run = bench.start(&[text("fault", "cut")]).await;
