@@ -1,6 +1,7 @@
 //! Where a node's k3s is told its token, and the same files with another one.
 
 use coxswain_engine::step::StepFailure;
+use coxswain_k3s::settings::Source;
 use coxswain_k3s::token::Token;
 use coxswain_k3s::token_place::{Files, Retold, retold};
 use coxswain_wire::HostId;
@@ -16,6 +17,8 @@ pub(crate) struct ToldToken {
     pub(crate) files: NodeFiles,
     /// The token that the next start takes; none if k3s keeps it by itself (servers only). Secret.
     pub(crate) token: Option<String>,
+    /// Where it stands.
+    pub(crate) place: Option<Source>,
     /// Unit file and drop-ins, one behind the other. Secret.
     in_force: String,
     /// The unit's environment files that are there, path and text.
@@ -39,6 +42,7 @@ impl ToldToken {
         Ok(Self {
             files: NodeFiles::take(world, host, role).await?,
             token: set("token"),
+            place: found.settings.get("token").map(|set| set.source.clone()),
             in_force: found.look.files.clone(),
             env_files: found.env_files.clone(),
             of_agents: set("agent-token").is_some() || set("agent-token-file").is_some(),

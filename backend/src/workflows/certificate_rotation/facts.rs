@@ -7,6 +7,7 @@ use coxswain_engine::state::RunState;
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
 use coxswain_k3s::rotation::Service;
+use coxswain_k3s::settings::Source;
 use coxswain_k3s::token::Token;
 use coxswain_wire::{Fact, StageIndex};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::steps::serve_names::origins;
 use crate::steps::serving::{agreed, words};
 use crate::steps::told_token::ToldToken;
 use crate::steps::verify_token::{Verdict, try_token};
-use crate::world::RemoteCommand;
+use crate::world::{RemoteCommand, World};
 
 /// What a gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -195,7 +196,11 @@ async fn token(context: &PreflightContext, servers: &[ApiHost], target: &Target)
                         "{} refuses the token that k3s is told here: it has expired or was replaced, and without its old certificates this agent would not come back",
                         server.name
                     ),
-                    "Put the cluster's present token (on a server: /var/lib/rancher/k3s/server/node-token) into K3S_TOKEN of this agent's environment file, then look again.",
+                    format!(
+                        "Put the cluster's present token (on a server: {}) {}, then look again.",
+                        present(world, server).await,
+                        place(told.place.as_ref(), target.role)
+                    ),
                 );
             }
             // Another one may know.
@@ -203,6 +208,24 @@ async fn token(context: &PreflightContext, servers: &[ApiHost], target: &Target)
         }
     }
     unknown("no server could be asked about it".to_owned())
+}
+
+/// The file of a server with the token that agents join with.
+async fn present(world: &dyn World, server: &ApiHost) -> &'static str {
+    match ToldToken::take(world, server.host, NodeRole::Server).await {
+        Ok(told) if told.of_agents => "/var/lib/rancher/k3s/server/agent-token",
+        Ok(_) | Err(_) => "/var/lib/rancher/k3s/server/node-token",
+    }
+}
+
+/// Where k3s takes its token from: in another place a new one would not count.
+fn place(source: Option<&Source>, role: NodeRole) -> String {
+    match source {
+        Some(Source::CommandLine) => format!("into --token in {}", role.unit()),
+        Some(Source::Config(files)) => format!("into token in {}", files.join(", ")),
+        Some(Source::Environment(name)) => format!("into {name} in {}.env", role.unit()),
+        None => format!("into K3S_TOKEN in {}.env", role.unit()),
+    }
 }
 
 fn listed(found: &[(String, u64)]) -> String {

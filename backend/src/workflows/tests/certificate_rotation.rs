@@ -14,6 +14,7 @@ use super::forms::refused;
 use super::lab::{self, inputs, list, text};
 use super::panel::Panel;
 use crate::steps::{certificates, rotate_certificates};
+use crate::world::fake::FakeHost;
 use crate::world::{Ask, TlsTarget, World as _};
 
 fn given(more: &[(&str, FieldValue)]) -> Inputs {
@@ -128,6 +129,54 @@ async fn an_agent_is_not_taken_down_that_could_not_join_again() {
         assert_eq!(failing(&found), ["node4: Token"]);
         assert!(!format!("{found:?}").contains(token));
     }
+}
+
+/// In another place a new token would not count, nor does the servers' token where agents have one of their own.
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_mended_where_it_counts() {
+    let advice = async |config: &str, agent: fn(&mut FakeHost)| {
+        let lab = lab::running_lab();
+        lab.balance();
+        if !config.is_empty() {
+            lab.configure(config);
+        }
+        lab.world.change(HostId(4), agent);
+        let given = given(&[("extent", text("some")), ("services", list(&["kubelet"]))]);
+        let found = facts(
+            &lab,
+            "certificate_rotation",
+            &given,
+            &lab::running_inventory(),
+        )
+        .await;
+        let fact = found
+            .into_iter()
+            .find(|f| f.subject == "node4" && f.name == "Token");
+        fact.and_then(|fact| fact.advice).unwrap()
+    };
+    let env = |host: &mut FakeHost| {
+        let path = "/etc/systemd/system/k3s-agent.service.env".to_owned();
+        host.files
+            .insert(path, "K3S_TOKEN=0123456789abcdef\n".to_owned());
+    };
+    let said = advice("", env).await;
+    assert!(
+        said.contains("server/node-token) into K3S_TOKEN in k3s-agent.service.env"),
+        "{said}"
+    );
+    let said = advice(
+        "agent-token: another0123456789\ntls-san:\n- 10.0.0.9\n",
+        |host| {
+            let path = "/etc/rancher/k3s/config.yaml".to_owned();
+            host.files
+                .insert(path, "token: 0123456789abcdef\n".to_owned());
+        },
+    );
+    let said = said.await;
+    assert!(
+        said.contains("server/agent-token) into token in /etc/rancher/k3s/config.yaml"),
+        "{said}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
