@@ -9,6 +9,7 @@ mod evidence;
 mod foreign_balancer;
 mod forms;
 mod help;
+mod join;
 mod lab;
 mod move_token;
 mod panel;

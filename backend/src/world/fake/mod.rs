@@ -142,6 +142,15 @@ impl FakeWorld {
         self.now().run_version(host, version);
     }
 
+    /// A node of this name was in every cluster before, and its password is kept.
+    pub fn keep_password(&self, name: &str) {
+        let mut state = self.now();
+        for cluster in state.clusters.values_mut() {
+            let kept = format!("password of an earlier {name}");
+            cluster.passwords.insert(name.to_owned(), kept);
+        }
+    }
+
     /// Names a host's etcd member otherwise: old versions of k3s cut host names at the first dot.
     pub fn name_member(&self, host: HostId, name: &str) {
         let mut state = self.now();

@@ -73,3 +73,8 @@ async fn a_rotation_of_all_that_left_a_node_down_is_retried() {
 async fn a_rotation_of_kubelets_that_left_a_node_down_is_retried() {
     assert_eq!(down::comes_back(rotation_of_kubelets()).await, 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_server_is_rotated_while_another_is_down() {
+    assert_eq!(down::is_held_back(rotation()).await, 3);
+}

@@ -52,3 +52,8 @@ survives_death! {
     a_drill_with_the_network_cut_survives_death_at_each_point: drill("cut"),
     a_drill_with_the_power_off_survives_death_at_each_point: drill("power_off"),
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_server_gets_a_fault_while_another_is_down() {
+    assert_eq!(down::is_held_back(drill("stopped")).await, 1);
+}

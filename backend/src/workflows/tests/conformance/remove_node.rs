@@ -165,3 +165,8 @@ async fn removal_of_a_server_with_an_old_member_name() {
     let ((world, _), _) = completes(&example).await.unwrap();
     assert_eq!(world.clusters[0].members.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_server_leaves_while_another_is_down() {
+    assert_eq!(down::is_held_back(remove(3, "reachable")).await, 1);
+}

@@ -89,3 +89,13 @@ async fn a_removal_that_left_a_node_down_is_retried() {
 async fn a_change_of_the_file_that_left_a_node_down_is_retried() {
     assert_eq!(down::comes_back(sans_in_the_file()).await, 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_server_learns_a_name_while_another_is_down() {
+    assert_eq!(down::is_held_back(sans_added()).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_server_forgets_a_name_while_another_is_down() {
+    assert_eq!(down::is_held_back(sans_removed()).await, 6);
+}

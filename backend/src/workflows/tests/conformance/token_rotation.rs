@@ -69,3 +69,8 @@ async fn a_token_with_quotes_and_dollars_is_rotated_away() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_server_gets_the_new_token_while_another_is_down() {
+    assert_eq!(down::is_held_back(rotation()).await, 3);
+}

@@ -201,3 +201,8 @@ async fn upgrade_with_old_member_names() {
 async fn an_upgrade_that_left_a_node_down_is_retried() {
     assert_eq!(down::comes_back(pinned()).await, 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_server_is_upgraded_while_another_is_down() {
+    assert_eq!(down::is_held_back(pinned()).await, 3);
+}
