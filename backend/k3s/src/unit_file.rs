@@ -138,30 +138,16 @@ impl UnitFile {
     /// When a command line is malformed.
     pub fn parse(text: &str) -> Result<Self, UnitError> {
         let mut commands = Vec::new();
-        let mut section = String::new();
-        let mut at = 0;
-        let mut line_number = 1;
-        while at < text.len() {
-            let logical = logical_line(&text[at..]);
-            let trimmed = logical.trim_start();
-            if let Some(name) = trimmed.strip_prefix('[') {
-                section = name.split(']').next().unwrap_or_default().to_owned();
-            } else if section == "Service"
-                && !trimmed.starts_with(['#', ';'])
-                && let Some((key, _)) = trimmed.split_once('=')
-                && key.trim_end() == "ExecStart"
-            {
-                let value_at = at + logical.len() - trimmed.len() + key.len() + 1;
-                let span = value_at..at + logical.len();
-                let words =
-                    words::split(&text[span.clone()]).map_err(|error| UnitError::Command {
-                        line: line_number,
-                        error,
-                    })?;
-                commands.push(Command { span, words });
+        for line in service_lines(text) {
+            if line.key != "ExecStart" {
+                continue;
             }
-            line_number += logical.matches('\n').count();
-            at += logical.len();
+            let span = line.value;
+            let words = words::split(&text[span.clone()]).map_err(|error| UnitError::Command {
+                line: line.number,
+                error,
+            })?;
+            commands.push(Command { span, words });
         }
         Ok(UnitFile {
             text: text.to_owned(),
@@ -215,9 +201,7 @@ impl UnitFile {
         }
         Ok(changed)
     }
-}
 
-impl UnitFile {
     /// The variables in `Environment=` lines of the section `[Service]`, in order.
     #[must_use]
     pub fn variables(&self) -> Vec<(String, String)> {
@@ -226,23 +210,27 @@ impl UnitFile {
 
     /// The same file without the assignments of these variables in its `Environment=` lines; a line of which
     /// nothing is left goes as a whole, so that it does not take back the ones before it.
-    #[must_use]
-    pub fn without_variables(&self, names: &[&str]) -> UnitFile {
+    ///
+    /// # Errors
+    /// When a command line is malformed.
+    pub fn without_variables(&self, names: &[&str]) -> Result<UnitFile, UnitError> {
         let mut text = self.text.clone();
         // From the back, so that the places in front stay where they are.
-        for (line, value) in environment::lines(&self.text).into_iter().rev() {
-            let Ok(words) = words::split(&self.text[value.clone()]) else {
-                continue;
-            };
+        for ServiceLine {
+            key, span, value, ..
+        } in service_lines(&self.text).into_iter().rev()
+        {
+            // systemd leaves out what it cannot split.
+            let words = words::split(&self.text[value.clone()]).unwrap_or_default();
             let goes = |word: &Word| {
                 let name = word.text.split_once('=').map(|(name, _)| name);
                 name.is_some_and(|name| names.contains(&name))
             };
-            if words.is_empty() || !words.iter().any(goes) {
+            if key != "Environment" || !words.iter().any(goes) {
                 continue;
             }
             if words.iter().all(goes) {
-                text.replace_range(line, "");
+                text.replace_range(span, "");
                 continue;
             }
             for word in words.iter().rev().filter(|word| goes(word)) {
@@ -251,7 +239,7 @@ impl UnitFile {
                 text.replace_range(front.max(value.start)..value.start + word.span.end, "");
             }
         }
-        UnitFile::parse(&text).unwrap_or_else(|_| self.clone())
+        UnitFile::parse(&text)
     }
 }
 
@@ -275,6 +263,44 @@ pub fn effective_command(files: &[&UnitFile]) -> Result<CommandLine, UnitError> 
         in_force = (!command.words.is_empty()).then_some(&command.words);
     }
     CommandLine::from_words(in_force.unwrap_or_default())
+}
+
+/// An assignment in the section `[Service]`, with the lines that continue it.
+struct ServiceLine<'a> {
+    key: &'a str,
+    /// Number of its first line, from 1.
+    number: usize,
+    /// Its bytes, up to and with the last line end.
+    span: Range<usize>,
+    /// The bytes after `=`.
+    value: Range<usize>,
+}
+
+fn service_lines(text: &str) -> Vec<ServiceLine<'_>> {
+    let mut found = Vec::new();
+    let mut section = "";
+    let (mut at, mut number) = (0, 1);
+    while at < text.len() {
+        let logical = logical_line(&text[at..]);
+        let trimmed = logical.trim_start();
+        let end = at + logical.len();
+        if let Some(name) = trimmed.strip_prefix('[') {
+            section = name.split(']').next().unwrap_or_default();
+        } else if section == "Service"
+            && !trimmed.starts_with(['#', ';'])
+            && let Some((key, value)) = trimmed.split_once('=')
+        {
+            found.push(ServiceLine {
+                key: key.trim_end(),
+                number,
+                span: at..end,
+                value: end - value.len()..end,
+            });
+        }
+        number += logical.matches('\n').count();
+        at = end;
+    }
+    found
 }
 
 /// The first logical line: as long as a line ends with a backslash, the next one belongs to it.

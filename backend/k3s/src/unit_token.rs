@@ -111,7 +111,7 @@ pub fn move_secrets(unit: &UnitFile, path: &str, env: &str) -> Result<Option<Mov
         .collect();
     let names: Vec<&str> = given.keys().copied().collect();
     Ok(Some(Moved {
-        unit: unit.without_variables(&names).with_args(&args)?,
+        unit: unit.without_variables(&names)?.with_args(&args)?,
         env: text,
         variables,
     }))

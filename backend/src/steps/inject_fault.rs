@@ -192,8 +192,8 @@ impl StepKind for InjectFault {
     }
 }
 
-/// The fault, a cut at every address that the other nodes have for Kubernetes: the inventory has one of each, and what has two
-/// families would go on over the other.
+/// The fault, a cut at every address that the other nodes have for Kubernetes: the inventory has one of each, and
+/// what has two families would go on over the other.
 async fn everywhere(world: &dyn World, watched: &Watched) -> Result<Fault, StepFailure> {
     let (mut peers, ssh_port) = match &watched.fault {
         Fault::Cut { peers, ssh_port } => (peers.clone(), *ssh_port),

@@ -72,7 +72,7 @@ impl Workflow for CommandWorkflow {
                 "Nodes, pods, snapshots, the log and the dates of certificates are read at once, without an approval: nothing is changed on any host. What was printed stands in the run's log, with known secrets masked.",
                 "A command of your own waits for an approval, which shows it word for word with the hosts it would run on. It is given to a shell (sh) as its input, so it cannot itself read from standard input. Nothing undoes what it does, and the run does not judge it: it says how the command ended and keeps what it printed.",
                 "Do not type secrets: the command stands in the plan and in the audit for everybody to read. One that looks like a secret, or that the panel knows, is refused.",
-                "A look takes a few seconds, a log that is followed as long as you let it. A command of your own ends by its time limit, which the form names. What it risks is what the command does: it runs as root.",
+                "A look takes a few seconds, a log is followed until you stop the run, or for as long as the form says. A command of your own ends by its time limit, which the form names. What it risks is what the command does: it runs as root.",
                 "If a look fails, its last lines say why; retry when the cause is gone, or abandon the run. If a command of your own was cut off, by its time limit or because the host went down, look what it has done before you retry: a retry runs it again.",
             ]
             .map(str::to_owned)

@@ -62,8 +62,8 @@ impl Workflow for Join {
             help: [
                 "A snapshot is taken first. Then k3s is installed on the host with the cluster's token, joins through the load balancer or the first server, and is watched until it is healthy. A new server is added to the load balancer.",
                 "A server must have the same version and the same critical flags as the others; the gate compares them, and looks for an old registration of the same node name.",
-                "What it risks: a server that joins takes part in every vote of etcd. With one server, k3s waits for the second to answer as soon as it has joined; a slow disk or a bad line between them slows every write of the cluster.",
-                "It takes one to three minutes, as long as the download of k3s does, if that is slower.",
+                "What it risks: a server that joins takes part in every vote of etcd. A slow disk or a bad line between the servers slows every write of the cluster.",
+                "It takes one to three minutes, longer where the download of k3s is slow.",
                 "Two servers tolerate no loss, like one, and four no more than three: go on to the next odd number soon.",
                 "If a step fails, correct the cause and retry, or unwind: the node is taken out of the cluster again and k3s off the host.",
             ]

@@ -1,8 +1,6 @@
 //! The environment that a unit gives its process: `Environment=` and `EnvironmentFile=`.
 
-use std::ops::Range;
-
-use super::{logical_line, words};
+use super::{service_lines, words};
 
 /// What a unit file with its drop-ins says of the environment.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -27,23 +25,12 @@ impl UnitEnvironment {
     #[must_use]
     pub fn parse(text: &str, unit: &str) -> Self {
         let mut found = Self::default();
-        let mut section = "";
-        let mut at = 0;
-        while at < text.len() {
-            let logical = logical_line(&text[at..]);
-            at += logical.len();
-            let trimmed = logical.trim_start();
-            if let Some(name) = trimmed.strip_prefix('[') {
-                section = name.split(']').next().unwrap_or_default();
-            } else if section == "Service"
-                && !trimmed.starts_with(['#', ';'])
-                && let Some((key, value)) = trimmed.split_once('=')
-            {
-                match key.trim_end() {
-                    "Environment" => found.add_values(value),
-                    "EnvironmentFile" => found.add_file(value.trim(), unit),
-                    _ => {}
-                }
+        for line in service_lines(text) {
+            let value = &text[line.value];
+            match line.key {
+                "Environment" => found.add_values(value),
+                "EnvironmentFile" => found.add_file(value.trim(), unit),
+                _ => {}
             }
         }
         found
@@ -76,29 +63,6 @@ impl UnitEnvironment {
             self.files.push(path);
         }
     }
-}
-
-/// Bytes of each logical `Environment=` line of the section `[Service]`, and of its value.
-pub(super) fn lines(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
-    let mut found = Vec::new();
-    let mut section = "";
-    let mut at = 0;
-    while at < text.len() {
-        let logical = logical_line(&text[at..]);
-        let trimmed = logical.trim_start();
-        if let Some(name) = trimmed.strip_prefix('[') {
-            section = name.split(']').next().unwrap_or_default();
-        } else if section == "Service"
-            && !trimmed.starts_with(['#', ';'])
-            && let Some((key, _)) = trimmed.split_once('=')
-            && key.trim_end() == "Environment"
-        {
-            let value = at + logical.len() - trimmed.len() + key.len() + 1;
-            found.push((at..at + logical.len(), value..at + logical.len()));
-        }
-        at += logical.len();
-    }
-    found
 }
 
 #[cfg(test)]

@@ -424,9 +424,8 @@ async fn of_chosen(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
 /// Of a file that the panel has not noted the size of today's database is what there is to go by.
 async fn room_for_database(context: &PreflightContext, checks: &Checks) -> Fact {
     const NAME: &str = "Room";
-    const DIRECTORY: &str = "/var/lib/rancher/k3s/server/db";
     let name = checks.chosen.name.as_str();
-    let (free, database) = match room(&*context.services.world, checks.chosen.host, DIRECTORY).await
+    let (free, database) = match room(&*context.services.world, checks.chosen.host, DATABASE).await
     {
         Ok(found) => found,
         Err(error) => return unknown(name, NAME, &error),

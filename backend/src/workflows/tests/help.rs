@@ -9,7 +9,7 @@ use super::lab::{self, inputs};
 const README: &str = include_str!("../../../../README.md");
 
 /// What it risks, how long it takes, what to do if it fails.
-const PARTS: [&[&str]; 3] = [&["risk"], &["second", "minute"], &["fails"]];
+const PARTS: [&[&str]; 3] = [&["risk"], &["seconds", "minute"], &["fails"]];
 
 #[test]
 fn every_form_says_what_it_risks_how_long_it_takes_and_what_to_do() {

@@ -129,11 +129,11 @@ fn draw(id: ClusterId, situation: &Situation, known: &Known, hosts: &[Host]) -> 
             )),
             vec![(format!("Open run #{run}"), paths::run(run))],
         ),
-        None => (None, links),
+        None if may => (None, links),
+        None => (None, Vec::new()),
     };
     let links = links
         .into_iter()
-        .filter(|_| may || situation.held_by.is_some())
         .map(|(label, href)| {
             view! { <LinkButton look=Look::Primary href=href testid="recovery-action">{label}</LinkButton> }
                 .into_any()

@@ -191,6 +191,7 @@ fn an_emptied_disk_is_nothing_and_a_full_one_is_told() {
     assert!(server(&facts).in_the_way());
     assert_eq!(facts.datastore, DatastoreKind::Sqlite);
 }
+
 proptest! {
     #[test]
     fn never_panics(text in "[ -~\n|@]{0,300}") {
