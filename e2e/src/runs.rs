@@ -8,14 +8,18 @@ use coxswain_wire::{
     DrillReport, Evidence, Fact, FieldValue, Inputs, NewRun, PlanView, RunCommand, RunId,
     RunStatus, RunSummary, RunView, StageIndex, StepError, StepStatus, UnwindView, Verdict,
 };
+use tokio::time::{Instant, sleep};
 
 use crate::operator::Operator;
 use crate::wait::until;
 
 /// Time preflight may take on a busy machine.
 const PREFLIGHT: Duration = Duration::from_secs(120);
-/// How often evidence with something in the way is collected before that counts.
-const LOOKS: usize = 3;
+/// For how long evidence with something in the way is collected again before that counts: etcd elects a leader, and
+/// the panel asks a host that was away only every few seconds.
+const MENDED: Duration = Duration::from_secs(30);
+/// Between two collections.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Inputs of a workflow's form.
 pub fn inputs<const N: usize>(fields: [(&str, FieldValue); N]) -> Inputs {
@@ -109,16 +113,18 @@ impl Operator {
     }
 
     /// Approves once nothing stands in the way; evidence with something in the way is collected again, as a person does
-    /// whose cluster is about to be whole: etcd elects a leader when a member was lost.
+    /// whose cluster is about to be whole.
     ///
     /// # Errors
     /// As [`Operator::approve_as_it_is`], with what stands in the way.
     pub async fn approve(&self, run: RunId) -> Result<()> {
-        for _ in 0..LOOKS {
+        let until = Instant::now() + MENDED;
+        loop {
             let (_, evidence) = self.evidence(run).await?;
-            if failing(&evidence).is_empty() {
+            if failing(&evidence).is_empty() || Instant::now() >= until {
                 break;
             }
+            sleep(PAUSE).await;
             self.collect_again(run, &evidence).await?;
         }
         if let Err(refused) = self.approve_as_it_is(run).await {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
+use coxswain_wire::HostId;
 use tokio::time::{Instant, sleep};
 
 use super::failure;
@@ -26,14 +27,30 @@ pub(crate) enum Machine {
 }
 
 /// Tries to sign in.
-pub(crate) async fn machine(world: &dyn World, node: &ApiHost) -> Machine {
-    match world.boot_id(node.host).await {
-        Ok(_) => Machine::Answers("answers over SSH".to_owned()),
+pub(crate) async fn machine(world: &dyn World, host: HostId) -> Machine {
+    match world.boot_id(host).await {
+        Ok(_) => signed_in(),
+        Err(error) => after(world, host, error).await,
+    }
+}
+
+/// What a look over SSH tells of the machine that ended with this error. A connection that broke under it may have
+/// been dead for long: a new one tells.
+pub(crate) async fn after(world: &dyn World, host: HostId, error: WorldError) -> Machine {
+    if !matches!(error, WorldError::Unconfirmed { .. }) {
+        return of_error(error);
+    }
+    match world.boot_id(host).await {
+        Ok(_) => signed_in(),
         Err(error) => of_error(error),
     }
 }
 
-/// What an error of a look over SSH tells of the machine.
+fn signed_in() -> Machine {
+    Machine::Answers("answers over SSH".to_owned())
+}
+
+/// What an error tells of the machine.
 pub(crate) fn of_error(error: WorldError) -> Machine {
     match &error {
         WorldError::Unreachable { kind, .. } => match kind {
@@ -113,7 +130,7 @@ pub(crate) async fn guard(
 ) -> Result<(), StepFailure> {
     const ADVICE: &str = "Nothing was deleted. A kubelet that is back ends these pods itself: wait a minute, and look at the cluster's page.";
     let alive = |what: String| failure::fatal(format!("{} is not dead: {what}", node.name), ADVICE);
-    match machine(world, node).await {
+    match machine(world, node.host).await {
         Machine::Silent(_) => {}
         Machine::Answers(what) => return Err(alive(what)),
         Machine::Unknown(error) => return Err(failure::world(error)),
@@ -126,9 +143,8 @@ pub(crate) async fn guard(
 
 #[cfg(test)]
 mod tests {
-    use coxswain_wire::HostId;
-
     use super::*;
+    use crate::world::fake::{FakeHost, FakeWorld};
 
     fn unreachable(kind: UnreachableKind) -> WorldError {
         WorldError::Unreachable {
@@ -162,5 +178,21 @@ mod tests {
         ] {
             assert!(matches!(of_error(error), Machine::Unknown(_)));
         }
+    }
+
+    /// A connection that broke is no sign of life: the machine is asked again.
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_connection_is_no_sign_of_life() {
+        let node3 = HostId(3);
+        let world = FakeWorld::new([FakeHost::new(3, "node3", "10.0.0.3")]);
+        let broken = || WorldError::Unconfirmed {
+            what: "inspect on node3".to_owned(),
+            detail: "the master ended".to_owned(),
+        };
+        let seen = after(&world, node3, broken()).await;
+        assert!(matches!(seen, Machine::Answers(_)));
+        world.power_off(node3);
+        let seen = after(&world, node3, broken()).await;
+        assert!(matches!(seen, Machine::Silent(_)));
     }
 }

@@ -220,7 +220,7 @@ async fn answers(world: &dyn World, watched: &Watched) -> Option<String> {
         Fault::PowerOff { .. } => {}
     }
     let name = &watched.victim.name;
-    match dead::machine(world, &watched.victim).await {
+    match dead::machine(world, watched.victim.host).await {
         Machine::Silent(_) => None,
         Machine::Answers(how) => Some(format!("{name} {how}")),
         Machine::Unknown(error) => Some(format!("it cannot be told whether {name} is: {error}")),

@@ -60,9 +60,13 @@ fn every_look_is_one_click() {
         )
         .await?;
         let run = day.operator.start("command", followed).await?;
-        until("the log is followed", COMMAND, async || {
+        // A stop that comes before a step has begun leaves that step undone.
+        until("both logs are followed", COMMAND, async || {
             let shown = day.operator.output(run).await?;
-            Ok((!shown.is_empty()).then_some(()))
+            let all = SERVERS[..2]
+                .iter()
+                .all(|server| shown.contains(&format!(" {server} k3s")));
+            Ok(all.then_some(()))
         })
         .await?;
         // systemd's own words: k3s comes back by itself within the time of the look.
@@ -92,9 +96,13 @@ fn a_log_is_followed_until_the_run_is_stopped() {
         )
         .await?;
         let run = day.operator.start("command", followed).await?;
-        until("the log is followed", COMMAND, async || {
+        // A stop that comes before a step has begun leaves that step undone.
+        until("both logs are followed", COMMAND, async || {
             let shown = day.operator.output(run).await?;
-            Ok((!shown.is_empty()).then_some(()))
+            let all = SERVERS[..2]
+                .iter()
+                .all(|server| shown.contains(&format!(" {server} k3s")));
+            Ok(all.then_some(()))
         })
         .await?;
         day.operator.command(run, &RunCommand::Stop).await?;

@@ -132,7 +132,9 @@ async fn begin(
     let result = test(&mut day).await;
     clock.lap("test");
     clock.tell()?;
-    if result.is_err() {
+    if let Err(error) = &result {
+        // Beside the test's time, too: at the end of a long log it is easily lost.
+        writeln!(std::io::stderr(), "{}: {error:#}", name())?;
         keep(&day, &shots()?.join("day2").join(name().replace("::", "."))).await?;
     }
     result

@@ -56,7 +56,7 @@ fn a_pod_that_waits_for_a_dead_node_starts_elsewhere() {
             seen == ["Machine", "Node", "Stuck pods"],
             "in the way: {seen:?}"
         );
-        refused(day.operator.approve(alive).await)?;
+        refused(day.operator.approve_as_it_is(alive).await)?;
 
         day.lab.power_off(lost).await?;
         let waiting = until("its pods are Terminating", SOON, async || {

@@ -19,7 +19,7 @@ use crate::steps::dead::{self, Machine};
 use crate::steps::inspect::inspect;
 use crate::steps::kube::of_first;
 use crate::steps::quorum;
-use crate::world::WorldError;
+use crate::world::{World, WorldError};
 
 /// The fact of a host that does not answer.
 const CONNECTION: &str = "Connection";
@@ -158,7 +158,7 @@ async fn lost(context: &PreflightContext, checks: &Checks, node: &ApiHost) -> Ve
     // The same machine, installed anew: the facts of the join tell what is on it.
     if !(checks.same_machine && node.host == checks.node.host) {
         match inspect(world, node.host).await {
-            Err(error) => facts.extend(unasked(name, error)),
+            Err(error) => facts.extend(unasked(world, node, error).await),
             Ok(found) => facts.push(match at_work(&found) {
                 Some(what) => fail(
                     name,
@@ -197,9 +197,14 @@ async fn lost(context: &PreflightContext, checks: &Checks, node: &ApiHost) -> Ve
 }
 
 /// A machine that is said to be lost and cannot be signed in to: silent, or on after all.
-pub(in crate::workflows) fn unasked(name: &str, error: WorldError) -> Vec<Fact> {
+pub(in crate::workflows) async fn unasked(
+    world: &dyn World,
+    node: &ApiHost,
+    error: WorldError,
+) -> Vec<Fact> {
     const NAME: &str = "Machine";
-    match dead::of_error(error) {
+    let name = node.name.as_str();
+    match dead::after(world, node.host, error).await {
         // How it is silent differs from look to look, and binds nobody.
         Machine::Silent(how) => vec![
             pass(name, NAME, "does not answer"),

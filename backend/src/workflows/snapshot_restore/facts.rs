@@ -252,8 +252,9 @@ async fn aside(context: &PreflightContext, node: &ApiHost) -> Option<Fact> {
 async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
     const NAME: &str = "Lost";
     let name = node.name.as_str();
-    vec![match inspect(&*context.services.world, node.host).await {
-        Err(error) => return unasked(name, error),
+    let world = &*context.services.world;
+    vec![match inspect(world, node.host).await {
+        Err(error) => return unasked(world, node, error).await,
         Ok(found) if found.k3s_unit.is_alive() || found.agent_unit.is_alive() => fail(
             name,
             NAME,

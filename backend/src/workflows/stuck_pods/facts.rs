@@ -28,7 +28,7 @@ pub(super) async fn collect(
     };
     let world = &*context.services.world;
     let name = params.node.name.as_str();
-    let mut facts = match dead::machine(world, &params.node).await {
+    let mut facts = match dead::machine(world, params.node.host).await {
         // How it is silent differs from look to look, and binds nobody.
         Machine::Silent(how) => vec![
             pass(name, "Machine", "nothing answers"),

@@ -169,10 +169,11 @@ fn may_be_lost(mut fact: Fact) -> Fact {
 /// A server or agent that is said to be lost must not answer.
 async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
     let name = node.name.as_str();
-    match inspect(&*context.services.world, node.host).await {
+    let world = &*context.services.world;
+    match inspect(world, node.host).await {
         Ok(_) => vec![fail(name, "Machine", "answers over SSH", ALIVE)],
         Err(error) => {
-            let mut facts = unasked(name, error);
+            let mut facts = unasked(world, node, error).await;
             facts.push(warn(
                 name,
                 STAYS,
@@ -187,10 +188,11 @@ async fn of_lost(context: &PreflightContext, node: &ApiHost) -> Vec<Fact> {
 /// The same of a load balancer.
 async fn of_lost_balancer(context: &PreflightContext, cluster: &str, lb: &ApiHost) -> Vec<Fact> {
     let name = lb.name.as_str();
-    match context.services.world.boot_id(lb.host).await {
+    let world = &*context.services.world;
+    match world.boot_id(lb.host).await {
         Ok(_) => vec![fail(name, "Machine", "answers over SSH", ALIVE)],
         Err(error) => {
-            let mut facts = unasked(name, error);
+            let mut facts = unasked(world, lb, error).await;
             facts.push(warn(
                 name,
                 STAYS,
