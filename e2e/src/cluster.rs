@@ -38,7 +38,7 @@ pub async fn nodes(lab: &Lab, via: &str) -> Result<BTreeMap<String, bool>> {
 /// It does not answer with JSON.
 pub async fn kubectl(lab: &Lab, via: &str, words: &str) -> Result<Value> {
     let said = lab
-        .ssh(via, &format!("timeout 20 /usr/local/bin/kubectl {words}"))
+        .ssh(via, &format!("timeout 10 /usr/local/bin/kubectl {words}"))
         .await?;
     serde_json::from_str(&said).with_context(|| format!("kubectl {words}: {said}"))
 }

@@ -17,7 +17,7 @@ use crate::wait::until;
 const PREFLIGHT: Duration = Duration::from_secs(120);
 /// For how long evidence with something in the way is collected again before that counts: etcd elects a leader, and
 /// the panel asks a host that was away only every few seconds.
-const MENDED: Duration = Duration::from_secs(30);
+const MENDED: Duration = Duration::from_secs(60);
 /// Between two collections.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -112,25 +112,41 @@ impl Operator {
         Ok((stage, evidence.context("no evidence")?))
     }
 
-    /// Approves once nothing stands in the way; evidence with something in the way is collected again, as a person does
-    /// whose cluster is about to be whole.
+    /// Collects evidence until what stands in the way is what the caller expects, as a person does who looks again a
+    /// moment later.
     ///
     /// # Errors
-    /// As [`Operator::approve_as_it_is`], with what stands in the way.
-    pub async fn approve(&self, run: RunId) -> Result<()> {
+    /// The run does not get to a gate, or something else stands in the way to the end.
+    pub async fn in_the_way(
+        &self,
+        run: RunId,
+        expected: impl Fn(&[&Fact]) -> bool,
+    ) -> Result<Evidence> {
+        let mut evidence = self.evidence(run).await?.1;
         let until = Instant::now() + MENDED;
         loop {
-            let (_, evidence) = self.evidence(run).await?;
-            if failing(&evidence).is_empty() || Instant::now() >= until {
-                break;
+            let seen = failing(&evidence);
+            if expected(&seen) {
+                return Ok(evidence);
             }
+            ensure!(
+                Instant::now() < until,
+                "run {run}; in the way: {seen:?}; {}",
+                words(&self.run(run).await?)
+            );
             sleep(PAUSE).await;
             self.collect_again(run, &evidence).await?;
+            evidence = self.evidence(run).await?.1;
         }
-        if let Err(refused) = self.approve_as_it_is(run).await {
-            return Err(refused.context(in_the_way(self, run).await));
-        }
-        Ok(())
+    }
+
+    /// Approves once nothing stands in the way.
+    ///
+    /// # Errors
+    /// As [`Operator::in_the_way`] and [`Operator::approve_as_it_is`].
+    pub async fn approve(&self, run: RunId) -> Result<()> {
+        self.in_the_way(run, |seen| seen.is_empty()).await?;
+        self.approve_as_it_is(run).await
     }
 
     /// Reads the evidence at the open gate and approves as the one who started the run: by both hashes, the
@@ -249,6 +265,15 @@ pub fn failing(evidence: &Evidence) -> Vec<&Fact> {
         .collect()
 }
 
+/// Whether these and no other facts stand in the way, in this order, by their names.
+pub fn named<'a>(names: &'a [&str]) -> impl Fn(&[&Fact]) -> bool + 'a {
+    move |seen| {
+        seen.iter()
+            .map(|fact| fact.name.as_str())
+            .eq(names.iter().copied())
+    }
+}
+
 /// Why the one failed step of a run failed.
 ///
 /// # Errors
@@ -297,18 +322,4 @@ fn words(view: &RunView) -> String {
         .chain(changes.map(|change| format!("changed since the approval: {change}")))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-async fn in_the_way(operator: &Operator, run: RunId) -> String {
-    match operator.run(run).await {
-        Ok(view) => {
-            let evidence = view
-                .stages
-                .iter()
-                .filter_map(|stage| stage.evidence.as_ref());
-            let facts: Vec<_> = evidence.flat_map(failing).collect();
-            format!("approve run {run}; in the way: {facts:?}; {}", words(&view))
-        }
-        Err(error) => format!("approve run {run}; {error:#}"),
-    }
 }

@@ -63,4 +63,10 @@ impl Settings {
     pub(crate) fn scaled(&self, real: Duration) -> Duration {
         real.mul_f64(self.time_scale)
     }
+
+    /// As [`Settings::scaled`], but no shorter than `least`: what a healthy server must answer within has to outlast the
+    /// stalls of a busy machine, which no setting scales.
+    pub(crate) fn scaled_at_least(&self, real: Duration, least: Duration) -> Duration {
+        self.scaled(real).max(least.min(real))
+    }
 }

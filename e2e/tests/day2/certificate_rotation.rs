@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, list, steps, text};
+use coxswain_e2e::runs::{inputs, list, steps, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::RunStatus;
 
@@ -179,12 +179,11 @@ fn without_a_spare_member_it_is_refused() {
         day.lab.ssh(gone, "systemctl stop k3s").await?;
         let form = inputs([("cluster", day.cluster().await?)]);
         let run = day.operator.start("certificate_rotation", form).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter().any(|fact| fact.name.contains("etcd")),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.iter().any(|fact| fact.name.contains("etcd"))
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         let now = serials(day, SERVERS[0]).await?;
         ensure!(now == before, "changed: {before:?} to {now:?}");

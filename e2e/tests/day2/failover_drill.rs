@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_e2e::runs::{inputs, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{
     DrillPlane, DrillReport, DrillVerdict, FieldValue, Inputs, RunCommand, RunId, RunStatus,
@@ -121,7 +121,8 @@ fn told(report: &DrillReport, scale: i64) -> Result<()> {
     let unready = seen(report, "Node NotReady")?;
     let evicted = seen(report, "First eviction")?;
     ensure!(
-        unready >= 20_000 / scale && evicted - unready >= 250_000 / scale,
+        // Each is seen a look later than it was so, and a look may be late.
+        unready >= 20_000 / scale && evicted - unready >= 150_000 / scale,
         "NotReady after {unready} ms, first eviction after {evicted} ms"
     );
     let away = |name: &str| {
@@ -136,7 +137,7 @@ fn told(report: &DrillReport, scale: i64) -> Result<()> {
         "the victim: {:?}",
         report.availability
     );
-    ensure!(away(SERVERS[1])? < whole / 4, "{:?}", report.availability);
+    ensure!(away(SERVERS[1])? < whole / 2, "{:?}", report.availability);
     ensure!(away(BALANCER)? < 30_000, "{:?}", report.availability);
     ensure!(
         report
@@ -251,7 +252,8 @@ fn a_killed_k3s_is_started_again_by_systemd() {
 fn an_api_away_for_too_long_ends_the_drill() {
     on_the_lab(async |day| {
         let mut form = form(day, VICTIM, "stopped", LONG).await?;
-        form.insert("api_away_s".to_owned(), text("5"));
+        // Longer than a new leader takes when the victim led.
+        form.insert("api_away_s".to_owned(), text("15"));
         let run = let_through(day, form).await?;
         watched(day, run).await?;
         ensure!(k3s(day).await? != "active", "k3s still runs");
@@ -314,31 +316,25 @@ fn a_drill_that_would_be_an_outage_is_refused() {
         let mut untold = told.clone();
         untold.insert("only_replicas".to_owned(), FieldValue::Bool(false));
         let run = day.operator.start("failover_drill", untold).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.len() == 1
-                && seen[0].name == "Workloads on this server alone"
-                && seen[0].value.contains("drilled"),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.len() == 1
+                    && seen[0].name == "Workloads on this server alone"
+                    && seen[0].value.contains("drilled")
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         let run = day.operator.start("failover_drill", told.clone()).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(seen.is_empty(), "in the way: {seen:?}");
+        day.operator.in_the_way(run, |seen| seen.is_empty()).await?;
 
         let other = SERVERS.into_iter().find(|server| *server != host);
         let other = other.context("another server")?;
         day.lab.ssh(other, "systemctl stop k3s").await?;
         let run = day.operator.start("failover_drill", told).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
         let quorum = format!("Quorum without {host}");
-        ensure!(
-            seen.iter().any(|fact| fact.name == quorum),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| seen.iter().any(|fact| fact.name == quorum))
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         Ok(())
     });

@@ -8,7 +8,7 @@ use coxswain_e2e::cluster;
 use coxswain_e2e::environment::Programs;
 use coxswain_e2e::operator::Operator;
 use coxswain_e2e::panel::Panel;
-use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_e2e::runs::{inputs, text};
 use coxswain_wire::{Cluster, ClusterPhase, FieldValue, Member, MemberRole, RunCommand, Verdict};
 
 use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
@@ -100,12 +100,9 @@ fn another_role_stands_in_the_way() {
         let (_panel, operator, planned) = newcomer(day, role).await?;
         let form = inputs([("cluster", FieldValue::Id(planned.id.0))]);
         let run = operator.start("import", form).await?;
-        let (_, evidence) = operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter().any(|fact| fact.subject == wrong),
-            "in the way: {seen:?}"
-        );
+        operator
+            .in_the_way(run, |seen| seen.iter().any(|fact| fact.subject == wrong))
+            .await?;
         refused(operator.approve_as_it_is(run).await)?;
         Ok(())
     });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
-use coxswain_e2e::runs::{failing, failure, inputs, list, text};
+use coxswain_e2e::runs::{failure, inputs, list, text};
 use coxswain_e2e::wait::until;
 use coxswain_e2e::{cluster, held};
 use coxswain_wire::{Inputs, RunCommand, RunId, RunStatus};
@@ -47,9 +47,12 @@ fn an_agent_joins_although_the_panel_is_killed() {
         day.panel.launch().await?;
         day.operator.completed(run, JOIN).await?;
 
-        let nodes = cluster::nodes(&day.lab, SERVERS[0]).await?;
-        ensure!(nodes.get(SPARE) == Some(&true), "nodes: {nodes:?}");
-        cluster::members(&day.lab, &SERVERS).await?;
+        until("the agent is Ready", JOIN, async || {
+            let nodes = cluster::nodes(&day.lab, SERVERS[0]).await?;
+            ensure!(nodes.get(SPARE) == Some(&true), "nodes: {nodes:?}");
+            cluster::members(&day.lab, &SERVERS).await.map(Some)
+        })
+        .await?;
         let (step, _) = job.rsplit_once('-').context("a job's name")?;
         let look = format!(
             "journalctl -q --no-pager -o cat -b _PID=1 | grep -c '^Started coxswain-{step}-'"
@@ -78,13 +81,14 @@ fn other_flags_are_seen_at_the_gate() {
         let mut wrong = form(day, "server").await?;
         wrong.insert("args".to_owned(), list(&["--cluster-cidr=10.99.0.0/16"]));
         let run = day.operator.start("join", wrong).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(seen.len() == SERVERS.len(), "in the way: {seen:?}");
-        for fact in seen {
-            let told = fact.name == "Critical flags" && fact.value.contains("cluster-cidr");
-            ensure!(told, "in the way: {fact:?}");
-        }
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.len() == SERVERS.len()
+                    && seen.iter().all(|fact| {
+                        fact.name == "Critical flags" && fact.value.contains("cluster-cidr")
+                    })
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         Ok(())
     });

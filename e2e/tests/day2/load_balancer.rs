@@ -221,13 +221,12 @@ backend theirs
             .operator
             .start("load_balancer", form(day).await?)
             .await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter()
-                .any(|fact| fact.subject == BALANCER && fact.value.contains("6443")),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.iter()
+                    .any(|fact| fact.subject == BALANCER && fact.value.contains("6443"))
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         let file = day.lab.ssh(BALANCER, &format!("cat {FILE}")).await?;
         ensure!(file == before, "changed: {file}");

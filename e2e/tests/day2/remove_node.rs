@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_e2e::runs::{inputs, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::Inputs;
 
@@ -90,12 +90,9 @@ fn without_a_spare_member_it_is_refused() {
         .await?;
         let form = form(day, "reachable").await?;
         let run = day.operator.start("remove_node", form).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter().any(|fact| fact.subject == KEPT[1]),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| seen.iter().any(|fact| fact.subject == KEPT[1]))
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         day.lab.ssh(KEPT[1], "systemctl start k3s").await?;
         cluster::whole(&day.lab, &SERVERS, BALANCER, REMOVE).await

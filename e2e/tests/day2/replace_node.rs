@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, list, text};
+use coxswain_e2e::runs::{inputs, list, named, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{Inputs, RunStatus};
 
@@ -37,14 +37,20 @@ fn a_lost_server_is_replaced_by_a_spare_host() {
         let lost = SERVERS[2];
         let alive = form(day, lost, "lost", SPARE).await?;
         let run = day.operator.start("replace_node", alive).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen: Vec<&str> = failing(&evidence).iter().map(|f| f.name.as_str()).collect();
-        ensure!(seen == ["Machine", "Lease"], "in the way: {seen:?}");
+        day.operator
+            .in_the_way(run, named(&["Machine", "Lease"]))
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         let view = day.operator.run(run).await?;
         ensure!(view.summary.status == RunStatus::Waiting, "{view:?}");
 
         day.lab.power_off(lost).await?;
+        // Evidence of a node that is about to become NotReady would change under the approval.
+        until("it is NotReady", JOIN, async || {
+            let nodes = cluster::nodes(&day.lab, SERVERS[0]).await?;
+            Ok((nodes.get(lost) == Some(&false)).then_some(()))
+        })
+        .await?;
         let form = form(day, lost, "lost", SPARE).await?;
         day.operator
             .complete("replace_node", form, JOIN * 2)
@@ -74,12 +80,11 @@ fn a_lost_server_is_replaced_by_a_spare_host() {
             ("sans", list(&[SAN])),
         ]);
         let run = day.operator.start("join", join).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter().any(|fact| fact.name == "Clean before reuse"),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.iter().any(|fact| fact.name == "Clean before reuse")
+            })
+            .await?;
         let clean = inputs([
             ("cluster", day.cluster().await?),
             ("hosts", day.hosts(&[lost]).await?),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, list};
+use coxswain_e2e::runs::{inputs, list};
 use coxswain_wire::{Inputs, RunStatus};
 
 use crate::day::{BALANCER, Day, SAN, SERVERS, on_the_lab};
@@ -162,12 +162,11 @@ fn what_cannot_go_is_refused() {
         }
         let unknown = form(day, &[], &["typo.lab.test"]).await?;
         let run = day.operator.start("san_change", unknown).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.len() == 1 && seen[0].name == "Take out typo.lab.test",
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.len() == 1 && seen[0].name == "Take out typo.lab.test"
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         let view = day.operator.run(run).await?;
         ensure!(view.summary.status == RunStatus::Waiting, "{view:?}");

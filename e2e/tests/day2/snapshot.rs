@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, list, text};
+use coxswain_e2e::runs::{inputs, list, text};
 use coxswain_e2e::wait::until;
-use coxswain_wire::Snapshot;
+use coxswain_wire::{Fact, Snapshot};
 use sha2::{Digest as _, Sha256};
 
 use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
@@ -135,15 +135,15 @@ fn a_restored_cluster_has_what_the_snapshot_has_and_nothing_later() {
         let mut wrong = form.clone();
         wrong.insert("situation".to_owned(), text("quorum_lost"));
         let run = day.operator.start("snapshot_restore", wrong).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter().any(|f| f
-                .advice
-                .as_deref()
-                .is_some_and(|a| a.contains("replace_node"))),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.iter().any(|f| {
+                    f.advice
+                        .as_deref()
+                        .is_some_and(|a| a.contains("replace_node"))
+                })
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
 
         day.operator
@@ -196,16 +196,13 @@ fn the_last_server_is_a_cluster_again() {
 
         // The panel takes nobody for lost by itself.
         let run = day.operator.start("snapshot_restore", silent).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        let silent = |server: &str| {
+        let silent = |seen: &[&Fact], server: &str| {
             let mut facts = seen.iter();
             facts.any(|fact| fact.subject == server && fact.name == "Connection")
         };
-        ensure!(
-            lost.iter().all(|server| silent(server)),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| lost.iter().all(|server| silent(seen, server)))
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
 
         day.operator

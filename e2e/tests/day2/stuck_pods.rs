@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs};
+use coxswain_e2e::runs::{inputs, named};
 use coxswain_e2e::wait::until;
 use serde_json::Value;
 
@@ -50,12 +50,9 @@ fn a_pod_that_waits_for_a_dead_node_starts_elsewhere() {
             ]))
         };
         let alive = day.operator.start("stuck_pods", form().await?).await?;
-        let (_, evidence) = day.operator.evidence(alive).await?;
-        let seen: Vec<&str> = failing(&evidence).iter().map(|f| f.name.as_str()).collect();
-        ensure!(
-            seen == ["Machine", "Node", "Stuck pods"],
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(alive, named(&["Machine", "Node", "Stuck pods"]))
+            .await?;
         refused(day.operator.approve_as_it_is(alive).await)?;
 
         day.lab.power_off(lost).await?;

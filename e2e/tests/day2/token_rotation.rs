@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, steps, text};
+use coxswain_e2e::runs::{inputs, steps, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{RunId, StepStatus};
 
@@ -66,15 +66,14 @@ fn a_k3s_without_the_command_is_refused() {
     on_the_lab(async |day| {
         let form = inputs([("cluster", day.cluster().await?)]);
         let run = day.operator.start("token_rotation", form).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.len() == SERVERS.len()
-                && seen
-                    .iter()
-                    .all(|f| f.value == "this k3s has no token rotate"),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.len() == SERVERS.len()
+                    && seen
+                        .iter()
+                        .all(|f| f.value == "this k3s has no token rotate")
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         Ok(())
     });

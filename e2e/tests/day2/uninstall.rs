@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs};
+use coxswain_e2e::runs::{inputs, named};
 use coxswain_e2e::wait::until;
 use coxswain_wire::ClusterPhase;
 
@@ -74,20 +74,17 @@ fn a_dead_server_does_not_keep_the_others() {
             ("lost", day.hosts(&[dead]).await?),
         ]);
         let run = day.operator.start("uninstall", without.clone()).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen: Vec<&str> = failing(&evidence).iter().map(|f| f.name.as_str()).collect();
-        ensure!(seen == ["Machine"], "in the way: {seen:?}");
+        day.operator.in_the_way(run, named(&["Machine"])).await?;
         refused(day.operator.approve_as_it_is(run).await)?;
 
         day.lab.power_off(dead).await?;
         let run = day.operator.start("uninstall", whole).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.iter()
-                .any(|f| f.subject == dead && f.name == "Connection"),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.iter()
+                    .any(|f| f.subject == dead && f.name == "Connection")
+            })
+            .await?;
         day.operator
             .complete("uninstall", without, UNINSTALL)
             .await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{failing, inputs, text};
+use coxswain_e2e::runs::{inputs, text};
 use coxswain_e2e::wait::until;
 use coxswain_wire::{Inputs, RunCommand, RunStatus};
 
@@ -65,22 +65,31 @@ fn all_at(version: &str) -> BTreeMap<String, (String, bool)> {
         .into()
 }
 
+async fn are_at_newer(day: &Day) -> Result<()> {
+    until("all nodes are at the new version", UPGRADE, async || {
+        let now = nodes(day).await?;
+        ensure!(now == all_at(NEWER), "nodes: {now:?}");
+        Ok(Some(()))
+    })
+    .await
+}
+
 #[test]
 fn every_server_runs_the_next_minor_and_is_told_the_same() {
     on_the_lab(async |day| {
         // Two minors at once are refused at the gate, by name.
         let wrong = form(day, "version", "v1.24.17+k3s1").await?;
         let run = day.operator.start("upgrade", wrong).await?;
-        let (_, evidence) = day.operator.evidence(run).await?;
-        let seen = failing(&evidence);
-        ensure!(
-            seen.len() == SERVERS.len()
-                && seen.iter().all(|f| f
-                    .advice
-                    .as_deref()
-                    .is_some_and(|a| a.contains("upgrade to v1.23 first"))),
-            "in the way: {seen:?}"
-        );
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.len() == SERVERS.len()
+                    && seen.iter().all(|f| {
+                        f.advice
+                            .as_deref()
+                            .is_some_and(|a| a.contains("upgrade to v1.23 first"))
+                    })
+            })
+            .await?;
         refused(day.operator.approve_as_it_is(run).await)?;
         let comment = "one after the other".to_owned();
         day.operator
@@ -91,8 +100,7 @@ fn every_server_runs_the_next_minor_and_is_told_the_same() {
         let form = form(day, "channel", "v1.23").await?;
         day.operator.complete("upgrade", form, UPGRADE).await?;
         cluster::whole(&day.lab, &SERVERS, BALANCER, UPGRADE).await?;
-        let now = nodes(day).await?;
-        ensure!(now == all_at(NEWER), "nodes: {now:?}");
+        are_at_newer(day).await?;
         for (server, (files, version)) in told(day).await? {
             ensure!(version.contains(NEWER), "{server}: {version}");
             ensure!(
@@ -162,12 +170,16 @@ fn a_node_whose_pods_may_not_go_is_given_back() {
                     .contains("disruption budgets did not let go in time: default/held"),
             "{notice:?}"
         );
-        let now = nodes(day).await?;
-        ensure!(
-            now["node1"] == (NEWER.to_owned(), false)
-                && now["node2"] == (VERSION.to_owned(), false),
-            "given back: {now:?}"
-        );
+        until("the nodes are given back", UPGRADE, async || {
+            let now = nodes(day).await?;
+            ensure!(
+                now["node1"] == (NEWER.to_owned(), false)
+                    && now["node2"] == (VERSION.to_owned(), false),
+                "nodes: {now:?}"
+            );
+            Ok(Some(()))
+        })
+        .await?;
 
         let loosen = "/usr/local/bin/kubectl delete poddisruptionbudget held";
         day.lab.ssh(SERVERS[0], loosen).await?;
@@ -175,8 +187,7 @@ fn a_node_whose_pods_may_not_go_is_given_back() {
         // The versions are not what they were at the first look: that is shown again.
         day.operator.approve(run).await?;
         day.operator.completed(run, UPGRADE).await?;
-        let now = nodes(day).await?;
-        ensure!(now == all_at(NEWER), "nodes: {now:?}");
+        are_at_newer(day).await?;
         Ok(())
     });
 }

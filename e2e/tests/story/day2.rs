@@ -10,7 +10,7 @@ use fantoccini::key::Key;
 use sha2::{Digest as _, Sha256};
 
 use super::gate::{self, Run};
-use super::{BALANCER, CLUSTER, SAN, SERVERS, Story, log, looks};
+use super::{BALANCER, CLUSTER, SAN, SERVERS, Story, health, log, looks};
 
 /// Time a look may take on a busy machine.
 const SOME: Duration = Duration::from_secs(120);
@@ -247,5 +247,6 @@ async fn lost_member(story: &Story) -> Result<()> {
         let shown = browser.is_shown("recovery-guide").await?;
         Ok((!shown).then_some(()))
     })
-    .await
+    .await?;
+    health::assert(story).await
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use coxswain_e2e::browser::SOON;
 use coxswain_e2e::wait::until;
 use serde_json::Value;
 
 use super::day2::cluster_page;
-use super::gate::{self, Run};
+use super::gate::{self, PREFLIGHT, Run};
 use super::{BALANCER, SERVERS, Story, health, looks};
 
 /// Who has the fault.
@@ -51,7 +50,7 @@ async fn begun(story: &Story) -> Result<Run> {
     browser.fill("field-comment", "Agreed for now.").await?;
     browser.fill("field-confirm", VICTIM).await?;
     browser.click("gate-approve").await?;
-    gate::leave(story, "waiting", SOON).await?;
+    gate::reach(story, "running", PREFLIGHT).await?;
     Ok(run)
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{CLUSTER, SAN, SERVERS, Story};
 
 /// Time preflight may take on a busy machine.
-const PREFLIGHT: Duration = Duration::from_secs(180);
+pub(crate) const PREFLIGHT: Duration = Duration::from_secs(180);
 /// Time a bootstrap may take on a busy machine.
 pub(crate) const BOOTSTRAP: Duration = Duration::from_secs(900);
 

@@ -13,8 +13,11 @@ use super::{BALANCER, SAN, SERVERS, Story};
 const CHECKED: Duration = Duration::from_secs(60);
 
 pub(crate) async fn assert(story: &Story) -> Result<()> {
-    nodes(story).await?;
-    cluster::members(&story.lab, &SERVERS).await?;
+    until("all nodes Ready, all members there", CHECKED, async || {
+        nodes(story).await?;
+        cluster::members(&story.lab, &SERVERS).await.map(Some)
+    })
+    .await?;
     until("all servers UP in HAProxy", CHECKED, async || {
         cluster::backends(&story.lab, BALANCER, &SERVERS)
             .await

@@ -1,5 +1,6 @@
 //! The parts all pages are built from.
 
+pub(crate) mod axis;
 pub(crate) mod badge;
 pub(crate) mod button;
 pub(crate) mod callout;

@@ -19,6 +19,8 @@ use crate::settings::Settings;
 const LEASE: Duration = Duration::from_secs(15);
 /// Longest time without reaching the lease.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// The same with quick timers.
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause between tries.
 const RETRY: Duration = Duration::from_secs(2);
 /// Name of the Lease.
@@ -46,7 +48,9 @@ impl Election {
 
     /// Runs until the lease cannot be reached any more; returns the last words.
     pub(super) async fn run(&self, leads: &watch::Sender<bool>) -> String {
-        let deadline = self.settings.scaled(RENEW_DEADLINE);
+        let deadline = self
+            .settings
+            .scaled_at_least(RENEW_DEADLINE, SHORTEST_DEADLINE);
         loop {
             match tokio::time::timeout(deadline, self.round_until_success()).await {
                 Ok(leader) => {

@@ -188,8 +188,9 @@ fn configuration(options: &ServerOptions, plan: &Plan) -> anyhow::Result<Value> 
     let url = |scheme: &str, address, port| {
         format!("{scheme}://{}", std::net::SocketAddr::new(address, port))
     };
-    let milliseconds = |real: u64| {
-        let scaled = settings.scaled(Duration::from_millis(real)).as_millis();
+    let milliseconds = |real: u64, least: u64| {
+        let (whole, least) = (Duration::from_millis(real), Duration::from_millis(least));
+        let scaled = settings.scaled_at_least(whole, least).as_millis();
         u64::try_from(scaled).unwrap_or(real)
     };
     let local = settings.loopback;
@@ -233,8 +234,8 @@ fn configuration(options: &ServerOptions, plan: &Plan) -> anyhow::Result<Value> 
         // On by default in k3s's etcd 3.5: a member that was cut off does not unseat the leader when it is back.
         "pre-vote": true,
         // k3s's values.
-        "heartbeat-interval": milliseconds(500),
-        "election-timeout": milliseconds(5000),
+        "heartbeat-interval": milliseconds(500, 100),
+        "election-timeout": milliseconds(5000, 1000),
         "snapshot-count": 10_000,
         "experimental-initial-corrupt-check": true,
         // On by default for flags, off for a configuration file.

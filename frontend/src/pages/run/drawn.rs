@@ -4,6 +4,7 @@
 use coxswain_wire::{Lane, LaneState, Mark, StepIndex, Timeline};
 use leptos::prelude::*;
 
+use crate::components::axis::axis;
 use crate::format;
 
 /// Width of the drawing in its own units.
@@ -55,12 +56,6 @@ fn bar(from: i64, until: i64, whole: i64) -> (i64, i64) {
 
 pub(super) fn draw(step: StepIndex, timeline: Timeline) -> AnyView {
     let whole = timeline.until_ms;
-    let ticks = (0..=4)
-        .map(|n| {
-            view! { <span class="num">{format!("+{}", format::ticking(whole * n / 4))}</span> }
-                .into_any()
-        })
-        .collect_view();
     let lanes = timeline.lanes.into_iter().map(|l| lane(l, whole));
     let marks = timeline.marks.into_iter().map(|m| mark(m, whole));
     let begin = format!(
@@ -73,7 +68,7 @@ pub(super) fn draw(step: StepIndex, timeline: Timeline) -> AnyView {
             <div class="drawn">
                 <p class="drawn-help">{begin}</p>
                 {legend()}
-                <div class="drawn-axis" aria-hidden="true">{ticks}</div>
+                <div class="drawn-axis">{axis(whole)}</div>
                 <ul class="drawn-rows">{lanes.collect_view()}</ul>
                 <ul class="drawn-rows">{marks.collect_view()}</ul>
             </div>

@@ -4,6 +4,7 @@ use coxswain_wire::{RunView, StepIndex};
 use leptos::prelude::*;
 
 use super::Run;
+use crate::components::axis::axis;
 use crate::components::panel::Panel;
 use crate::format;
 use crate::paths;
@@ -81,22 +82,13 @@ pub(super) fn Timeline(run: Run) -> impl IntoView {
     let drawn = Memo::new(move |_| run.view.with(|v| lanes(v, run.app.now.get())));
     let body = move || match drawn.get() {
         None => view! { <p class="panel-empty">"No step has started yet."</p> }.into_any(),
-        Some((from, to, lanes)) => {
-            let ticks = (0..=4)
-                .map(|n| {
-                    let at = (to - from) * n / 4;
-                    view! { <span class="num">{format!("+{}", format::ticking(at))}</span> }
-                        .into_any()
-                })
-                .collect_view();
-            view! {
-                <div class="timeline">
-                    <div class="timeline-axis" aria-hidden="true">{ticks}</div>
-                    {lanes.into_iter().map(|lane| lane_view(run, lane)).collect_view()}
-                </div>
-            }
-            .into_any()
+        Some((from, to, lanes)) => view! {
+            <div class="timeline">
+                <div class="timeline-axis">{axis(to - from)}</div>
+                {lanes.into_iter().map(|lane| lane_view(run, lane)).collect_view()}
+            </div>
         }
+        .into_any(),
     };
     view! { <Panel title="Timeline" hint="when each step ran, by host">{body}</Panel> }.into_any()
 }
