@@ -274,8 +274,14 @@ pub(super) fn fail(
     }
 }
 
-/// A number that moves by itself, against two limits.
-fn bound(subject: &str, name: &str, value: String, verdict: Verdict, advice: &str) -> Fact {
+/// Only its verdict binds: its value moves by itself, or by what the run does.
+pub(super) fn bound(
+    subject: &str,
+    name: &str,
+    value: String,
+    verdict: Verdict,
+    advice: &str,
+) -> Fact {
     let advice = (verdict != Verdict::Pass).then(|| advice.to_owned());
     Fact {
         advice,

@@ -192,6 +192,7 @@ impl Nodes {
             servers: self.servers.iter().map(Node::api).collect(),
             agents: self.agents.iter().map(Node::api).collect(),
             leaving: None,
+            begun: None,
             also_lost: Vec::new(),
             strangers: Strangers::default(),
             needed: Vec::new(),

@@ -65,7 +65,7 @@ pub(super) async fn collect(
             targets,
             services,
         }) => {
-            let living = living.without_begun(plan, state, &[rotate_certificates::KIND]);
+            let living = living.with_begun(plan, state, &[rotate_certificates::KIND]);
             let mut facts = living::facts(context, cluster, &living).await;
             let each = targets
                 .iter()
@@ -78,7 +78,8 @@ pub(super) async fn collect(
                 .filter(|t| t.role == NodeRole::Agent && shows);
             let tokens = agents.map(|target| token(context, &living.servers, target));
             facts.extend(at_once(tokens.collect()).await);
-            let ways: Vec<&ApiHost> = living.servers.iter().chain(&load_balancers).collect();
+            let up = living.servers.iter().filter(|s| living.is_up(s));
+            let ways: Vec<&ApiHost> = up.chain(&load_balancers).collect();
             match served(context, cluster, &ways, &needed).await {
                 Err(found) => facts.extend(found),
                 Ok((found, names)) => {

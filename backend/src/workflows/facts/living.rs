@@ -7,12 +7,12 @@ use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_k3s::etcd::{Member, quorum};
 use coxswain_k3s::names::{K3sVersion, San};
-use coxswain_wire::{Fact, StepStatus};
+use coxswain_wire::{Fact, FactKind, HostId, StepStatus, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::install_form::oldest_supported;
-use super::{at_once, connection, fail, jobs, pass, served, warn};
+use super::{at_once, bound, connection, fail, jobs, pass, served, warn};
 use crate::steps::ApiHost;
 use crate::steps::etcd::{EtcdLook, is_of, name_of};
 use crate::steps::kube::of_server;
@@ -36,13 +36,17 @@ pub(in crate::workflows) struct Living {
     /// Lost nodes that the run takes out with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::workflows) also_lost: Vec<ApiHost>,
+    /// See [`Living::with_begun`].
+    #[serde(skip)]
+    pub(in crate::workflows) begun: Option<HostId>,
     /// Nodes of the cluster that are not in the inventory.
     #[serde(default, skip_serializing_if = "Strangers::is_default")]
     pub(in crate::workflows) strangers: Strangers,
     /// Names that the run will ask the API for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::workflows) needed: Vec<San>,
-    /// By then another version of k3s runs: what this one would learn counts for nothing.
+    /// By then another version of k3s runs: what this one would learn counts for nothing, and which one a node runs is
+    /// bound node by node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::workflows) other_version: bool,
 }
@@ -87,9 +91,9 @@ impl Living {
         self
     }
 
-    /// The same without a node on which the run has begun a step of one of these kinds and not seen it to its end: it
-    /// may be down, and trying again is what brings it back.
-    pub(in crate::workflows) fn without_begun(
+    /// The same, told on which node the run has begun a step of one of these kinds and not seen it to its end: it may
+    /// be down, and trying again is what brings it back.
+    pub(in crate::workflows) fn with_begun(
         mut self,
         plan: &Plan,
         state: &RunState,
@@ -104,13 +108,14 @@ impl Living {
                     && at.status != StepStatus::Succeeded
             })
         };
-        let found = self.servers.iter().chain(&self.agents).find(begun).cloned();
-        if let Some(node) = found {
-            self.servers.retain(|s| s.host != node.host);
-            self.agents.retain(|a| a.host != node.host);
-            self.leaving = Some(node);
-        }
+        let mut nodes = self.servers.iter().chain(&self.agents);
+        self.begun = nodes.find(begun).map(|node| node.host);
         self
+    }
+
+    /// Its k3s should be at work: the run has begun nothing on this node.
+    pub(in crate::workflows) fn is_up(&self, node: &ApiHost) -> bool {
+        self.begun != Some(node.host)
     }
 
     /// Nodes that the run takes out.
@@ -140,6 +145,7 @@ pub(in crate::workflows) async fn facts(
         living
             .servers
             .iter()
+            .filter(|s| living.is_up(s))
             .map(|s| of_server_host(context, s))
             .collect(),
     )
@@ -148,6 +154,7 @@ pub(in crate::workflows) async fn facts(
         living
             .agents
             .iter()
+            .filter(|a| living.is_up(a))
             .map(|a| of_host(context, a, NodeRole::Agent))
             .collect(),
     )
@@ -230,12 +237,12 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
         return vec![fail(cluster, NAME, "no server gives a member list", advice)];
     };
     let wanted: BTreeSet<&str> = living.servers.iter().map(|s| s.name.as_str()).collect();
-    let counts = |m: &&Member| !living.gone().any(|host| is_of(m, host));
+    let stays = |m: &&Member| !living.gone().any(|host| is_of(m, host));
     let members: BTreeSet<&str> = listed
         .members
         .members
         .iter()
-        .filter(counts)
+        .filter(stays)
         .map(|m| name_of(m, living.servers.iter()))
         .collect();
     let names = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
@@ -261,17 +268,21 @@ fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
                 .is_some_and(|e| e.healthy && e.votes(s.node))
         })
         .count();
-    let voters = listed.members.members.iter().filter(counts);
+    let begun = living.servers.iter().find(|s| !living.is_up(s));
+    let counts = |m: &&Member| !begun.is_some_and(|host| is_of(m, host));
+    let voters = listed.members.members.iter().filter(stays).filter(counts);
     let now = quorum(voters.filter(|m| m.votes()).count(), healthy);
     let value = format!(
         "{} of {} members healthy, {} needed",
         now.healthy, now.members, now.needed
     );
-    facts.push(if now.healthy == now.members {
-        pass(cluster, NAME, value)
+    let verdict = if now.healthy == now.members {
+        Verdict::Pass
     } else {
-        fail(cluster, NAME, value, MEMBERS)
-    });
+        Verdict::Fail
+    };
+    // Which members there are is the fact before; how many of them must be up is another number in a retry.
+    facts.push(bound(cluster, NAME, value, verdict, MEMBERS));
     facts
 }
 
@@ -302,6 +313,7 @@ async fn listed(context: &PreflightContext, living: &Living) -> Result<Vec<KubeN
 fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
     let known = || living.servers.iter().chain(&living.agents);
     let mut facts: Vec<Fact> = known()
+        .filter(|host| living.is_up(host))
         .map(|host| match nodes.iter().find(|n| n.name == host.name) {
             None => fail(
                 &host.name,
@@ -352,7 +364,7 @@ fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
         let version = version.parse::<K3sVersion>();
         version.is_ok_and(|version| !version.is_supported())
     };
-    facts.push(if versions.iter().any(old) {
+    let version = if versions.iter().any(old) {
         let value = format!("{listed}: {}", oldest_supported());
         let advice = "Upgrade the cluster with its own means first.";
         fail(cluster, "Version", value, advice)
@@ -361,6 +373,14 @@ fn of_nodes(cluster: &str, living: &Living, nodes: &[KubeNode]) -> Vec<Fact> {
     } else {
         let advice = "An upgrade may be half done: finish it soon.";
         warn(cluster, "Version", listed, advice)
+    };
+    facts.push(if living.other_version {
+        Fact {
+            kind: FactKind::Shown,
+            ..version
+        }
+    } else {
+        version
     });
     facts
 }

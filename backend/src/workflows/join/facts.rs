@@ -10,13 +10,13 @@ use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::token::Token;
-use coxswain_wire::{ClusterId, Fact, StageIndex};
+use coxswain_wire::{ClusterId, Fact, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
 use super::super::facts::balancer::Foreign;
 use super::super::facts::{
-    self, Checks, checks_of, fail, no_network, pass, served, shown, unknown, warn,
+    self, Checks, bound, checks_of, fail, no_network, pass, served, unknown, warn,
 };
 use crate::steps::ApiHost;
 use crate::steps::configured::brings_network;
@@ -282,15 +282,13 @@ async fn token(
     first: &ApiHost,
 ) -> Fact {
     const NAME: &str = "Token";
+    // Reading it is a step of the run, which may be retried after it.
+    let good = |value: &str| bound(cluster, NAME, value.to_owned(), Verdict::Pass, "");
     let services = &context.services;
     let stored = match services.book.token(join.cluster).await {
         Ok(Some(id)) => services.secrets.get(id).await,
         Ok(None) => {
-            return shown(
-                cluster,
-                NAME,
-                "not in the vault: it will be read from the first server",
-            );
+            return good("not in the vault: it will be read from the first server");
         }
         Err(e) => Err(e),
     };
@@ -319,7 +317,7 @@ async fn token(
             "Check that k3s runs on the first server.",
         ),
         Ok(answer) if token.matches_ca(&answer.body) == Some(true) => {
-            pass(cluster, NAME, "its CA hash is that of the cluster's CA")
+            good("its CA hash is that of the cluster's CA")
         }
         Ok(_) => fail(
             cluster,

@@ -10,7 +10,7 @@ use super::super::PreflightContext;
 use super::super::facts::balancer::{self, Foreign};
 use super::super::facts::living::{self, Living};
 use super::super::facts::{
-    at_once, checks_of, connection, disks, fail, jobs, pass, pods, shown, unknown, warn,
+    at_once, bound, checks_of, connection, disks, fail, jobs, pass, pods, shown, unknown, warn,
 };
 use super::super::nodes::Node;
 use super::Leaving;
@@ -140,11 +140,13 @@ async fn without(context: &PreflightContext, cluster: &str, checks: &Checks) -> 
             );
             // The last but one leaves while it runs: its own vote still counts then.
             let leaves_alive = now.members == 2 && !checks.lost && now.healthy == 1;
-            if now.holds() || leaves_alive {
-                pass(cluster, &name, value)
+            let verdict = if now.holds() || leaves_alive {
+                Verdict::Pass
             } else {
-                fail(cluster, &name, value, advice)
-            }
+                Verdict::Fail
+            };
+            // There are fewer once the run has taken one out.
+            bound(cluster, &name, value, verdict, advice)
         }
     }
 }

@@ -39,9 +39,7 @@ pub(super) async fn collect(
         Err(facts) => return facts,
     };
     let cluster = plan.cluster_name.as_str();
-    let living = checks
-        .living
-        .without_begun(plan, state, &[restart_k3s::KIND]);
+    let living = checks.living.with_begun(plan, state, &[restart_k3s::KIND]);
     let mut facts = living::facts(context, cluster, &living).await;
     let each = checks.targets.iter().map(|target| of_node(context, target));
     facts.extend(at_once(each.collect()).await.into_iter().flatten());

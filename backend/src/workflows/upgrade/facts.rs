@@ -50,10 +50,9 @@ pub(super) async fn collect(
         Err(facts) => return facts,
     };
     let cluster = plan.cluster_name.as_str();
-    checks.living =
-        checks
-            .living
-            .without_begun(plan, state, &[place_k3s::KIND, restart_into::KIND]);
+    checks.living = checks
+        .living
+        .with_begun(plan, state, &[place_k3s::KIND, restart_into::KIND]);
     let mut facts = living::facts(context, cluster, &checks.living).await;
     let wanted = match resolved(plan, state) {
         Some(version) => Ok(Ok(version)),
@@ -104,10 +103,9 @@ pub(super) async fn collect(
     facts.extend(of_etcd.into_iter().flatten());
     let source = &checks.release.source;
     // Where the installer was cut short, its own step knows what stood there before.
-    let begun = checks.living.leaving.as_ref().map(|node| node.host);
     let each = moving
         .iter()
-        .filter(|target| Some(target.node.host) != begun)
+        .filter(|target| checks.living.is_up(&target.node))
         .map(|target| node::facts(context, plan.cluster, target, source));
     facts.extend(at_once(each.collect()).await.into_iter().flatten());
     facts.extend(workloads::facts(cluster, &*kube, &moving).await);

@@ -1,11 +1,14 @@
 //! A step that failed is tried again, and the run ends as if nothing had failed.
 
-use coxswain_wire::{RunCommand, RunStatus};
+use std::collections::BTreeSet;
+
+use coxswain_wire::{RunCommand, RunId, RunStatus};
 
 use super::{
     Finding, Subject, Wrap, WrapIn, completes, ended, log_is_whole, never, panel, see_through,
     start, starter,
 };
+use crate::event::Event;
 use crate::testing::{FailFirst, MemoryStore, When, layer};
 
 /// The first attempt of each step fails, before and after its effect; tried again, the run completes and the
@@ -30,8 +33,8 @@ pub async fn retries<S: Subject>(subject: &S, mutilate: Wrap<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Tried again once where it failed, it completes; gives the world at the end. How it fails is the caller's, who is
-/// told in which world.
+/// Tried again once where it failed, it completes, and no gate asks again; gives the world at the end. How it fails is
+/// the caller's, who is told in which world.
 ///
 /// # Errors
 /// What went wrong.
@@ -56,5 +59,23 @@ pub async fn retried<S: Subject>(
         return Err(format!("still locked: {:?}", store.locked()));
     }
     log_is_whole(&store, run)?;
+    asked_once(&store, run)?;
     Ok(subject.picture(&world))
+}
+
+/// What a run does itself is no reason to ask for its approval again.
+fn asked_once(store: &MemoryStore, run: RunId) -> Result<(), Finding> {
+    let mut opened = BTreeSet::new();
+    for recorded in store.log(run) {
+        if let Event::GateOpened { stage, changes, .. } = recorded.event
+            && !opened.insert(stage)
+        {
+            return Err(format!(
+                "the gate of stage {} asks again: {}",
+                stage + 1,
+                changes.join("; ")
+            ));
+        }
+    }
+    Ok(())
 }
