@@ -33,6 +33,8 @@ use crate::{logging, notify};
 
 /// Longest wait for the database at a start; then k3s exits and systemd tries again.
 const DATABASE: Duration = Duration::from_secs(60);
+/// The same with quick timers.
+const SHORTEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a renewed certificate of :6443 is shown before the Secret's is back: recorded were more than two and less
 /// than ten seconds after the start (transcript 15).
 const RENEWED: Duration = Duration::from_secs(8);
@@ -215,7 +217,8 @@ async fn database(
     if let Some(access) = access {
         join::wait_for_vote(options, access).await?;
     }
-    datastore::wait_until_healthy(etcd, options.settings.scaled(DATABASE))
+    let patience = options.settings.scaled_at_least(DATABASE, SHORTEST_WAIT);
+    datastore::wait_until_healthy(etcd, patience)
         .await
         .context("apiserver exited")
 }
