@@ -50,6 +50,15 @@ pub(crate) fn remains<'a>(leftovers: &'a [Leftover], kept: &[String]) -> Vec<&'a
         .collect()
 }
 
+/// In words, the units of other names that start a k3s on the host, if there are some.
+pub(crate) fn named_units(found: &HostFacts) -> Option<String> {
+    let units = found.named_units.iter();
+    let words: Vec<String> = units
+        .map(|unit| format!("{} is {}", unit.unit, unit.state))
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
 /// Trees whose content is told by its number.
 const TREES: [&str; 4] = [
     "/var/lib/rancher/k3s",

@@ -59,6 +59,9 @@ pub struct HostFacts {
     pub k3s_unit: UnitState,
     /// State of `k3s-agent.service`.
     pub agent_unit: UnitState,
+    /// Units of other names that start a k3s: of an installation with `INSTALL_K3S_NAME`.
+    #[serde(default)]
+    pub named_units: Vec<UnitState>,
     /// Disks that a person has mounted where k3s keeps its data.
     #[serde(default)]
     pub mounts: Vec<String>,

@@ -9,6 +9,11 @@ use super::facts::{
 use super::{leftovers, ports};
 use crate::names::K3sVersion;
 
+/// What k3s's installer calls a server's unit, unless it is told a name.
+const K3S_UNIT: &str = "k3s.service";
+/// See [`K3S_UNIT`]; an agent's.
+const AGENT_UNIT: &str = "k3s-agent.service";
+
 /// Why the output is not a probe's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
@@ -132,8 +137,13 @@ pub fn parse_probe(output: &str) -> Result<HostFacts, ProbeError> {
         k3s_version: sections
             .first("k3s-version")
             .and_then(|line| K3sVersion::from_version_output(line).ok()),
-        k3s_unit: unit_state("k3s.service"),
-        agent_unit: unit_state("k3s-agent.service"),
+        k3s_unit: unit_state(K3S_UNIT),
+        agent_unit: unit_state(AGENT_UNIT),
+        named_units: units
+            .iter()
+            .filter(|u| u.unit != K3S_UNIT && u.unit != AGENT_UNIT)
+            .cloned()
+            .collect(),
         mounts: owned(sections.lines("mounts")),
         leftovers: sections
             .lines("leftovers")

@@ -109,7 +109,18 @@ done
 end
 
 section units
-for unit in k3s.service k3s-agent.service; do
+# INSTALL_K3S_NAME gives the unit a name of its own. What is merely called like it starts no k3s. Without -r, read
+# joins lines as systemd does.
+starts_k3s() {
+    while read line || [ -n "$line" ]; do printf '%s\n' "$line"; done <"$1" |
+        grep -qE '^ExecStart[[:space:]]*=[[:space:]]*[-@:+!|]*/([^[:space:]]*/)?k3s([[:space:]]+-[^[:space:]]+)*[[:space:]]+(server|agent)([[:space:]]|$)'
+}
+for path in k3s.service k3s-agent.service /etc/systemd/system/k3s-*.service; do
+    unit=${path##*/}
+    case $path in
+    /etc/systemd/system/k3s-agent.service) continue ;;
+    /*) [ -f "$path" ] && [ -r "$path" ] && starts_k3s "$path" || continue ;;
+    esac
     if has systemctl; then state=$(quick systemctl is-active "$unit" 2>/dev/null || :); else state=unknown; fi
     line "$unit ${state:-unknown}"
 done

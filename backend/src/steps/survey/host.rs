@@ -10,7 +10,7 @@ use coxswain_wire::Fact;
 
 use super::told;
 use super::{NodeRole, Script, World, fail, pass, warn};
-use crate::steps::inspect::inspect;
+use crate::steps::inspect::{inspect, named_units};
 use crate::steps::kube::{ApiHost, read_kubeconfig};
 use crate::steps::unit::UnitLook;
 use crate::world::{RemoteCommand, WorldError};
@@ -75,6 +75,7 @@ pub(super) async fn read<'a>(world: &dyn World, node: &'a ApiHost, role: NodeRol
             let role = role_fact(&node.name, role, &found);
             let there = role.advice.is_none();
             read.facts.push(role);
+            read.facts.extend(named(&node.name, &found));
             if there && let Err(why) = read.k3s(world, &found).await {
                 let advice = "Correct this on the host, then collect the evidence again.";
                 read.facts.push(fail(&node.name, "k3s", why, advice));
@@ -146,6 +147,19 @@ impl Read<'_> {
         };
         Ok(())
     }
+}
+
+/// A k3s installed with `INSTALL_K3S_NAME`, which nothing here acts on.
+fn named(name: &str, found: &HostFacts) -> Option<Fact> {
+    // No word of an uninstall script: it would stop the living cluster's k3s as well.
+    named_units(found).map(|units| {
+        warn(
+            name,
+            "k3s of another name",
+            units,
+            "This panel acts on k3s.service and k3s-agent.service alone. If the cluster runs by this unit, leave it out; if it is a remainder, disable the unit and delete its file.",
+        )
+    })
 }
 
 /// The unit that the inventory expects runs, and the other one does not.

@@ -7,7 +7,7 @@ use coxswain_wire::{Fact, RunId, Verdict};
 use super::super::PreflightContext;
 use super::{bound, fail, pass, shown, unknown, warn};
 use crate::steps::ApiHost;
-use crate::steps::inspect::{paths, remains};
+use crate::steps::inspect::{named_units, paths, remains};
 use crate::world::{JobStatus, World};
 
 const CLEAN_UP: &str =
@@ -59,8 +59,13 @@ pub(super) fn facts(node: &ApiHost, found: &HostFacts, cleaning: bool) -> Vec<Fa
         .unwrap_or_default();
     facts.push(match unit {
         Some(unit) => obstacle("k3s", format!("{} is {}{version}", unit.unit, unit.state)),
-        None => pass(name, "k3s", format!("does not run{version}")),
+        None => pass(
+            name,
+            "k3s",
+            format!("neither k3s.service nor k3s-agent.service runs{version}"),
+        ),
     });
+    facts.extend(named(name, found));
     // A clean-up takes everything but what a person wrote.
     let goes = |left: &Leftover| {
         if cleaning {
@@ -84,6 +89,26 @@ pub(super) fn facts(node: &ApiHost, found: &HostFacts, cleaning: bool) -> Vec<Fa
     facts.extend(disks(name, found).filter(|_| cleaning));
     facts.extend(configuration(name, found));
     facts
+}
+
+/// A k3s installed with `INSTALL_K3S_NAME`. It has the same ports and folders, and a clean-up does not know its unit:
+/// afterwards systemd would start it again.
+fn named(name: &str, found: &HostFacts) -> Option<Fact> {
+    let units = named_units(found)?;
+    let scripts = found.named_units.iter().map(|unit| {
+        let unit = unit.unit.trim_end_matches(".service");
+        format!("{unit}-uninstall.sh")
+    });
+    let scripts: Vec<String> = scripts.collect();
+    Some(fail(
+        name,
+        "k3s of another name",
+        units,
+        format!(
+            "Run its own uninstall script on the host: {} (in /usr/local/bin, unless it was installed elsewhere). It stops every k3s there and deletes the data.",
+            scripts.join(", ")
+        ),
+    ))
 }
 
 /// Disks that a person has mounted where k3s keeps its data, if a removal empties some.

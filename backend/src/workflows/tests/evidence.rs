@@ -191,6 +191,37 @@ async fn what_stands_in_the_way_is_told() {
     assert_eq!(found, ["lb: HAProxy", "lb: haproxy.cfg"]);
 }
 
+/// Made with INSTALL_K3S_NAME. Its unit is not known to a clean-up either.
+const NAMED_UNIT: &str = "/etc/systemd/system/k3s-old.service";
+
+#[tokio::test(start_paused = true)]
+async fn a_k3s_of_another_name_stands_in_the_way_of_a_new_one() {
+    let facts = bootstrap(|hosts| {
+        hosts[1].files.insert(NAMED_UNIT.to_owned(), String::new());
+    })
+    .await;
+    assert_eq!(failing(&facts), ["node2: k3s of another name"]);
+    let found = facts.iter().find(|f| f.name == "k3s of another name");
+    let found = found.unwrap();
+    assert_eq!(found.value, "k3s-old.service is active");
+    let advice = found.advice.as_deref().unwrap();
+    assert!(advice.contains("k3s-old-uninstall.sh"), "{advice}");
+
+    // Of a cluster that runs it is shown, and nobody is told to stop that.
+    let facts = import("", |lab, _| {
+        lab.world.change(HostId(2), |host| {
+            host.files.insert(NAMED_UNIT.to_owned(), String::new());
+        });
+    })
+    .await;
+    assert_eq!(failing(&facts), [""; 0]);
+    let name = "node2: k3s of another name".to_owned();
+    assert_eq!(
+        odd(&facts),
+        [(name, "k3s-old.service is active".to_owned())]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_haproxy_cfg_will_say_is_shown_without_its_passwords() {
     let facts = bootstrap(|hosts| {

@@ -9,11 +9,12 @@ use super::State;
 use super::host::below;
 
 /// Files that are listed one by one.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "/etc/default/k3s",
     "/run/systemd/system/k3s",
     "/usr/local/bin/k3s",
-    "/etc/systemd/system/k3s",
+    "/etc/systemd/system/k3s.service",
+    "/etc/systemd/system/k3s-agent.service",
     "/etc/rancher/",
 ];
 
@@ -89,7 +90,9 @@ pub(super) fn print(state: &State, id: HostId) -> String {
         let k3s = host.k3s.as_ref().filter(|k3s| k3s.unit == name);
         format!("{name} {}", k3s.map_or("inactive", |k3s| k3s.state()))
     };
-    section("units", &[unit("k3s.service"), unit("k3s-agent.service")]);
+    let mut units = vec![unit("k3s.service"), unit("k3s-agent.service")];
+    units.extend(host.files.keys().filter_map(|file| named(file)));
+    section("units", &units);
     section("mounts", &lines(&host.mounts));
     section("leftovers", &leftovers(host.files.keys()));
     for (path, content) in host
@@ -115,6 +118,13 @@ pub(super) fn print(state: &State, id: HostId) -> String {
     );
     text.push_str("@done\n");
     text
+}
+
+/// The unit of a k3s with a name of its own.
+fn named(file: &str) -> Option<String> {
+    let unit = file.strip_prefix("/etc/systemd/system/")?;
+    let other = unit.starts_with("k3s-") && unit.ends_with(".service");
+    (other && unit != "k3s-agent.service").then(|| format!("{unit} active"))
 }
 
 fn sockets(state: &State, id: HostId) -> Vec<String> {

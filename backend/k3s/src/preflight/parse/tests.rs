@@ -151,8 +151,59 @@ fn environment_files_of_the_unit_are_left_over() {
     assert!(!format!("{facts:?}").contains("hunter2"));
 }
 
+/// k3s's installer was given INSTALL_K3S_NAME. What only has such a name, or runs another command of k3s, is no
+/// installation.
+#[test]
+fn a_k3s_under_another_name_is_seen_by_what_its_unit_starts() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("etc/systemd/system");
+    std::fs::create_dir_all(folder.join("k3s-dir.service")).unwrap();
+    let installed =
+        "[Service]\nExecStartPre=-/sbin/modprobe overlay\nExecStart=/usr/local/bin/k3s \\\n";
+    for (unit, text) in [
+        ("k3s", format!("{installed}    server \\\n\n")),
+        ("k3s-agent", format!("{installed}    agent \\\n\n")),
+        (
+            "k3s-prod",
+            format!("{installed}    server \\\n\t'--tls-san' \\\n\n"),
+        ),
+        (
+            "k3s-edge",
+            "[Service]\nExecStart = -/opt/bin/k3s --debug agent".to_owned(),
+        ),
+        (
+            "k3s-killall",
+            "[Service]\nExecStart=/usr/local/bin/k3s-killall.sh\n".to_owned(),
+        ),
+        (
+            "k3s-backup",
+            format!("{installed}    etcd-snapshot save --name server\n"),
+        ),
+        (
+            "k3s-old",
+            "[Service]\n#ExecStart=/usr/local/bin/k3s server\nExecStart=/bin/true\n".to_owned(),
+        ),
+        ("other", format!("{installed}    server \\\n\n")),
+    ] {
+        std::fs::write(folder.join(format!("{unit}.service")), text).unwrap();
+    }
+    for shell in [&["sh"][..], &["dash"], &["bash"], &["busybox", "sh"]] {
+        let Some(facts) = probed_by(shell, root.path(), &[]) else {
+            continue;
+        };
+        let units: Vec<&str> = facts.named_units.iter().map(|u| u.unit.as_str()).collect();
+        assert_eq!(units, ["k3s-edge.service", "k3s-prod.service"], "{shell:?}");
+        assert_eq!(facts.k3s_unit.unit, "k3s.service");
+    }
+}
+
 /// What the probe sees on a host below a directory, where these are mounted.
 fn probed(root: &std::path::Path, mounts: &[&str]) -> HostFacts {
+    probed_by(&["sh"], root, mounts).expect("every machine has sh")
+}
+
+/// The same in one of the shells; `None`: this machine has not got it.
+fn probed_by(shell: &[&str], root: &std::path::Path, mounts: &[&str]) -> Option<HostFacts> {
     let at = root.display().to_string();
     let table = |path: &&str| format!("dev {at}{path} ext4 rw 0 0\n");
     std::fs::write(
@@ -165,11 +216,14 @@ fn probed(root: &std::path::Path, mounts: &[&str]) -> HostFacts {
         script = script.replace(tree, &format!("{at}{tree}"));
     }
     let script = script.replace("@mounts", &format!("{at}/mounts"));
-    let ran = std::process::Command::new("sh")
+    let (program, more) = shell.split_first()?;
+    let ran = std::process::Command::new(program)
+        .args(more)
         .args(["-c", &script])
-        .output();
-    let answer = String::from_utf8(ran.unwrap().stdout).unwrap();
-    parse_probe(&answer.replace(&at, "")).unwrap()
+        .output()
+        .ok()?;
+    let answer = String::from_utf8(ran.stdout).unwrap();
+    Some(parse_probe(&answer.replace(&at, "")).unwrap())
 }
 
 #[test]
