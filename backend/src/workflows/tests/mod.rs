@@ -7,6 +7,7 @@ mod drain;
 mod drill;
 mod evidence;
 mod foreign_balancer;
+mod forget_password;
 mod forms;
 mod help;
 mod join;

@@ -30,6 +30,8 @@ pub(super) struct Cluster {
     pub(super) followed_at: Option<Instant>,
     /// The password that is kept of each node name.
     pub(super) passwords: BTreeMap<String, String>,
+    /// A newer k3s has made their Secrets anew, to change the type.
+    pub(super) passwords_migrated: bool,
     /// Names of things that people have made.
     pub(super) objects: BTreeSet<String>,
     /// Pods by number, rising.

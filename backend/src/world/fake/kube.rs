@@ -14,7 +14,8 @@ use super::k3s::{Fate, K3s};
 use super::{CALL, FakeWorld, LATENCY, State, net, serving};
 use crate::world::{
     DeploymentCounts, Eviction, Kube, KubeAccess, KubeBudget, KubeEndpoint, KubeLease, KubeNode,
-    KubePod, KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, WorldError,
+    KubePod, KubeSecret, KubeWatch, NodeEvent, PodId, PodOwner, Readiness, Result, Secret,
+    WorldError,
 };
 
 /// How often a kubelet renews its lease.
@@ -237,11 +238,18 @@ impl Kube for FakeKube {
         self.ask(|state, number| {
             let cluster = cluster(state, number);
             if let Some((node, _)) = name.split_once(".node-password.k3s") {
+                let (uid, kind) = match cluster.passwords_migrated {
+                    true => ("new uid", "k3s.cattle.io/node-password"),
+                    false => ("uid", "Opaque"),
+                };
                 return cluster.passwords.get(node).map(|kept| KubeSecret {
-                    uid: format!("uid of {kept}"),
-                    kind: "Opaque".to_owned(),
+                    uid: format!("{uid} of {kept}"),
+                    kind: kind.to_owned(),
                     annotations: BTreeMap::new(),
-                    data: BTreeMap::new(),
+                    data: BTreeMap::from([(
+                        "hash".to_owned(),
+                        Secret::new(format!("hash of {kept}")),
+                    )]),
                 });
             }
             cluster

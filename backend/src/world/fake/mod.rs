@@ -151,6 +151,13 @@ impl FakeWorld {
         }
     }
 
+    /// A newer k3s makes the Secrets of all nodes' passwords anew, with what was in them.
+    pub fn migrate_passwords(&self) {
+        for cluster in self.now().clusters.values_mut() {
+            cluster.passwords_migrated = true;
+        }
+    }
+
     /// Names a host's etcd member otherwise: old versions of k3s cut host names at the first dot.
     pub fn name_member(&self, host: HostId, name: &str) {
         let mut state = self.now();
