@@ -91,8 +91,16 @@ impl Database {
     }
 }
 
+/// The servers' passwords of k3s, which are part of what servers start with.
+const PASSWD: &str = "/var/lib/rancher/k3s/server/cred/passwd";
+
 /// The token's file is new, the database is not. k3s cannot rotate again from there: it would look for the data of
 /// the token in its file.
+///
+/// Nor does it start with the old token alone. A rotation writes the new one into [`PASSWD`] first of all
+/// (`tokenRotate` in k3s `pkg/server/handlers/token.go`), and a k3s whose file differs from the database's copy and is
+/// younger ends: "newer than datastore and could cause a cluster outage. Remove the file(s) from disk and restart to
+/// be recreated from datastore." (`ReconcileBootstrapData` in k3s `pkg/cluster/bootstrap.go`).
 fn half_done(server: &str, database: Database) -> Option<StepFailure> {
     match database {
         Database::New => None,
@@ -101,7 +109,7 @@ fn half_done(server: &str, database: Database) -> Option<StepFailure> {
                 "{server} has a new token in its file, but the database does not belong to it: the rotation is half done"
             ),
             format!(
-                "Do not restart the other servers; they run with the old token, which still stands in their {SERVER_TOKEN_FILE}. On {server}, put that token into /etc/systemd/system/k3s.service.env (K3S_TOKEN=\u{2026}, mode 0600) and restart k3s there: it writes the old token into its file again. Then retry."
+                "Do not restart the other servers; they run with the old token, which still stands in their {SERVER_TOKEN_FILE}. On {server}, put that token into /etc/systemd/system/k3s.service.env (K3S_TOKEN=\u{2026}, mode 0600), stop k3s, move {PASSWD} aside, which has the new token and would keep k3s from starting, and start k3s: it writes the old token into its file again. Then retry."
             ),
         )),
         Database::Both => Some(failure::fatal(
@@ -232,7 +240,7 @@ impl StepKind for RotateToken {
                     params.server.name
                 ),
                 format!(
-                    "Nothing was changed. Find the server whose {SERVER_TOKEN_FILE} has another token than the rest. Put the token of the rest into its unit's environment file (K3S_TOKEN, mode 0600) and restart k3s there; then start again."
+                    "Nothing was changed. Find the server whose {SERVER_TOKEN_FILE} has another token than the rest. Put the token of the rest into its unit's environment file (K3S_TOKEN, mode 0600), stop k3s there, move {PASSWD} aside and start k3s; then start again."
                 ),
             ));
         }

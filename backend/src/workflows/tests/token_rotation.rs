@@ -224,7 +224,9 @@ async fn half_a_rotation_is_none() {
     let failed = kind.apply(&attempt(2, memo.clone())).await.unwrap_err();
     let failed = failed.into_error();
     assert!(failed.message.contains("half done"), "{failed:?}");
-    assert!(failed.advice.is_some_and(|a| a.contains("K3S_TOKEN")));
+    // With the new token in that file k3s would not start with the old one.
+    let ways_back = |a: String| a.contains("K3S_TOKEN") && a.contains("server/cred/passwd aside");
+    assert!(failed.advice.is_some_and(ways_back));
     let seen = kind.probe(&attempt(2, memo.clone())).await;
     assert!(!matches!(seen, Ok(Probe::Done { .. })), "{seen:?}");
     assert_eq!(lab.memory.token(CLUSTER).await.unwrap(), Some(stored));
@@ -235,7 +237,9 @@ async fn half_a_rotation_is_none() {
     let new = new.await.unwrap();
     lab.memory.set_token(CLUSTER, Some(new)).await.unwrap();
     let refused = kind.prepare(&attempt(0, Value::Null)).await.unwrap_err();
-    assert!(refused.into_error().message.contains("half done"));
+    let refused = refused.into_error();
+    assert!(refused.message.contains("half done"));
+    assert!(refused.advice.is_some_and(ways_back));
     lab.memory.set_token(CLUSTER, Some(stored)).await.unwrap();
 
     // As advised: with the old token k3s writes the old file again.
