@@ -212,6 +212,12 @@ impl Origins {
         self.interfaces.get(name).map(String::as_str)
     }
 
+    /// A server that starts adds it untold, or perhaps does.
+    #[must_use]
+    pub fn comes_untold(&self, name: &AltName) -> bool {
+        self.is_own(name) || self.interfaces.contains_key(name)
+    }
+
     /// A server is told of it, or k3s has it by itself for certain: it is in any certificate to come.
     #[must_use]
     pub fn is_certain(&self, name: &AltName) -> bool {

@@ -12,9 +12,8 @@ use coxswain_k3s::names::San;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::edit_sans::refused;
 use super::kube::ApiHost;
-use super::serve_names::origins;
+use super::serve_names::{looks, origins};
 use super::server_files::FilesLook;
 use super::serving::{self, agreed, served};
 use super::{Services, check};
@@ -45,14 +44,6 @@ struct Memo {
 
 /// The step kind.
 pub struct KeepNames(pub Services);
-
-impl KeepNames {
-    async fn look(&self, server: &ApiHost) -> Result<FilesLook, StepFailure> {
-        FilesLook::take(&*self.0.world, server.host)
-            .await?
-            .map_err(|e| refused(&e))
-    }
-}
 
 /// The `tls-san` of a server that the certificate had.
 fn flags(look: &FilesLook, names: &BTreeSet<AltName>) -> Vec<San> {
@@ -128,15 +119,10 @@ impl StepKind for KeepNames {
             Ok(now) => now,
             Err(why) => return Ok(Probe::NotDone { why }),
         };
-        let mut looks = Vec::new();
-        for server in &params.servers {
-            looks.push((server, self.look(server).await?));
-        }
+        let looks = looks(world, &params.servers).await?;
         let known = origins(looks.iter().map(|(server, look)| (*server, look)));
-        // A server that starts adds its own.
-        let own = |name: &AltName| known.is_own(name) || known.on_interface(name).is_some();
         let new = now.names.difference(&memo.names);
-        let new: Vec<&AltName> = new.filter(|name| !own(name)).collect();
+        let new: Vec<&AltName> = new.filter(|name| !known.comes_untold(name)).collect();
         if !new.is_empty() && !params.lenient {
             return Ok(Probe::NotDone {
                 why: format!("still in the certificate: {}", serving::words(new)),
@@ -179,9 +165,10 @@ impl StepKind for KeepNames {
     async fn undo(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let memo: Memo = super::memo(context)?;
-        for server in &params.servers {
-            for name in flags(&self.look(server).await?, &memo.names) {
-                serving::ask_for(&*self.0.world, server, &name)
+        let world = &*self.0.world;
+        for (server, look) in looks(world, &params.servers).await? {
+            for name in flags(&look, &memo.names) {
+                serving::ask_for(world, server, &name)
                     .await
                     .map_err(StepFailure::fatal)?;
             }

@@ -8,14 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::certs::AltName;
+use coxswain_k3s::san_origin::Origins;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::jobs;
 use super::kube::ApiHost;
 use super::restart::{self, Target};
+use super::serve_names::{looks, origins};
 use super::unit::UnitLook;
 use super::{Services, check, serving};
+use crate::world::World;
 
 /// Stored name.
 pub const KIND: &str = "keep_serving";
@@ -98,9 +101,16 @@ impl StepKind for KeepServing {
             Ok(served) => served,
             Err(why) => return Ok(Probe::NotDone { why }),
         };
-        Ok(if !served.names.is_subset(&memo.names) {
+        let known = known(world, &all(&target)).await?;
+        let new = served.names.difference(&memo.names);
+        let new: Vec<&AltName> = new.filter(|name| !known.comes_untold(name)).collect();
+        Ok(if !new.is_empty() {
             Probe::NotDone {
-                why: format!("{} serves new names", target.node.name),
+                why: format!(
+                    "{} serves new names: {}",
+                    target.node.name,
+                    serving::words(new)
+                ),
             }
         } else if let Some(words) = healthy {
             // Which certificate all of them serve is settled with the last one.
@@ -123,10 +133,19 @@ impl StepKind for KeepServing {
         let world = &*self.0.world;
         let spec = serving::renew(&jobs::as_undo(context), &target);
         restart::undo(world, context, &target, &spec, async || {
-            serving::drop_unwanted(world, &all(&target), &memo.names).await
+            let servers = all(&target);
+            let known = known(world, &servers).await?;
+            let wanted = |name: &AltName| memo.names.contains(name) || known.comes_untold(name);
+            serving::drop_unwanted(world, &servers, wanted).await
         })
         .await
     }
+}
+
+/// Where names come from: no start takes those out that k3s adds by itself.
+async fn known(world: &dyn World, servers: &[ApiHost]) -> Result<Origins, StepFailure> {
+    let looks = looks(world, servers).await?;
+    Ok(origins(looks.iter().map(|(server, look)| (*server, look))))
 }
 
 /// All servers; this one last, as it is about to stop.

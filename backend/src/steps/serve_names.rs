@@ -51,15 +51,11 @@ struct Told {
 
 async fn told(world: &dyn World, params: &Params) -> Result<Told, StepFailure> {
     let mut behind = None;
-    let mut looks: Vec<(&ApiHost, FilesLook)> = Vec::new();
-    for server in &params.servers {
-        let look = FilesLook::take(world, server.host)
-            .await?
-            .map_err(|e| refused(&e))?;
+    let looks = looks(world, &params.servers).await?;
+    for (server, look) in &looks {
         if !look.files.say(&params.change) {
             behind = Some(server.name.clone());
         }
-        looks.push((server, look));
     }
     let flags = looks.iter().map(|(server, look)| {
         let sans = look.files.settings().sans().iter();
@@ -71,6 +67,19 @@ async fn told(world: &dyn World, params: &Params) -> Result<Told, StepFailure> {
         flags: flags.collect(),
         known: origins(looks.iter().map(|(server, look)| (*server, look))),
     })
+}
+
+/// The files of these servers.
+pub(crate) async fn looks<'a>(
+    world: &dyn World,
+    servers: &'a [ApiHost],
+) -> Result<Vec<(&'a ApiHost, FilesLook)>, StepFailure> {
+    let mut looks = Vec::new();
+    for server in servers {
+        let look = FilesLook::take(world, server.host).await?;
+        looks.push((server, look.map_err(|e| refused(&e))?));
+    }
+    Ok(looks)
 }
 
 /// Where names come from with these files on the servers.

@@ -130,18 +130,19 @@ pub(crate) async fn is_shared(
     Ok(serial.as_ref() == Some(&served.serial))
 }
 
-/// Deletes the shared Secret if it holds a name that is not among `names`: it would bring it back.
+/// Deletes the shared Secret if it holds a name that is not `wanted`: it would bring it back.
 pub(crate) async fn drop_unwanted(
     world: &dyn World,
     servers: &[ApiHost],
-    names: &BTreeSet<AltName>,
+    wanted: impl Fn(&AltName) -> bool,
 ) -> Result<(), StepFailure> {
     let kube = of_first(world, servers).await?;
     let found = kube
         .secret(NAMESPACE, SECRET)
         .await
         .map_err(super::failure::world)?;
-    if found.is_some_and(|secret| !annotated_names(&secret.annotations).is_subset(names)) {
+    let holds = found.map_or_else(BTreeSet::new, |secret| annotated_names(&secret.annotations));
+    if !holds.iter().all(wanted) {
         kube.delete_secret(NAMESPACE, SECRET)
             .await
             .map_err(super::failure::world)?;

@@ -149,10 +149,12 @@ pub(super) fn take(state: &State) -> WorldPicture {
 /// Names in a certificate that are none of a host's.
 fn strange(state: &State, serving: &Serving) -> BTreeSet<String> {
     let of_a_host = |name: &&String| {
-        state
-            .hosts
-            .values()
-            .any(|host| host.name == **name || host.address == **name)
+        state.hosts.values().any(|host| {
+            let mut more = host.more_addresses.iter();
+            host.name == **name
+                || host.address == **name
+                || more.any(|address| address.to_string() == **name)
+        })
     };
     let names = serving.names.iter();
     names.filter(|name| !of_a_host(name)).cloned().collect()

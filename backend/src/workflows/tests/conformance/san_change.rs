@@ -61,6 +61,7 @@ conforms! {
     san_change_add: sans_added(),
     san_change_remove: sans_removed(),
     san_change_config: sans_in_the_file(),
+    san_change_dual_stack: dual_stack(),
 }
 
 survives_death! {
