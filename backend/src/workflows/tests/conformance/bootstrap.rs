@@ -1,6 +1,6 @@
 use super::*;
 
-fn fresh_lab() -> Lab {
+pub(super) fn fresh_lab() -> Lab {
     let mut machines = lab::machines();
     // What was there before must be there afterwards.
     machines[1].files.insert(
@@ -13,7 +13,7 @@ fn fresh_lab() -> Lab {
     Lab::new(machines, &lab::inventory().clusters[0])
 }
 
-fn bootstrap() -> Example {
+pub(super) fn bootstrap() -> Example {
     Example {
         workflow: "bootstrap",
         inputs: lab::inputs(&[

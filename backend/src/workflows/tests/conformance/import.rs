@@ -1,6 +1,6 @@
 use super::*;
 
-fn import(move_token: bool) -> Example {
+pub(super) fn import(move_token: bool) -> Example {
     Example {
         workflow: "import",
         inputs: lab::inputs(&[

@@ -148,24 +148,73 @@ async fn each_workflow_is_refused_or_goes_on() {
                 lab,
                 counted: false,
             };
-            let ended = completes(&example).await.map(drop);
-            let as_told = match (ends, &ended) {
-                (Completed, ended) => ended.is_ok(),
-                (Refused(words), Err(found)) => {
-                    found.contains("stand in the way") && found.contains(words)
-                }
-                (Failed(words), Err(found)) => {
-                    found.contains("ended Failed") && found.contains(words)
-                }
-                (Refused(_) | Failed(_), Ok(())) => false,
-            };
-            assert!(as_told, "{workflow} {given:?}: {ended:?}, not {ends:?}");
+            see(&example, ends).await;
         }
     }
 }
 
-/// `stuck_pods` and `snapshot_restore` are for clusters with a server down, `bootstrap` and `import` for none that
-/// the panel keeps: their own tests have it.
+async fn see(example: &Example, ends: Ends) {
+    let ended = completes(example).await.map(drop);
+    let as_told = match (ends, &ended) {
+        (Completed, ended) => ended.is_ok(),
+        (Refused(words), Err(found)) => found.contains("stand in the way") && found.contains(words),
+        (Failed(words), Err(found)) => found.contains("ended Failed") && found.contains(words),
+        (Refused(_) | Failed(_), Ok(())) => false,
+    };
+    let Example {
+        workflow, inputs, ..
+    } = example;
+    assert!(as_told, "{workflow} {inputs:?}: {ended:?}, not {ends:?}");
+}
+
+/// A cluster that is not there yet, or not known.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_down_keeps_a_cluster_from_being_made_or_taken_over() {
+    let fresh = || {
+        let lab = bootstrap::fresh_lab();
+        lab.world.power_off(HostId(3));
+        lab
+    };
+    let bootstrap = Example {
+        lab: fresh,
+        ..bootstrap::bootstrap()
+    };
+    see(&bootstrap, OFF).await;
+    let stopped = || {
+        let lab = balanced(lab::foreign_lab(""));
+        lab.world.stop_k3s(HostId(3));
+        lab
+    };
+    let off = || {
+        let lab = balanced(lab::foreign_lab(""));
+        lab.world.power_off(HostId(3));
+        lab
+    };
+    for (lab, ends) in [(stopped as fn() -> Lab, Refused("node3, Role")), (off, OFF)] {
+        let import = Example {
+            lab,
+            ..import::import(false)
+        };
+        see(&import, ends).await;
+    }
+}
+
+/// The pods of one node are freed while k3s of a server is down: two of three are a majority.
+#[tokio::test(start_paused = true)]
+async fn stuck_pods_are_freed_without_a_third_server() {
+    let lab = || {
+        let lab = stuck_pods::lab_with_stuck_pods();
+        lab.world.stop_k3s(HostId(3));
+        lab
+    };
+    let stuck = Example {
+        lab,
+        ..stuck_pods::stuck()
+    };
+    see(&stuck, Completed).await;
+}
+
+/// `snapshot_restore` is for clusters with servers down: all its tests have it.
 #[test]
 fn no_workflow_is_left_out() {
     let elsewhere = ["bootstrap", "import", "snapshot_restore", "stuck_pods"];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::world::PodOwner;
 
-fn stuck() -> Example {
+pub(super) fn stuck() -> Example {
     Example {
         workflow: "stuck_pods",
         inputs: lab::inputs(&[("cluster", FieldValue::Id(1)), ("node", FieldValue::Id(4))]),
@@ -14,7 +14,7 @@ fn stuck() -> Example {
 }
 
 /// node4 is off; two of its pods wait for it.
-fn lab_with_stuck_pods() -> Lab {
+pub(super) fn lab_with_stuck_pods() -> Lab {
     let lab = balanced_lab();
     let owner = PodOwner::Other("ReplicaSet".to_owned());
     lab.world.pod("web", "node4", owner, None);
