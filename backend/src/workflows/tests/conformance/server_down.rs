@@ -214,7 +214,7 @@ async fn stuck_pods_are_freed_without_a_third_server() {
     see(&stuck, Completed).await;
 }
 
-/// `snapshot_restore` is for clusters with servers down: all its tests have it.
+/// Three have a world of their own above; `snapshot_restore` is for clusters with servers down: all its tests have it.
 #[test]
 fn no_workflow_is_left_out() {
     let elsewhere = ["bootstrap", "import", "snapshot_restore", "stuck_pods"];
