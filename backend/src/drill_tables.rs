@@ -1,6 +1,8 @@
 //! The report of a failover drill as tables: for the page of its run, and to print.
 
-use coxswain_wire::{DrillPlane, DrillReport, DrillSpan, DrillVerdict, Table, Timestamp};
+use coxswain_wire::{
+    DrillPlane, DrillReport, DrillSpan, DrillVerdict, EarlierDrill, Table, Timestamp,
+};
 
 /// `12.3 s`.
 pub(crate) fn seconds(ms: i64) -> String {
@@ -146,6 +148,15 @@ fn minute(at: Timestamp) -> String {
     )
 }
 
+/// `97`, or `57, ended early`.
+fn scored(drill: &EarlierDrill) -> String {
+    let mut words = drill.score.map_or("-".to_owned(), |s| s.to_string());
+    if drill.aborted {
+        words.push_str(", ended early");
+    }
+    words
+}
+
 fn earlier(report: &DrillReport) -> Table {
     let names: Vec<&str> = report
         .points
@@ -161,7 +172,7 @@ fn earlier(report: &DrillReport) -> Table {
             drill.run.to_string(),
             minute(drill.started_at),
             drill.victim.clone(),
-            drill.score.map_or("-".to_owned(), |s| s.to_string()),
+            scored(drill),
             time(drill.away_ms),
         ];
         row.extend(names.iter().map(|name| {

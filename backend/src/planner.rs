@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use coxswain_engine::plan::Plan;
-use coxswain_wire::{DrillReport, Inputs, RunId, WorkflowInfo};
+use coxswain_wire::{DrillReport, Inputs, Report, RunId, WorkflowInfo};
 use thiserror::Error;
 
 use crate::store::DbError;
@@ -44,4 +44,7 @@ pub trait Planner: Send + Sync + 'static {
     /// # Errors
     /// The storage failed.
     async fn late_report(&self, run: RunId, plan: &Plan) -> Result<Option<DrillReport>, DbError>;
+
+    /// A report of such a run for its page; none if its workflow makes no reports.
+    fn page_of(&self, report: &DrillReport, plan: &Plan) -> Option<Report>;
 }

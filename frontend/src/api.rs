@@ -8,7 +8,7 @@ use std::fmt;
 use coxswain_wire::{
     ApiError, AuditPage, Boot, CSRF_HEADER, Cluster, ClusterId, ConfirmHostKeys, ConnectionTest,
     Credential, CredentialId, Host, HostId, HostKey, KubeconfigRequest, NewCluster, NewCredential,
-    NewHost, NewRun, NewUser, OutputTail, PlanView, RunCommand, RunId, RunSummary, RunView,
+    NewHost, NewRun, NewUser, OutputTail, PlanView, Report, RunCommand, RunId, RunSummary, RunView,
     Session, SetupRequest, SignInRequest, Snapshot, SnapshotId, StepIndex, UnwindView, User,
     UserChange, UserId, WorkflowInfo,
 };
@@ -328,6 +328,11 @@ impl Api {
 
     pub(crate) async fn run(&self, id: RunId) -> Answer<RunView> {
         self.get(format!("/runs/{id}")).await
+    }
+
+    /// The report of a drill that came to rest before it made one.
+    pub(crate) async fn report_page(&self, id: RunId) -> Answer<Report> {
+        self.get(format!("/runs/{id}/report/page")).await
     }
 
     /// A part of a run's output: the last one, or one that reaches back to a step's or a line of it.

@@ -146,6 +146,7 @@ pub fn routes() -> Vec<Route> {
         route(GET,    "/runs/{id}/tail",     Needs(View),       tail::tail),
         route(GET,    "/runs/{id}/output",   Needs(View),       runs::output).answers(sent("text/plain")),
         route(GET,    "/runs/{id}/report",   Needs(View),       reports::show),
+        route(GET,    "/runs/{id}/report/page", Needs(View),    reports::page),
         route(GET,    "/runs/{id}/report.html", Needs(View),    reports::printable).answers(sent("text/html")),
         route(POST,   "/runs/{id}/commands", Command,           runs::command),
 

@@ -1,4 +1,4 @@
-//! Reports of failover drills: as JSON, and to print.
+//! Reports of failover drills: as JSON, for the page of their run, and to print.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use coxswain_engine::store::Store as _;
-use coxswain_wire::{DrillReport, RunId, RunStatus};
+use coxswain_wire::{DrillReport, Report, RunId, RunStatus};
 
 use super::envelope::OwnPolicy;
 use super::errors::{Answer, Failure};
@@ -20,6 +20,14 @@ pub(super) async fn show(
     Id(run): Id<RunId>,
 ) -> Answer<Json<DrillReport>> {
     Ok(Json(report(&app, run).await?))
+}
+
+/// Drawn, as tables, and with what may be done next: for the page of a run that made no report itself.
+pub(super) async fn page(State(app): State<Arc<App>>, Id(run): Id<RunId>) -> Answer<Json<Report>> {
+    let report = report(&app, run).await?;
+    let plan = app.runs.load(run).await?.plan;
+    let page = app.planner.page_of(&report, &plan);
+    Ok(Json(page.ok_or_else(|| none(run))?))
 }
 
 /// One file without anything from elsewhere, so that it can be kept and printed.
@@ -42,12 +50,16 @@ async fn report(app: &App, run: RunId) -> Answer<DrillReport> {
     if let Some(kept) = app.db.drill_report(run).await? {
         return Ok(kept);
     }
-    let none = || Failure::not_found(format!("report of run {run}"));
     if !rests(app.engine.view(run).await?.summary.status) {
-        return Err(none());
+        return Err(none(run));
     }
     let plan = app.runs.load(run).await?.plan;
-    app.planner.late_report(run, &plan).await?.ok_or_else(none)
+    let late = app.planner.late_report(run, &plan).await?;
+    late.ok_or_else(|| none(run))
+}
+
+fn none(run: RunId) -> Failure {
+    Failure::not_found(format!("report of run {run}"))
 }
 
 /// A drill that goes on makes its report itself.

@@ -104,6 +104,15 @@ fn in_words(report: &DrillReport) -> String {
     words.join("; ")
 }
 
+/// A report for the page of its run.
+pub(crate) fn page(report: &DrillReport, watched: &Watched) -> Report {
+    Report {
+        tables: tables(report),
+        timelines: vec![timeline(report)],
+        next: next(report, watched),
+    }
+}
+
 fn next(report: &DrillReport, watched: &Watched) -> Vec<NextRun> {
     if report.stuck.is_empty() {
         return Vec::new();
@@ -112,14 +121,17 @@ fn next(report: &DrillReport, watched: &Watched) -> Vec<NextRun> {
         ("cluster", FieldValue::Id(watched.cluster.0)),
         ("node", FieldValue::Id(watched.victim.host.0)),
     ];
-    let left = report
-        .points
-        .iter()
-        .any(|point| point.name == STUCK && point.verdict == DrillVerdict::Worse);
-    let why = if left {
-        "Only if the machine is off for good: its pods in Terminating are then deleted by force."
-    } else {
-        "Not needed now: they went when the server came back. When a machine is off for good, this deletes its pods in Terminating by force."
+    let left = report.points.iter().find(|point| point.name == STUCK);
+    let why = match left.map(|point| point.verdict) {
+        Some(DrillVerdict::AsExpected) => {
+            "Not needed now: they went when the server came back. When a machine is off for good, this deletes its pods in Terminating by force."
+        }
+        Some(DrillVerdict::Worse) => {
+            "Only if the machine is off for good: its pods in Terminating are then deleted by force."
+        }
+        Some(DrillVerdict::NotObserved) | None => {
+            "Only if the machine is off for good: its pods in Terminating are then deleted by force. While this run waits for a decision it keeps the cluster locked: abandon it first."
+        }
     };
     vec![NextRun {
         title: format!("Free the stuck pods of {}", report.victim),
@@ -151,14 +163,10 @@ impl StepKind for ReportDrill {
             },
             Some(report) => {
                 let watched = context.params::<Params>()?.watched;
-                let shown = Report {
-                    tables: tables(&report),
-                    timelines: vec![timeline(&report)],
-                    next: next(&report, &watched),
-                };
+                let page = page(&report, &watched);
                 Probe::Done {
                     observed: in_words(&report),
-                    outputs: BTreeMap::from([(REPORT.to_owned(), Output::Report(shown))]),
+                    outputs: BTreeMap::from([(REPORT.to_owned(), Output::Report(page))]),
                 }
             }
         })

@@ -1,10 +1,27 @@
 //! Table `drill`: what failover drills have seen, and their reports.
 
+use coxswain_engine::plan::Plan;
 use coxswain_wire::{ClusterId, DrillFault, DrillReport, RunId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Db, DbError};
+
+/// A drill that a later one may be compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EarlierRun {
+    /// It has made its report.
+    Reported(Box<DrillReport>),
+    /// It came to rest before it made one.
+    Unreported {
+        /// Its run.
+        run: RunId,
+        /// What it has seen.
+        record: Value,
+        /// What it was to do; none if that is not known any more.
+        plan: Option<Plan>,
+    },
+}
 
 impl Db {
     /// What a drill has seen so far.
@@ -73,7 +90,7 @@ impl Db {
         Ok(tx.commit().await?)
     }
 
-    /// Reports of earlier drills of a cluster with the same fault, newest first.
+    /// Earlier drills of a cluster with the same fault, newest first.
     ///
     /// # Errors
     /// The storage failed.
@@ -83,11 +100,12 @@ impl Db {
         fault: DrillFault,
         before: RunId,
         most: u32,
-    ) -> Result<Vec<DrillReport>, DbError> {
-        let reports: Vec<String> = sqlx::query_scalar(
-            "SELECT report FROM drill
-             WHERE cluster = ? AND fault = ? AND run < ? AND report IS NOT NULL
-             ORDER BY run DESC LIMIT ?",
+    ) -> Result<Vec<EarlierRun>, DbError> {
+        let rows: Vec<(i64, Option<String>, String, Option<String>)> = sqlx::query_as(
+            "SELECT drill.run, drill.report, drill.record, run.plan_json
+             FROM drill LEFT JOIN run ON run.id = drill.run
+             WHERE drill.cluster = ? AND drill.fault = ? AND drill.run < ?
+             ORDER BY drill.run DESC LIMIT ?",
         )
         .bind(cluster.0)
         .bind(word(fault))
@@ -95,7 +113,18 @@ impl Db {
         .bind(most)
         .fetch_all(&self.readers)
         .await?;
-        reports.iter().map(|json| read(json)).collect()
+        let found = rows.into_iter().map(|(run, report, record, plan)| {
+            Ok(match (report, plan) {
+                (Some(report), _) => EarlierRun::Reported(Box::new(read(&report)?)),
+                (None, plan) => EarlierRun::Unreported {
+                    run: RunId(run),
+                    record: read(&record)?,
+                    // A plan of a later release: this one cannot tell what its record is about.
+                    plan: plan.and_then(|plan| serde_json::from_str(&plan).ok()),
+                },
+            })
+        });
+        found.collect()
     }
 }
 

@@ -30,6 +30,7 @@ pub use audit_check::{ChainReport, END_LOST, verify_file};
 pub use cluster_book::{ClusterSecret, ClusterSecrets};
 pub use clusters::ClusterInput;
 pub use db::{Db, Tx};
+pub use drills::EarlierRun;
 pub use error::{ChangeError, DbError};
 pub use hosts::{HostAccess, HostInput};
 pub use output::MAX_CHUNK;

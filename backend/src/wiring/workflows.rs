@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use coxswain_engine::plan::Plan;
-use coxswain_wire::{DrillReport, Inputs, RunId, WorkflowInfo};
+use coxswain_wire::{DrillReport, Inputs, Report, RunId, WorkflowInfo};
 use tokio::sync::watch;
 
-use super::drill_book::COMPARED;
+use super::drill_book::{earlier, late};
 use crate::observe::Observed;
 use crate::planner::{PlanError, Planner};
-use crate::steps::report_drill::{Params, of_what_was_seen};
+use crate::steps::report_drill::{Params, page};
 use crate::store::{Db, DbError};
 use crate::workflows::{Inventory, described, find};
 
@@ -59,6 +59,7 @@ impl Planner for Workflows {
                 },
             })
     }
+
     async fn late_report(&self, run: RunId, plan: &Plan) -> Result<Option<DrillReport>, DbError> {
         let Some(params) = Params::of(plan) else {
             return Ok(None);
@@ -67,11 +68,11 @@ impl Planner for Workflows {
             return Ok(None);
         };
         let (cluster, fault) = (params.watched.cluster, params.watched.fault.name());
-        let earlier = self
-            .db
-            .earlier_drills(cluster, fault, run, COMPARED)
-            .await?;
-        of_what_was_seen(record, run, &params, &earlier)
-            .map_err(|e| DbError::Corrupt(format!("drill.record of run {run}: {e}")))
+        let earlier = earlier(&self.db, cluster, fault, run).await?;
+        late(run, record, &params, &earlier)
+    }
+
+    fn page_of(&self, report: &DrillReport, plan: &Plan) -> Option<Report> {
+        Params::of(plan).map(|params| page(report, &params.watched))
     }
 }

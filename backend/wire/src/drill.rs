@@ -181,6 +181,9 @@ pub struct EarlierDrill {
     pub victim: String,
     /// Its score.
     pub score: Option<u32>,
+    /// An abort rule, a person or a failure ended it before its time.
+    #[serde(default)]
+    pub aborted: bool,
     /// How long the API was away by the way that clients take: the load balancers, or the cluster's endpoint.
     pub away_ms: Option<i64>,
     /// Each point's time, by its name.

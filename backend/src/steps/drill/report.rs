@@ -83,6 +83,7 @@ fn in_short(report: &DrillReport, ways: &[String]) -> EarlierDrill {
         started_at: report.started_at,
         victim: report.victim.clone(),
         score: report.score.points,
+        aborted: report.aborted.is_some(),
         away_ms: api_away(&report.availability, ways),
         points: report
             .points

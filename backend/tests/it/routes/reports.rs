@@ -1,15 +1,17 @@
 //! Reports of failover drills.
 
-use coxswain::observe::Observed;
-use coxswain::planner::Planner as _;
-use coxswain::wiring::Workflows;
+use coxswain::serve::park_unfinished;
+use coxswain::store::EarlierRun;
+use coxswain_engine::event::Event;
 use coxswain_engine::plan::Plan;
+use coxswain_engine::store::Store as _;
+use coxswain_engine::testing::checks::starter;
 use coxswain_wire::{
     Cluster, ClusterId, DrillAvailability, DrillFault, DrillPlane, DrillPoint, DrillReport,
-    DrillScore, DrillSpan, DrillVerdict, Role, RunId, Timestamp,
+    DrillScore, DrillSpan, DrillVerdict, FieldValue, Report, Role, RunId, RunStatus, Timestamp,
 };
 use http_body_util::BodyExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Panel, host};
 
@@ -116,13 +118,17 @@ async fn a_report_is_read_and_printed_and_nothing_in_it_becomes_markup() {
 
     // Earlier ones of the same fault only; a new record of the same run makes its report void.
     let earlier = |before: i64, fault| db.earlier_drills(cluster.id, fault, RunId(before), 10);
-    assert_eq!(earlier(8, fault).await.unwrap(), [made]);
+    let kept = EarlierRun::Reported(Box::new(made));
+    assert_eq!(earlier(8, fault).await.unwrap(), [kept]);
     assert!(earlier(7, fault).await.unwrap().is_empty());
     assert!(earlier(8, DrillFault::Stopped).await.unwrap().is_empty());
     db.keep_drill_record(run, cluster.id, fault, &record)
         .await
         .unwrap();
     viewer.get("/runs/7/report").await.refused(404);
+    let plan = None;
+    let seen = EarlierRun::Unreported { run, record, plan };
+    assert_eq!(earlier(8, fault).await.unwrap(), [seen]);
 }
 
 fn drill(cluster: ClusterId) -> Plan {
@@ -143,37 +149,48 @@ fn drill(cluster: ClusterId) -> Plan {
     .unwrap()
 }
 
-#[tokio::test]
-async fn a_drill_that_ended_early_reports_what_was_seen() {
-    let panel = Panel::new().await;
-    let cluster = cluster(&panel).await;
-    let db = panel.app.db.clone();
-    let (run, plan) = (RunId(7), drill(cluster.id));
-    let planner = Workflows::new(
-        db.clone(),
-        tokio::sync::watch::channel(Observed::default()).1,
-    );
-    let late = async || planner.late_report(run, &plan).await.unwrap();
-    assert_eq!(late().await, None);
-    // Noted before the fault is made: nobody has looked yet.
-    db.keep_drill_record(
-        run,
-        cluster.id,
-        DrillFault::Stopped,
-        &json!({ "fault_at": 1000 }),
-    )
-    .await
-    .unwrap();
-    assert_eq!(late().await, None);
+/// A drill in the panel's database, parked.
+async fn parked(panel: &Panel, cluster: ClusterId) -> RunId {
+    let plan = drill(cluster);
+    let created = Event::Created {
+        by: starter(),
+        plan_sha256: plan.sha256(),
+    };
+    let runs = &panel.app.runs;
+    let made = runs.create(&plan, created, Timestamp(0), RunStatus::Preflight);
+    let run = made.await.unwrap();
+    park_unfinished(runs).await.unwrap();
+    run
+}
 
+/// What a drill has seen: node2 was away for the last 20 of 30 seconds.
+fn seen() -> Value {
     let look = json!({ "spans": [{ "from": 1000, "until": 31_000, "value": null }] });
     let away = json!({ "spans": [
         { "from": 1000, "until": 11_000, "value": true }, { "from": 11_000, "until": 31_000, "value": false }] });
-    let record = json!({ "fault_at": 1000, "looked": look, "ways": { "node2": away } });
-    db.keep_drill_record(run, cluster.id, DrillFault::Stopped, &record)
-        .await
-        .unwrap();
-    let report = late().await.unwrap();
+    json!({ "fault_at": 1000, "looked": look, "ways": { "node2": away }, "leaving": [EVIL] })
+}
+
+#[tokio::test]
+async fn a_drill_that_ended_early_reports_what_was_seen() {
+    let panel = Panel::new().await;
+    let cluster = cluster(&panel).await.id;
+    let viewer = panel.role(Role::Viewer).await;
+    let db = &panel.app.db;
+    let run = parked(&panel, cluster).await;
+    let path = |what: &str| format!("/runs/{run}/report{what}");
+    viewer.get(&path("")).await.refused(404);
+    let keep = async |run, record: Value| {
+        let kept = db.keep_drill_record(run, cluster, DrillFault::Stopped, &record);
+        kept.await.unwrap();
+    };
+    // Noted before the fault is made: nobody has looked yet.
+    keep(run, json!({ "fault_at": 1000 })).await;
+    viewer.get(&path("")).await.refused(404);
+    viewer.get(&path("/page")).await.refused(404);
+
+    keep(run, seen()).await;
+    let report: DrillReport = viewer.get(&path("")).await.is(200);
     assert_eq!((report.started_at.0, report.ended_at.0), (1000, 31_000));
     let why = report.aborted.unwrap();
     assert!(why.contains("did not get to the end"), "{why}");
@@ -186,4 +203,28 @@ async fn a_drill_that_ended_early_reports_what_was_seen() {
     let stuck = stuck.unwrap();
     assert_eq!(stuck.verdict, DrillVerdict::NotObserved, "{stuck:?}");
     assert!(stuck.observed.contains("nobody watched"), "{stuck:?}");
+
+    let page: Report = viewer.get(&path("/page")).await.is(200);
+    let drawn = &page.timelines[0];
+    assert!(drawn.lanes.iter().any(|lane| lane.name == "node2"));
+    assert_eq!(page.next[0].workflow, "stuck_pods");
+    assert_eq!(page.next[0].inputs["node"], FieldValue::Id(1));
+
+    // Later ones are compared with it.
+    let later = parked(&panel, cluster).await;
+    keep(later, seen()).await;
+    let report: DrillReport = viewer.get(&format!("/runs/{later}/report")).await.is(200);
+    let [earlier] = &report.earlier[..] else {
+        panic!("compared with {:?}", report.earlier);
+    };
+    assert!(earlier.run == run && earlier.aborted, "{earlier:?}");
+    let page: Report = viewer
+        .get(&format!("/runs/{later}/report/page"))
+        .await
+        .is(200);
+    let tables = page.tables.iter().flat_map(|table| &table.rows);
+    assert!(
+        tables.flatten().any(|cell| cell.ends_with(", ended early")),
+        "{page:?}"
+    );
 }

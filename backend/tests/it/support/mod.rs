@@ -17,6 +17,7 @@ use coxswain::http;
 use coxswain::store::{Db, RunStore};
 use coxswain::time::now;
 use coxswain::vault::{Known, Vault, VaultError};
+use coxswain::wiring::Workflows;
 use coxswain_engine::engine::{Engine, Timing};
 use coxswain_engine::step::{Registry, StepKind};
 use coxswain_wire::{Credential, Host, PlanView, Role, RunId, RunStatus, RunSummary, RunView};
@@ -78,7 +79,7 @@ impl Panel {
         let passwords = Passwords::quick_for_tests().unwrap();
         let app = Arc::new(App {
             auth: Auth::new(db.clone(), passwords, Throttle::default()),
-            planner: Arc::new(Planned),
+            planner: Arc::new(Planned(Workflows::new(db.clone(), unobserved()))),
             observed: unobserved(),
             scans: Scans::default(),
             streams: Arc::default(),

@@ -6,12 +6,13 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use coxswain::planner::{PlanError, Planner};
 use coxswain::store::DbError;
+use coxswain::wiring::Workflows;
 use coxswain_engine::evidence::Preflight;
 use coxswain_engine::plan::{Gate, Plan, Stage, Step};
 use coxswain_engine::state::RunState;
 use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
 use coxswain_wire::{
-    DrillReport, Fact, FactKind, FieldValue, HostId, Inputs, RunId, StageIndex, Verdict,
+    DrillReport, Fact, FactKind, FieldValue, HostId, Inputs, Report, RunId, StageIndex, Verdict,
     WorkflowInfo,
 };
 use serde_json::Value;
@@ -82,8 +83,9 @@ impl Preflight for Always {
     }
 }
 
-/// Plans the workflow `note` with the input `text`, on the host of the input `host` if there is one.
-pub(crate) struct Planned;
+/// Plans the workflow `note` with the input `text`, on the host of the input `host` if there is one. Reports are the
+/// panel's own.
+pub(crate) struct Planned(pub(crate) Workflows);
 
 #[async_trait]
 impl Planner for Planned {
@@ -97,8 +99,12 @@ impl Planner for Planned {
         }]
     }
 
-    async fn late_report(&self, _: RunId, _: &Plan) -> Result<Option<DrillReport>, DbError> {
-        Ok(None)
+    async fn late_report(&self, run: RunId, plan: &Plan) -> Result<Option<DrillReport>, DbError> {
+        self.0.late_report(run, plan).await
+    }
+
+    fn page_of(&self, report: &DrillReport, plan: &Plan) -> Option<Report> {
+        self.0.page_of(report, plan)
     }
 
     async fn plan(&self, workflow: &str, inputs: &Inputs) -> Result<Plan, PlanError> {

@@ -4,6 +4,7 @@ use coxswain_wire::{CommandKind, RunCommand, RunStatus, RunView};
 use leptos::prelude::*;
 
 use super::Run;
+use super::late::late;
 use crate::api;
 use crate::components::badge::{Badge, Meter};
 use crate::components::button::{Button, Look};
@@ -28,21 +29,10 @@ pub(super) fn wants_decision(status: RunStatus) -> bool {
     }
 }
 
-/// Whether there is a report to download: only drills have one, made at their end, or of what was seen before the run
-/// came to rest.
+/// Whether there is a report to download: only drills have one.
 fn is_reported(run: &RunView) -> bool {
-    let rests = wants_decision(run.summary.status)
-        || matches!(
-            run.summary.status,
-            RunStatus::Unwound | RunStatus::Abandoned
-        );
-    let watched = || {
-        let steps = run.plan.stages.iter().flat_map(|stage| &stage.steps);
-        let mut both = steps.zip(&run.steps);
-        both.any(|(step, now)| step.kind == "observe_drill" && now.attempt > 0)
-    };
-    run.plan.workflow == "failover_drill"
-        && (run.steps.iter().any(|step| !step.report.is_empty()) || (rests && watched()))
+    let made = || run.steps.iter().any(|step| !step.report.is_empty());
+    run.plan.workflow == "failover_drill" && (late(run).is_some() || made())
 }
 
 #[component]

@@ -11,6 +11,7 @@ mod gate;
 mod gate_state;
 mod head;
 mod history;
+mod late;
 mod log_row;
 mod log_view;
 mod notice;
@@ -162,6 +163,7 @@ fn page(app: App, id: RunId, view: RunView, tail: OutputTail) -> AnyView {
             "timeline" => view! { <timeline::Timeline run/> }.into_any(),
             _ => view! {
                 <report::Reports run/>
+                <late::Late run/>
                 <div class="run-split">
                     <steps::Steps run/>
                     <log_view::LogView run/>

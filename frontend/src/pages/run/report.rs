@@ -30,18 +30,21 @@ pub(super) fn Reports(run: Run) -> impl IntoView {
     });
     let may = run.app.may(Permission::Operate);
     move || {
-        let parts = reports.get().into_iter().map(|(step, report)| {
-            let timelines = report.timelines.into_iter();
-            let drawn = timelines.map(move |timeline| drawn::draw(step, timeline));
-            let tables = report
-                .tables
-                .into_iter()
-                .map(move |table| draw(step, table));
-            let next = (may && !report.next.is_empty()).then(|| offered(report.next));
-            view! { {drawn.collect_view()}{tables.collect_view()}{next} }.into_any()
-        });
-        parts.collect_view()
+        let found = reports.get().into_iter();
+        found
+            .map(|(step, report)| parts(step, report, may))
+            .collect_view()
     }
+}
+
+/// The parts of one report; what may be next for those who may start it.
+pub(super) fn parts(step: StepIndex, report: Report, may: bool) -> AnyView {
+    let timelines = report.timelines.into_iter();
+    let drawn = timelines.map(move |timeline| drawn::draw(step, timeline));
+    let tables = report.tables.into_iter();
+    let tables = tables.map(move |table| draw(step, table));
+    let next = (may && !report.next.is_empty()).then(|| offered(report.next));
+    view! { {drawn.collect_view()}{tables.collect_view()}{next} }.into_any()
 }
 
 /// Links to forms that are filled in.

@@ -1,6 +1,9 @@
 //! Who takes a fault away, and when it is gone.
 
+use coxswain_engine::store::Store as _;
+
 use super::*;
+use crate::steps::report_drill::{Params, of_what_was_seen, page};
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_heals_at_once() {
@@ -97,4 +100,42 @@ async fn a_machine_that_answers_is_not_off() {
     let said = view.notice.expect("it says why").message;
     assert!(said.contains("node1 answers over SSH"), "{said}");
     assert!(lab.taken().is_empty(), "{:?}", lab.taken());
+}
+
+/// The machine cannot be switched on again, so no report is made: what was seen is reported all the same, with the offer
+/// to free the pods that wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_stays_off_leaves_pods_to_be_freed() {
+    let (lab, store) = (drilled_lab(), MemoryStore::default());
+    let bench = bench(&lab, &store);
+    let mut inventory = inventory();
+    let mut power = lab_power("node1");
+    power.on = ["lab-power", "sideways", "node1"].map(str::to_owned).into();
+    inventory.hosts[0].power = Some(power);
+    let run = bench
+        .start_on(&inventory, &[text("fault", "power_off")])
+        .await;
+    bench.approve(run).await;
+    bench.is(run, RunStatus::Parked).await;
+    assert_eq!(lab.memory.report(run).await.unwrap(), None);
+
+    let params = Params::of(&store.load(run).await.unwrap().plan).unwrap();
+    let record = lab.memory.record(run).await.unwrap().unwrap();
+    let report = of_what_was_seen(record, run, &params, &[])
+        .unwrap()
+        .unwrap();
+    assert_eq!(report.aborted, None);
+    let [pod] = &report.stuck[..] else {
+        panic!("stuck: {:?}", report.stuck);
+    };
+    assert!(pod.contains("web"), "{pod}");
+    let page = page(&report, &params.watched);
+    assert!(!page.timelines.is_empty() && !page.tables.is_empty());
+    let [next] = &page.next[..] else {
+        panic!("offered: {:?}", page.next);
+    };
+    assert!(next.why.contains("abandon it first"), "{}", next.why);
+    let offered = find(&next.workflow).unwrap();
+    let plan = offered.plan(&next.inputs, &inventory).unwrap();
+    assert!(plan.title.contains("node1"), "{}", plan.title);
 }
