@@ -6,6 +6,7 @@ pub(crate) mod fault;
 mod hypothesis;
 pub(crate) mod points;
 pub(crate) mod power;
+mod probe;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod score;

@@ -3,6 +3,7 @@
 //! look, and what does not answer in time is seen not to: the rules that end a drill must not be blind just then.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,15 +22,12 @@ use super::super::kube::ApiHost;
 use super::super::way::Way;
 use super::super::{Services, failure};
 use super::fault::Fault;
+use super::probe::{ANSWER, every_second};
 use super::record::{Record, Replica};
 use super::survivors::Survivors;
 use super::track::CONTINUOUS;
 use crate::world::{Kube, KubePod, PodOwner, WorldError};
 
-/// Between two probes of a way to the API.
-const PROBE: Duration = Duration::from_secs(1);
-/// For its answer. k3s answers within milliseconds; HAProxy holds a connection to a dead server for longer.
-const ANSWER: Duration = Duration::from_millis(2_500);
 /// Between two looks at nodes and lease, and at etcd.
 const LOOK: Duration = Duration::from_secs(2);
 /// For each of them. Nothing within it is no answer.
@@ -187,9 +185,12 @@ impl<'a> Watch<'a> {
     /// Ends only when what was seen cannot be stored.
     async fn watch(&self) -> StepFailure {
         let probed = self.watched.probed();
-        let ways = join_all(probed.iter().map(|way| self.probe(way)));
+        let ways = async {
+            join_all(probed.iter().map(|way| self.probe(way))).await;
+            StepFailure::fatal("there is nothing to watch")
+        };
         tokio::select! {
-            never = ways => never.into_iter().next().unwrap_or_else(|| StepFailure::fatal("there is nothing to watch")),
+            nothing = ways => nothing,
             never = self.nodes() => never,
             never = self.pods() => never,
             never = self.etcd() => never,
@@ -208,19 +209,15 @@ impl<'a> Watch<'a> {
     }
 
     /// One way to the API, once a second.
-    async fn probe(&self, way: &Way) -> StepFailure {
-        let mut tick = pace(PROBE);
-        loop {
-            tick.tick().await;
-            // A failure belongs to the moment at which the question was asked.
-            let asked = self.now();
-            let answer = timeout(ANSWER, way.answers(&*self.services.world)).await;
-            let up = matches!(answer, Ok(Ok(())));
+    async fn probe(&self, way: &Way) -> Infallible {
+        let ask = || async { way.answers(&*self.services.world).await.is_ok() };
+        let take = |asked, up| {
             let mut record = self.record();
             record.look(asked);
             let track = record.ways.entry(way.name.clone()).or_default();
             track.see(asked, up);
-        }
+        };
+        every_second(ask, take, || self.now()).await
     }
 
     async fn nodes(&self) -> StepFailure {
@@ -416,7 +413,7 @@ pub(crate) fn few(names: impl ExactSizeIterator<Item = impl Into<String>>) -> St
     words.join("; ")
 }
 
-fn pace(period: Duration) -> tokio::time::Interval {
+pub(super) fn pace(period: Duration) -> tokio::time::Interval {
     let mut tick = interval(period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick
