@@ -390,7 +390,9 @@ fn halted_error() -> StepError {
     StepError {
         message: "ended on request".to_owned(),
         causes: Vec::new(),
-        advice: Some("Retry to go on, or unwind to undo what was done so far.".to_owned()),
+        advice: Some(
+            "Retry to go on; unwind, where something is left to undo; or abandon.".to_owned(),
+        ),
     }
 }
 

@@ -130,7 +130,7 @@ fn next(report: &DrillReport, watched: &Watched) -> Vec<NextRun> {
             "Only if the machine is off for good: its pods in Terminating are then deleted by force."
         }
         Some(DrillVerdict::NotObserved) | None => {
-            "Only if the machine is off for good: its pods in Terminating are then deleted by force. While this run waits for a decision it keeps the cluster locked: abandon it first."
+            "Only if the machine is off for good: its pods in Terminating are then deleted by force. If this run still waits for a decision, abandon it first and tick the machine as dead: until then the cluster is locked."
         }
     };
     vec![NextRun {

@@ -19,7 +19,7 @@ pub enum EarlierRun {
         /// What it has seen.
         record: Value,
         /// What it was to do; none if that is not known any more.
-        plan: Option<Plan>,
+        plan: Option<Box<Plan>>,
     },
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn earlier(
     let reports = runs.into_iter().map(|earlier| match earlier {
         EarlierRun::Reported(report) => Ok(Some(*report)),
         EarlierRun::Unreported { run, record, plan } => plan
-            .as_ref()
+            .as_deref()
             .and_then(Params::of)
             .map_or(Ok(None), |params| late(run, record, &params, &[])),
     });

@@ -24,6 +24,7 @@ pub(crate) async fn tell(story: &Story) -> Result<()> {
     watched(story).await.context("while it goes on")?;
     gate::reach(story, "completed", DRILL).await?;
     reported(story, &run).await.context("its report")?;
+    stopped(story).await.context("one that is stopped")?;
     health::assert(story).await
 }
 
@@ -106,4 +107,26 @@ async fn reported(story: &Story, run: &Run) -> Result<()> {
     let view: Value = run.view(story).await?;
     ensure!(view["summary"]["status"] == "completed", "{view}");
     Ok(())
+}
+
+/// It has no report of its own: the page draws what was seen until then.
+async fn stopped(story: &Story) -> Result<()> {
+    let browser = &story.browser;
+    begun(story).await?;
+    watched(story).await?;
+    browser.click("run-stop").await?;
+    browser.click("run-confirm").await?;
+    gate::reach_trouble(story, "failed", DRILL).await?;
+    browser.see("report-late").await?;
+    let drawn = browser.hidden_text("report-timeline").await?;
+    for word in [VICTIM, BALANCER] {
+        ensure!(drawn.contains(word), "no {word} is drawn: {drawn}");
+    }
+    looks::both_themes(story, "23-drill-stopped").await?;
+    browser.click("run-abandon").await?;
+    browser.fill("field-comment", "Seen enough.").await?;
+    browser.click("run-confirm").await?;
+    gate::reach(story, "abandoned", DRILL).await?;
+    browser.see("report-late").await?;
+    browser.no_faults().await
 }

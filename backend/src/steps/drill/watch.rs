@@ -1,5 +1,5 @@
 //! Watching a cluster during a drill: samples go into the [`Record`], the record into the panel's database every
-//! few seconds. Each look has its own pace and time limit, so that a server that does not answer holds up no other
+//! second. Each look has its own pace and time limit, so that a server that does not answer holds up no other
 //! look, and what does not answer in time is seen not to: the rules that end a drill must not be blind just then.
 
 use std::collections::BTreeSet;
@@ -46,8 +46,8 @@ const _: () = assert!(
         && LISTED.as_millis() < CONTINUOUS as u128
 );
 
-/// Between two times that the record is stored.
-const STORE: Duration = Duration::from_secs(5);
+/// Between two times that the record is stored: what came later is lost when the panel dies or a person stops the drill.
+const STORE: Duration = Duration::from_secs(1);
 
 /// What a drill watches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -156,13 +156,17 @@ impl Bench {
     }
 
     async fn approve(&self, run: RunId) {
+        self.approve_typing(run, "node1").await;
+    }
+
+    async fn approve_typing(&self, run: RunId, confirm: &str) {
         let view = self.is(run, RunStatus::Waiting).await;
         let evidence = view.stages[0].evidence.clone().unwrap();
         let approve = RunCommand::Approve {
             plan_sha256: view.plan.sha256,
             evidence_sha256: evidence.sha256,
             comment: String::new(),
-            confirm: Some("node1".to_owned()),
+            confirm: Some(confirm.to_owned()),
         };
         self.say(run, approve).await;
     }

@@ -6,7 +6,12 @@ use leptos::prelude::*;
 use super::Run;
 use super::head::wants_decision;
 use super::report;
+use crate::components::callout::callout;
+use crate::components::icon::Icon;
 use crate::load::load;
+use crate::words::Tone;
+
+const SAID: &str = "The run came to rest before it made its report. This one is made of what had been seen by then.";
 
 /// The step that would have made it, if there is something to report.
 pub(super) fn late(run: &RunView) -> Option<StepIndex> {
@@ -39,7 +44,7 @@ pub(super) fn Late(run: Run) -> impl IntoView {
         });
         let drawn = fetched.view(move |found| {
             view! {
-                <p class="hint" data-testid="report-late">"The run came to rest before it made its report. This one is made of what had been seen by then."</p>
+                <div class="report" data-testid="report-late">{callout(Tone::Quiet, Icon::Info, SAID)}</div>
                 {report::parts(step, found, may)}
             }
             .into_any()

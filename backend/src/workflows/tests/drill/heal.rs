@@ -134,8 +134,24 @@ async fn a_machine_that_stays_off_leaves_pods_to_be_freed() {
     let [next] = &page.next[..] else {
         panic!("offered: {:?}", page.next);
     };
-    assert!(next.why.contains("abandon it first"), "{}", next.why);
+    assert!(
+        next.why.contains("tick the machine as dead"),
+        "{}",
+        next.why
+    );
     let offered = find(&next.workflow).unwrap();
-    let plan = offered.plan(&next.inputs, &inventory).unwrap();
-    assert!(plan.title.contains("node1"), "{}", plan.title);
+    let plan = || offered.plan(&next.inputs, &inventory).unwrap();
+    let held = bench.engine.start(plan(), starter()).await.unwrap();
+    bench.approve_typing(held, "node1 is off").await;
+    let view = bench.until(held, |view| view.notice.is_some()).await;
+    let said = view.notice.unwrap().message;
+    assert!(said.contains(&format!("in use by run {run}")), "{said}");
+    let abandon = RunCommand::Abandon {
+        comment: "it is scrap".to_owned(),
+        dead_hosts: vec![HostId(1)],
+    };
+    bench.say(run, abandon).await;
+    bench.is(run, RunStatus::Abandoned).await;
+    bench.approve_typing(held, "node1 is off").await;
+    bench.is(held, RunStatus::Completed).await;
 }
