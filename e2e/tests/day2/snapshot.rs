@@ -17,6 +17,7 @@ const SAVE: Duration = Duration::from_secs(120);
 /// Time a restore may take there: three servers stop, one resets, two join.
 const RESTORE: Duration = Duration::from_secs(480);
 
+/// Starts a save on a server.
 async fn begin(day: &Day, server: &str) -> Result<RunId> {
     let form = inputs([
         ("cluster", day.cluster().await?),
