@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coxswain_engine::step::{Attached, StepContext, StepFailure};
 use coxswain_engine::store::StepOutput;
-use coxswain_k3s::journal::last_fatal_sign;
+use coxswain_k3s::journal::{JoinFailure, last_fatal_sign};
 use coxswain_wire::{HostId, StepError};
 
 use super::failure;
@@ -160,7 +160,12 @@ impl<'a> Job<'a> {
             Some(sign) => StepFailure::Fatal(StepError {
                 message: format!("k3s: {}", sign.message),
                 causes: vec![error.message],
-                advice: Some(sign.kind.advice().to_owned()),
+                // The advice for any other line leads to k3s's journal; this one stands in the job's output.
+                advice: if sign.kind == JoinFailure::Other {
+                    error.advice
+                } else {
+                    Some(sign.kind.advice().to_owned())
+                },
             }),
         })
     }

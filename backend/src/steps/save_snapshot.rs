@@ -247,20 +247,21 @@ impl StepKind for SaveSnapshot {
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let (world, on) = (&*self.0.world, host(context)?);
         let memo = super::memo::<Memo>(context)?;
+        let job = Job::of(world, context)?;
         let mut ended = Ok(());
         let mut found = self.find(context, &memo).await?;
         if found.is_none() {
             let spec = JobSpec::new(SAVE, RUNTIME).arg(name(context));
-            ended = Job::of(world, context)?
-                .run(&spec, context.output.as_ref())
-                .await;
+            ended = job.run(&spec, context.output.as_ref()).await;
             if let Err(unreachable @ StepFailure::Unreachable(_)) = ended {
                 return Err(unreachable);
             }
             found = self.find(context, &memo).await?;
         }
         let Some(file) = found else {
-            ended?;
+            if let Err(failed) = ended {
+                return Err(job.explained(failed).await?);
+            }
             return Err(failure::fatal(
                 format!(
                     "k3s reported success, but no snapshot of this name lies in {}",

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use coxswain_e2e::api::refused;
 use coxswain_e2e::cluster;
-use coxswain_e2e::runs::{inputs, list, text};
+use coxswain_e2e::runs::{failure, inputs, list, text};
 use coxswain_e2e::wait::until;
-use coxswain_wire::{Fact, Snapshot};
+use coxswain_wire::{Fact, RunCommand, RunId, RunStatus, Snapshot};
 use sha2::{Digest as _, Sha256};
 
 use crate::day::{BALANCER, CLUSTER, Day, SERVERS, on_the_lab};
@@ -17,18 +17,40 @@ const SAVE: Duration = Duration::from_secs(120);
 /// Time a restore may take there: three servers stop, one resets, two join.
 const RESTORE: Duration = Duration::from_secs(480);
 
-/// Saves one on a server and gives it as the panel has noted it.
-async fn save(day: &Day, server: &str) -> Result<Snapshot> {
+/// Starts a save on a server.
+async fn begin(day: &Day, server: &str) -> Result<RunId> {
     let form = inputs([
         ("cluster", day.cluster().await?),
         ("action", text("save")),
         ("server", day.host(server).await?),
     ]);
-    let run = day.operator.start("snapshot", form).await?;
+    day.operator.start("snapshot", form).await
+}
+
+/// Saves one on a server and gives it as the panel has noted it.
+async fn save(day: &Day, server: &str) -> Result<Snapshot> {
+    let run = begin(day, server).await?;
     day.operator.completed(run, SAVE).await?;
-    let cluster = day.operator.cluster(CLUSTER).await?.id;
-    let all = day.operator.snapshots(cluster).await?;
+    let all = noted(day).await?;
     all.into_iter().next().context("no snapshot is noted")
+}
+
+/// All that the panel has noted of the cluster, newest first.
+async fn noted(day: &Day) -> Result<Vec<Snapshot>> {
+    let cluster = day.operator.cluster(CLUSTER).await?.id;
+    day.operator.snapshots(cluster).await
+}
+
+/// The save fails, and this is said of it.
+async fn fails(day: &Day, run: RunId, words: &[&str]) -> Result<()> {
+    let view = day.operator.reach(run, RunStatus::Failed, SAVE).await?;
+    let (kind, error) = failure(&view)?;
+    let told = words.iter().all(|words| error.message.contains(words));
+    ensure!(
+        kind == "save_snapshot" && told && error.advice.is_some(),
+        "{kind}: {error:?}"
+    );
+    Ok(())
 }
 
 /// A config map, made past the panel.
@@ -109,13 +131,45 @@ fn snapshots_are_deleted_and_the_newest_stays() {
             let seen = day.lab.try_ssh(&snapshot.server, &look).await?;
             ensure!((seen.code == Some(0)) == stays, "{snapshot:?}");
         }
-        let cluster = day.operator.cluster(CLUSTER).await?.id;
-        let left = day.operator.snapshots(cluster).await?;
+        let left = noted(day).await?;
         ensure!(
             left.len() == 1 && left[0].path == taken[2].path,
             "noted: {left:?}"
         );
         Ok(())
+    });
+}
+
+/// A save has no gate: the step asks etcd first. With etcd there and the API away, k3s itself refuses.
+#[test]
+fn a_save_without_the_api_is_retried() {
+    on_the_lab(async |day| {
+        let server = SERVERS[1];
+        day.lab.ssh(server, "systemctl stop k3s").await?;
+        let run = begin(day, server).await?;
+        fails(day, run, &["etcd does not answer"]).await?;
+
+        day.lab.ssh(server, "systemctl start k3s").await?;
+        cluster::whole(&day.lab, &SERVERS, BALANCER, SAVE).await?;
+        let rule = "OUTPUT -o lo -p tcp --dport 6444 -j REJECT --reject-with tcp-reset";
+        let away = format!("iptables -w 10 -I {rule}");
+        day.lab.ssh(server, &away).await?;
+        day.operator.command(run, &RunCommand::Retry).await?;
+        let said = ["k3s: failed to register CRDs: ", "connection refused"];
+        fails(day, run, &said).await?;
+        ensure!(noted(day).await?.is_empty(), "noted though it failed");
+
+        let back = format!("iptables -w 10 -D {rule}");
+        day.lab.ssh(server, &back).await?;
+        day.operator.command(run, &RunCommand::Retry).await?;
+        day.operator.completed(run, SAVE).await?;
+        let noted = noted(day).await?;
+        ensure!(
+            noted.len() == 1 && noted[0].server == server && noted[0].run == run,
+            "noted: {noted:?}"
+        );
+        let look = format!("test -s {}", noted[0].path);
+        day.lab.ssh(server, &look).await.map(drop)
     });
 }
 

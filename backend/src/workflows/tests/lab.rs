@@ -511,41 +511,49 @@ fn living_lab(cluster: &Cluster, more: &str) -> Lab {
     lab
 }
 
+/// A snapshot that the panel has taken of it on a server, by a run, so many seconds after the cluster began.
+pub(super) fn snapshot(id: i64, host: i64, run: i64, after: i64) -> Snapshot {
+    let at = 1_795_000_000 + after;
+    let name = format!("coxswain-{run}-0-node{host}-{at}");
+    Snapshot {
+        id: SnapshotId(id),
+        cluster: CLUSTER,
+        host: HostId(host),
+        server: format!("node{host}"),
+        path: format!("/var/lib/rancher/k3s/server/db/snapshots/{name}"),
+        size: OLD_SNAPSHOT.len() as u64,
+        sha256: sha256(OLD_SNAPSHOT),
+        taken_at: Timestamp(at * 1000),
+        version: Some("v1.33.5+k3s1".to_owned()),
+        token: SecretId(1),
+        run: RunId(run),
+    }
+}
+
 /// Snapshots that the panel has taken of it, newest first: two on node1, one on node2.
 pub(super) fn taken() -> Vec<Snapshot> {
-    let taken = |id: i64, host: i64, run: i64, at: i64| {
-        let name = format!("coxswain-{run}-0-node{host}-{at}");
-        Snapshot {
-            id: SnapshotId(id),
-            cluster: CLUSTER,
-            host: HostId(host),
-            server: format!("node{host}"),
-            path: format!("/var/lib/rancher/k3s/server/db/snapshots/{name}"),
-            size: OLD_SNAPSHOT.len() as u64,
-            sha256: sha256(OLD_SNAPSHOT),
-            taken_at: Timestamp(at * 1000),
-            version: Some("v1.33.5+k3s1".to_owned()),
-            token: SecretId(1),
-            run: RunId(run),
-        }
-    };
     vec![
-        taken(3, 1, 9, 1_795_000_300),
-        taken(2, 2, 7, 1_795_000_200),
-        taken(1, 1, 5, 1_795_000_100),
+        snapshot(3, 1, 9, 300),
+        snapshot(2, 2, 7, 200),
+        snapshot(1, 1, 5, 100),
     ]
 }
 
 /// The running lab with these on its disks, and their token in the vault.
 pub(super) fn lab_with_snapshots() -> Lab {
+    lab_with(taken())
+}
+
+/// The same with others.
+pub(super) fn lab_with(snapshots: Vec<Snapshot>) -> Lab {
     let lab = running_lab();
     let token = lab.world.file(HostId(1), SERVER_TOKEN_FILE).unwrap();
     let mut data = lab.memory.data.lock().unwrap();
     data.secrets.insert(1, Secret::new(token.trim()));
     data.token = Some(SecretId(1));
-    data.snapshots = taken();
+    data.snapshots.clone_from(&snapshots);
     drop(data);
-    for snapshot in taken() {
+    for snapshot in snapshots {
         lab.world.change(snapshot.host, |host| {
             host.files
                 .insert(snapshot.path.clone(), OLD_SNAPSHOT.to_owned());

@@ -39,18 +39,22 @@ fn clean_up() -> Example {
     }
 }
 
-/// A folder of an earlier rotation on every node, one that only looks like it, and k3s's own.
 pub(in crate::workflows::tests) fn lab_with_backups() -> Lab {
     let lab = balanced_lab();
-    for (host, part) in [(1, "server"), (2, "server"), (4, "agent")] {
-        lab.world.change(HostId(host), |host| {
+    with_backups(&lab, &[(1, "server"), (2, "server"), (4, "agent")]);
+    lab
+}
+
+/// A folder of an earlier rotation on each node, one that only looks like it, and k3s's own.
+pub(super) fn with_backups(lab: &Lab, nodes: &[(i64, &str)]) {
+    for (host, part) in nodes {
+        lab.world.change(HostId(*host), |host| {
             for file in ["tls-1790000000/client-admin.crt", "tls-notes/read.me"] {
                 let path = format!("/var/lib/rancher/k3s/{part}/{file}");
                 host.files.insert(path, "old".to_owned());
             }
         });
     }
-    lab
 }
 
 conforms! {

@@ -1,6 +1,9 @@
 //! Every workflow while a server of the cluster is down: what would stop another one is refused, and what helps
 //! then goes on.
 
+use coxswain_wire::Snapshot;
+
+use super::certificate_rotation::with_backups;
 use super::*;
 use crate::workflows::all;
 
@@ -35,10 +38,21 @@ fn cases() -> Vec<Case> {
         ]
     };
     let remove = |host: i64, state: &str| vec![("host", id(host)), ("state", text(state))];
-    let replace = |state: &str| {
-        let mut given = remove(3, state);
+    let replace = |host: i64, state: &str| {
+        let mut given = remove(host, state);
         given.extend([("replacement", id(5)), ("version", text("v1.33.5+k3s1"))]);
         given
+    };
+    let prune = |keep: &str| vec![("action", text("prune")), ("keep", text(keep))];
+    let delete = |host: i64| {
+        let all = taken();
+        let of_host = all.iter().filter(|s| s.host == HostId(host));
+        let names: Vec<&str> = of_host.map(Snapshot::name).collect();
+        vec![("action", text("delete")), ("names", list(&names))]
+    };
+    let clean_up = |hosts: &[i64]| {
+        let hosts = FieldValue::Ids(hosts.to_vec());
+        vec![("what", text("clean_up")), ("hosts", hosts)]
     };
     let join = vec![("host", id(5)), ("version", text("v1.33.5+k3s1"))];
     let drill = |host: i64| vec![("host", id(host)), ("fault", text("stopped"))];
@@ -62,13 +76,21 @@ fn cases() -> Vec<Case> {
             vec![("action", text("list"))],
             [Completed, Completed],
         ),
+        ("snapshot", prune("2"), [Completed, Completed]),
+        // The one that would stay lies on node3.
         (
             "snapshot",
-            vec![("action", text("prune")), ("keep", text("1"))],
-            [Completed, Completed],
+            prune("1"),
+            [
+                Completed,
+                Refused("prod, Snapshots that stay: none of those that would stay is there"),
+            ],
         ),
+        ("snapshot", delete(2), [Completed, Completed]),
+        ("snapshot", delete(3), [Completed, OFF]),
         ("remove_node", remove(2, "reachable"), [STOPPED, OFF]),
         ("remove_node", remove(4, "reachable"), [STOPPED, OFF]),
+        ("remove_node", remove(3, "reachable"), [Completed, OFF]),
         (
             "remove_node",
             remove(3, "lost"),
@@ -76,15 +98,33 @@ fn cases() -> Vec<Case> {
         ),
         (
             "replace_node",
-            replace("lost"),
+            replace(3, "lost"),
             [Refused("node3, Machine: answers over SSH"), Completed],
         ),
+        ("replace_node", replace(3, "reachable"), [Completed, OFF]),
+        ("replace_node", replace(2, "reachable"), [STOPPED, OFF]),
+        ("replace_node", replace(4, "reachable"), [STOPPED, OFF]),
         (
             "san_change",
             vec![("add", list(&["api.example.org"]))],
             [STOPPED, OFF],
         ),
         ("certificate_rotation", vec![], [STOPPED, OFF]),
+        (
+            "certificate_rotation",
+            clean_up(&[]),
+            [Completed, UNREACHED],
+        ),
+        (
+            "certificate_rotation",
+            clean_up(&[3]),
+            [Completed, UNREACHED],
+        ),
+        (
+            "certificate_rotation",
+            clean_up(&[1, 4]),
+            [Completed, Completed],
+        ),
         (
             "upgrade",
             vec![("version", text("v1.33.9+k3s1"))],
@@ -118,16 +158,32 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn stopped() -> Lab {
-    let lab = lab::lab_with_snapshots();
+/// As in the lab, and the newest one on node3.
+fn taken() -> Vec<Snapshot> {
+    let mut taken = lab::taken();
+    taken.insert(0, lab::snapshot(4, 3, 11, 400));
+    taken
+}
+
+/// Snapshots and old certificates lie on every server.
+fn lab() -> Lab {
+    let lab = lab::lab_with(taken());
     lab.balance();
+    with_backups(
+        &lab,
+        &[(1, "server"), (2, "server"), (3, "server"), (4, "agent")],
+    );
+    lab
+}
+
+fn stopped() -> Lab {
+    let lab = lab();
     lab.world.stop_k3s(HostId(3));
     lab
 }
 
 fn off() -> Lab {
-    let lab = lab::lab_with_snapshots();
-    lab.balance();
+    let lab = lab();
     lab.world.power_off(HostId(3));
     lab
 }
@@ -142,7 +198,7 @@ async fn each_workflow_is_refused_or_goes_on() {
                 workflow,
                 inputs,
                 inventory: Inventory {
-                    snapshots: lab::taken(),
+                    snapshots: taken(),
                     ..lab::running_inventory()
                 },
                 lab,

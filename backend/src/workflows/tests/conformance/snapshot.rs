@@ -1,4 +1,12 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coxswain_engine::step::{StepContext, StepFailure};
+use coxswain_engine::testing::Layer;
+use coxswain_engine::testing::checks::retried;
 use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
 
 use super::*;
 
@@ -72,4 +80,50 @@ async fn a_token_with_quotes_and_dollars_is_in_nobodys_way() {
         ..snapshot("save", &[])
     };
     completes(&example).await.unwrap();
+}
+
+/// k3s stops once etcd was seen healthy, and is up again before anybody tries again.
+struct StopsMeanwhile {
+    lab: Lab,
+    said: Arc<Mutex<Vec<StepFailure>>>,
+}
+
+#[async_trait]
+impl Layer for StopsMeanwhile {
+    async fn apply(&self, inner: &dyn StepKind, context: &StepContext) -> Result<(), StepFailure> {
+        if context.attempt > 1 {
+            return inner.apply(context).await;
+        }
+        let on = context.host.unwrap();
+        self.lab.world.stop_k3s(on);
+        let result = inner.apply(context).await;
+        self.said.lock().unwrap().extend(result.clone().err());
+        self.lab.world.start_k3s(on);
+        sleep(Duration::from_secs(60)).await;
+        result
+    }
+}
+
+/// What k3s says of the API that is away reaches the person; nothing is noted until there is a snapshot.
+#[tokio::test(start_paused = true)]
+async fn a_save_without_the_api_fails_in_k3s_own_words_and_is_retried() {
+    let example = counted(snapshot("save", &[("server", FieldValue::Id(2))]));
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let fail = |lab: &Lab, inner| {
+        let (lab, said) = (lab.clone(), said.clone());
+        layer(inner, StopsMeanwhile { lab, said })
+    };
+    let (_, counts) = retried(&example, &fail).await.unwrap();
+    let (_, undisturbed) = completes(&example).await.unwrap();
+    assert_eq!(counts.unwrap().1, undisturbed.unwrap().1, "what is noted");
+    let said = said.lock().unwrap();
+    let [StepFailure::Fatal(error)] = said.as_slice() else {
+        panic!("{said:?}");
+    };
+    assert_eq!(
+        error.message,
+        "k3s: failed to register CRDs: connection refused"
+    );
+    let advice = error.advice.as_deref().unwrap_or_default();
+    assert!(advice.contains("the step's output"), "{error:?}");
 }
