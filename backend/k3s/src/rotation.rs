@@ -27,6 +27,7 @@ pub enum Service {
     KubeProxy,
     Kubelet,
     Scheduler,
+    Supervisor,
 }
 
 /// The cloud controller's certificate, and its name in early releases.
@@ -42,7 +43,7 @@ const SHARED: [&str; 2] = ["client-kube-proxy.crt", "client-k3s-controller.crt"]
 pub struct UnknownService(String);
 
 impl Service {
-    /// All of them, by name.
+    /// Those that every release rotates, by name.
     pub const ALL: [Service; 11] = [
         Service::Admin,
         Service::ApiServer,
@@ -56,6 +57,10 @@ impl Service {
         Service::Kubelet,
         Service::Scheduler,
     ];
+
+    /// What only later releases rotate (k3s, `pkg/util/services`): asked for by name, or where k3s rotates all it
+    /// knows.
+    pub const LATER: [Service; 1] = [Service::Supervisor];
 
     /// Its name on the command line.
     #[must_use]
@@ -72,6 +77,7 @@ impl Service {
             Service::KubeProxy => "kube-proxy",
             Service::Kubelet => "kubelet",
             Service::Scheduler => "scheduler",
+            Service::Supervisor => "supervisor",
         }
     }
 
@@ -87,7 +93,8 @@ impl Service {
             | Service::ControllerManager
             | Service::Etcd
             | Service::K3sServer
-            | Service::Scheduler => false,
+            | Service::Scheduler
+            | Service::Supervisor => false,
         }
     }
 
@@ -119,11 +126,20 @@ impl Service {
             ],
             Service::Kubelet => &["agent/client-kubelet.crt", "agent/serving-kubelet.crt"],
             Service::Scheduler => &["server/tls/client-scheduler.crt"],
+            Service::Supervisor => &["server/tls/client-supervisor.crt"],
         }
     }
 
-    fn listed() -> String {
-        Self::ALL.map(Service::name).join(", ")
+    /// All that may be asked for.
+    fn known() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::LATER)
+    }
+
+    /// Their names, for people.
+    #[must_use]
+    pub fn listed() -> String {
+        let names: Vec<&str> = Self::known().map(Service::name).collect();
+        names.join(", ")
     }
 }
 
@@ -137,8 +153,7 @@ impl FromStr for Service {
     type Err = UnknownService;
 
     fn from_str(text: &str) -> Result<Self, UnknownService> {
-        Self::ALL
-            .into_iter()
+        Self::known()
             .find(|service| service.name() == text)
             .ok_or_else(|| UnknownService(text.chars().take(80).collect()))
     }
@@ -234,7 +249,7 @@ mod tests {
 
     #[test]
     fn services_are_named_as_k3s_does() {
-        for service in Service::ALL {
+        for service in Service::known() {
             assert_eq!(service.name().parse(), Ok(service));
             let json = serde_json::to_string(&service).unwrap();
             assert_eq!(json, format!("\"{service}\""));
@@ -259,6 +274,19 @@ mod tests {
         let old = serials(&[(OLD_CLOUD_CONTROLLER, "1")]);
         let found = Renewal::between(&old, &old, &[Service::CloudController]);
         assert_eq!(found.stale, [OLD_CLOUD_CONTROLLER]);
+    }
+
+    /// Releases before it leave its certificate alone, also when they rotate all they know.
+    #[test]
+    fn the_supervisors_certificate_may_stay_unless_it_was_asked_for() {
+        let path = "server/tls/client-supervisor.crt";
+        let old = Serials::from([(path.to_owned(), "1".to_owned())]);
+        let new = Serials::from([(path.to_owned(), "2".to_owned())]);
+        assert_eq!(Renewal::between(&old, &old, &Service::ALL).kept, [path]);
+        let renewed = Renewal::between(&old, &new, &Service::ALL).renewed;
+        assert_eq!(renewed.len(), 1);
+        let asked = Renewal::between(&old, &old, &[Service::Supervisor]);
+        assert_eq!(asked.stale, [path]);
     }
 
     #[test]

@@ -142,8 +142,11 @@ fn extent_field() -> Field {
 }
 
 fn services_field() -> Field {
-    let names = Service::ALL.map(Service::name).join(", ");
-    let help = format!("Among {names}.");
+    let later = Service::LATER.map(Service::name).join(", ");
+    let help = format!(
+        "Among {}. Only later releases of k3s know: {later}.",
+        Service::listed()
+    );
     let services = fields::list("services", "Services", &help, "api-server");
     fields::only_if("extent", "some", fields::required(services))
 }
