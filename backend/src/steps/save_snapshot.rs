@@ -1,8 +1,9 @@
 //! Step kind `save_snapshot`: an etcd snapshot on a server, noted with its checksum and the server token of
 //! its time.
 
+mod script;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use coxswain_engine::step::{Attached, Output, Probe, StepContext, StepFailure, StepKind};
@@ -17,24 +18,20 @@ use super::jobs::{Job, host};
 use super::services::{SecretKind, TakenSnapshot};
 use super::snapshots::{look, made, place, room, sha256};
 use super::{Services, check, failure};
-use crate::world::{JobSpec, Script, Secret};
+use crate::world::Secret;
+
+#[cfg(test)]
+pub(crate) use script::SAVE;
 
 /// Stored name.
 pub const KIND: &str = "save_snapshot";
 /// Name of the output: the file's path on the server.
 pub const FILE: &str = "file";
 
-const RUNTIME: Duration = Duration::from_secs(240);
 /// Longest token file that is read.
 const TOKEN_FILE_MAX: usize = 4096;
 /// What must stay free beside the snapshot, bytes: a full disk stops etcd.
 const SPARE: u64 = 100 * 1024 * 1024;
-
-/// `$1` the snapshot's name; k3s appends node and time.
-pub(crate) const SAVE: Script = Script {
-    name: "save-snapshot",
-    text: "exec /usr/local/bin/k3s etcd-snapshot save --name \"$1\"\n",
-};
 
 /// Parameters: the server is the step's host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +49,9 @@ struct Memo {
     token: SecretId,
     /// Version of k3s.
     version: Option<String>,
+    /// k3s copies its snapshots to S3.
+    #[serde(default)]
+    copied: bool,
     /// Files of this name that another panel, or this one before its database was put back, has left.
     #[serde(default)]
     older: Vec<String>,
@@ -239,6 +239,7 @@ impl StepKind for SaveSnapshot {
             token: self.token(cluster, on).await?,
             older: older.into_iter().map(|file| file.path).collect(),
             directories: place.directories,
+            copied: place.copied,
             version: place.facts.k3s_version.map(|v| v.to_string()),
         };
         serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
@@ -251,7 +252,7 @@ impl StepKind for SaveSnapshot {
         let mut ended = Ok(());
         let mut found = self.find(context, &memo).await?;
         if found.is_none() {
-            let spec = JobSpec::new(SAVE, RUNTIME).arg(name(context));
+            let spec = script::save(name(context), memo.copied, &memo.directories);
             ended = job.run(&spec, context.output.as_ref()).await;
             if let Err(unreachable @ StepFailure::Unreachable(_)) = ended {
                 return Err(unreachable);

@@ -49,6 +49,8 @@ const HASH_TAKES: Duration = Duration::from_secs(300);
 pub(crate) struct SnapshotPlace {
     /// Where they lie, or may lie.
     pub(crate) directories: Vec<String>,
+    /// k3s copies them to S3.
+    pub(crate) copied: bool,
     /// What else was seen of the host.
     pub(crate) facts: HostFacts,
 }
@@ -61,6 +63,7 @@ pub(crate) async fn place(
     let told = Configured::take(world, host, "k3s.service").await?;
     Ok(SnapshotPlace {
         directories: directories(&told.settings),
+        copied: told.settings.is_on("etcd-s3"),
         facts: told.facts,
     })
 }
