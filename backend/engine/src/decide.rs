@@ -81,7 +81,10 @@ fn running(state: &RunState) -> Next {
         return Next::Work(work);
     };
     if let (true, Some(gate)) = (state.recheck, state.governing_gate()) {
-        work.push(Activity::Recheck(gate));
+        // What is under way would read as a change.
+        if work.is_empty() {
+            work.push(Activity::Recheck(gate));
+        }
         return Next::Work(work);
     }
     for step in state.plan.steps_of(stage) {

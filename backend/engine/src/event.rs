@@ -212,8 +212,8 @@ pub enum Event {
     Completed,
     /// Undone as far as the plan allows.
     Unwound,
-    /// The panel was started again and takes up what was under way. Changes nothing, so any number of them is
-    /// harmless.
+    /// The panel was started again and takes up what was under way. Any number of them is harmless: after a long time
+    /// the evidence is looked at before anything new starts.
     PanelRestarted,
     /// The engine met something that must not be; a person decides.
     Parked {

@@ -9,6 +9,9 @@ use crate::event::{Actor, Event, Recorded};
 use crate::plan::Outputs;
 use crate::state::{Abandon, Ended, RunState, StageState, StepState, Stop};
 
+/// A run that heard nothing for so long, until its panel was started again, looks at its evidence before it goes on.
+const LONG_AWAY_MS: i64 = 15 * 60 * 1000;
+
 /// An event that cannot follow the ones before it.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("event {seq} ({event}) cannot follow: {why}")]
@@ -35,6 +38,7 @@ impl RunState {
                 why,
             })?;
         next.next_seq = recorded.seq + 1;
+        next.last_at = recorded.at;
         *self = next;
         Ok(())
     }
@@ -302,6 +306,10 @@ impl RunState {
                     return Err("nobody asked to unwind".to_owned());
                 }
                 self.ended = Some((Ended::Unwound, at));
+            }
+            // People had time to change what was approved on.
+            Event::PanelRestarted if at.0 - self.last_at.0 >= LONG_AWAY_MS => {
+                self.recheck = !self.unwinding;
             }
             Event::PanelRestarted => {}
             Event::Parked { reason } => self.parked = Some(reason.clone()),

@@ -23,6 +23,8 @@ pub struct RunState {
     pub created_at: Timestamp,
     /// Number of the next event.
     pub next_seq: u64,
+    /// When the last event was recorded.
+    pub last_at: Timestamp,
     /// One for each stage.
     pub stages: Vec<StageState>,
     /// One for each step.
@@ -31,7 +33,7 @@ pub struct RunState {
     pub paused: bool,
     /// A person asked it to stop.
     pub stop: Option<Stop>,
-    /// After a pause: the evidence of what is still to be done must be checked first.
+    /// After a pause, or a long time without a panel: the evidence of what is still to be done must be checked first.
     pub recheck: bool,
     /// Steps that failed since the last retry, and why, the first first. Kept apart from the steps: a failed step whose
     /// effect was given back is undone.
@@ -158,6 +160,7 @@ impl RunState {
             created_by: None,
             created_at: Timestamp(0),
             next_seq: 0,
+            last_at: Timestamp(0),
             stages,
             steps,
             paused: false,

@@ -419,6 +419,14 @@ async fn what_a_job_left_on_its_host_is_removed_after_its_outcome() {
 
 /// A panel on this data that can be killed.
 fn mortal(store: &MemoryStore, world: &World) -> (Bench, Arc<KillSwitch>) {
+    mortal_at(store, world, || Timestamp(0))
+}
+
+fn mortal_at(
+    store: &MemoryStore,
+    world: &World,
+    now: fn() -> Timestamp,
+) -> (Bench, Arc<KillSwitch>) {
     let kill = Arc::new(KillSwitch::at(usize::MAX));
     let kinds = toy::kinds(world)
         .into_iter()
@@ -427,7 +435,7 @@ fn mortal(store: &MemoryStore, world: &World) -> (Bench, Arc<KillSwitch>) {
         Arc::new(store.for_panel(kill.clone())),
         Registry::new(kinds),
         Arc::new(Weather(world.clone())),
-        || Timestamp(0),
+        now,
         Timing::default(),
     );
     let bench = Bench {
@@ -474,4 +482,40 @@ async fn a_start_is_no_news_to_a_run_that_waits_for_people() {
     bench.approve(run).await;
     let view = bench.until(run, |view| view.seq > before.seq).await;
     assert_eq!(restarts(&view), 0);
+}
+
+/// Whether a run asks again whose panel was away for a while, in which the weather changed or not.
+async fn asks_again(now: fn() -> Timestamp, weather: &str) -> bool {
+    let (world, store) = (World::default(), MemoryStore::default());
+    let (bench, kill) = mortal(&store, &world);
+    let mut plan = toy::plan();
+    for later in &mut plan.stages[1..] {
+        later.gate = None;
+    }
+    let run = bench.start(plan).await;
+    bench.approve(run).await;
+    let under_way = |view: &RunView| view.steps.iter().any(|s| s.status == StepStatus::Running);
+    bench.until(run, under_way).await;
+    kill.strike();
+    weather.clone_into(&mut world.weather.lock().unwrap());
+    let (bench, _kill) = mortal_at(&store, &world, now);
+    bench.engine.recover().await.unwrap();
+    let asks = |view: &RunView| !view.stages[0].changes.is_empty();
+    let settled = |view: &RunView| asks(view) || view.summary.status == RunStatus::Completed;
+    let view = bench.until(run, settled).await;
+    assert!(
+        !under_way(&view),
+        "what was under way is seen to its end first"
+    );
+    asks(&view)
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_time_without_a_panel_the_evidence_is_looked_at_before_the_run_goes_on() {
+    let fine = World::default().weather.lock().unwrap().clone();
+    let (soon, late): (fn() -> Timestamp, fn() -> Timestamp) =
+        (|| Timestamp(899_000), || Timestamp(900_000));
+    assert!(asks_again(late, "storm").await);
+    assert!(!asks_again(late, &fine).await);
+    assert!(!asks_again(soon, "storm").await);
 }
