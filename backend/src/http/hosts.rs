@@ -232,6 +232,10 @@ fn power_control(control: &PowerControl) -> Answer<PowerControl> {
         for word in words {
             visible(field, word)?;
         }
+        if tells_password(words) {
+            let message = "A password here could be read by everybody: on this page, in the audit, and in the host's list of processes. Put it into a file on that host (ipmitool: -f FILE), or put the command into a script there.";
+            return Err(Failure::field(field, message));
+        }
         let odd = |word: &String| word.len() > LONGEST.1 || word.chars().any(char::is_control);
         if words.len() > LONGEST.0 || words.iter().any(odd) {
             let message = format!(
@@ -242,6 +246,30 @@ fn power_control(control: &PowerControl) -> Answer<PowerControl> {
         }
     }
     Ok(control.clone())
+}
+
+/// Whether a command line has a password in it, as ipmitool, the fence agents, curl and URLs have it.
+fn tells_password(words: &[String]) -> bool {
+    let program = words
+        .first()
+        .map_or("", |path| path.rsplit('/').next().unwrap_or(path));
+    let own: &[&str] = match program {
+        "ipmitool" => &["-P"],
+        "curl" => &["-u", "--user"],
+        "racadm" | "upscmd" => &["-p"],
+        fence if fence.starts_with("fence_") => &["-p"],
+        _ => &[],
+    };
+    words.iter().skip(1).any(|word| {
+        let long = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        let url = word
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split('/').next());
+        let user = url.and_then(|authority| authority.rsplit_once('@'));
+        own.iter().any(|option| word.starts_with(option))
+            || matches!(long, "--password" | "--passwd" | "--pass")
+            || user.is_some_and(|(user, _)| user.contains(':'))
+    })
 }
 
 fn ip(field: &str, text: &str) -> Answer<IpAddr> {

@@ -513,8 +513,7 @@ async fn asks_again(now: fn() -> Timestamp, weather: &str) -> bool {
 #[tokio::test(start_paused = true)]
 async fn after_a_long_time_without_a_panel_the_evidence_is_looked_at_before_the_run_goes_on() {
     let fine = World::default().weather.lock().unwrap().clone();
-    let (soon, late): (fn() -> Timestamp, fn() -> Timestamp) =
-        (|| Timestamp(899_000), || Timestamp(900_000));
+    let (soon, late) = (|| Timestamp(899_000), || Timestamp(900_000));
     assert!(asks_again(late, "storm").await);
     assert!(!asks_again(late, &fine).await);
     assert!(!asks_again(soon, "storm").await);

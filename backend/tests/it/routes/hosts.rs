@@ -407,8 +407,46 @@ async fn a_power_control_is_checked_and_its_host_is_kept() {
         let error = admin.post("/hosts", body).await.refused(422);
         assert_eq!(error.field.as_deref(), Some(field), "{}", error.message);
     }
+    for words in [
+        json!([
+            "/usr/bin/ipmitool",
+            "-H",
+            "bmc",
+            "-U",
+            "ops",
+            "-P",
+            "x",
+            "chassis"
+        ]),
+        json!(["fence_ipmilan", "-px", "-o", "on"]),
+        json!(["power", "--password=x"]),
+        json!(["curl", "https://ops:x@bmc/on"]),
+    ] {
+        let power = with(good(switch.id.0), "on", words);
+        let body = with(new_host(2, &key), "power", power);
+        let error = admin.post("/hosts", body).await.refused(422);
+        assert_eq!(error.field.as_deref(), Some("power.on"));
+        assert!(error.message.contains("audit"), "{}", error.message);
+    }
     let hosts: Vec<Host> = admin.get("/hosts").await.is(200);
     assert_eq!(hosts.len(), 1, "nothing was stored");
+
+    let file = json!([
+        "ipmitool",
+        "-H",
+        "bmc",
+        "-p",
+        "623",
+        "-f",
+        "/root/bmc",
+        "chassis",
+        "status"
+    ]);
+    let power = with(good(switch.id.0), "status", file);
+    let body = with(new_host(3, &key), "power", power);
+    let kept: Host = admin.post("/hosts", body).await.is(201);
+    let gone = admin.delete(&format!("/hosts/{}", kept.id)).await;
+    assert_eq!(gone.status, 204);
 
     let body = with(new_host(2, &key), "power", good(switch.id.0));
     let made: Host = admin.post("/hosts", body).await.is(201);
