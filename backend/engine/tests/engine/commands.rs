@@ -485,13 +485,9 @@ async fn a_start_is_no_news_to_a_run_that_waits_for_people() {
 }
 
 /// Whether a run asks again whose panel was away for a while, in which the weather changed or not.
-async fn asks_again(now: fn() -> Timestamp, weather: &str) -> bool {
+async fn asks_again(now: fn() -> Timestamp, weather: &str, plan: Plan) -> bool {
     let (world, store) = (World::default(), MemoryStore::default());
     let (bench, kill) = mortal(&store, &world);
-    let mut plan = toy::plan();
-    for later in &mut plan.stages[1..] {
-        later.gate = None;
-    }
     let run = bench.start(plan).await;
     bench.approve(run).await;
     let under_way = |view: &RunView| view.steps.iter().any(|s| s.status == StepStatus::Running);
@@ -510,11 +506,30 @@ async fn asks_again(now: fn() -> Timestamp, weather: &str) -> bool {
     asks(&view)
 }
 
+/// Only its first stage has a gate.
+fn gated_once() -> Plan {
+    let mut plan = toy::plan();
+    for later in &mut plan.stages[1..] {
+        later.gate = None;
+    }
+    plan
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_a_long_time_without_a_panel_the_evidence_is_looked_at_before_the_run_goes_on() {
     let fine = World::default().weather.lock().unwrap().clone();
     let (soon, late) = (|| Timestamp(899_000), || Timestamp(900_000));
-    assert!(asks_again(late, "storm").await);
-    assert!(!asks_again(late, &fine).await);
-    assert!(!asks_again(soon, "storm").await);
+    assert!(asks_again(late, "storm", gated_once()).await);
+    assert!(!asks_again(late, &fine, gated_once()).await);
+    assert!(!asks_again(soon, "storm", gated_once()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_step_changed_is_no_news_and_what_it_only_looked_at_is() {
+    let late = || Timestamp(900_000);
+    let mut plan = gated_once();
+    plan.stages[0].steps[0].target = "toys".to_owned();
+    assert!(!asks_again(late, "storm", plan.clone()).await);
+    plan.stages[0].steps[0].undo = None;
+    assert!(asks_again(late, "storm", plan).await);
 }
