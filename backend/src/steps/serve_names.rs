@@ -1,15 +1,16 @@
 //! Step kind `serve_names`: every server and load balancer serves one certificate with exactly the wanted
 //! names. Asking is what makes k3s issue it (facts A, 06 and 07); a name to be gone is never asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use coxswain_engine::plan::Param;
-use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind};
+use coxswain_engine::step::{Output, Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
 use coxswain_k3s::san_origin::{Origins, Told as Server};
 use coxswain_k3s::sans::SanChange;
+use coxswain_wire::{ClusterId, FieldValue, NextRun, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,11 +23,16 @@ use crate::world::World;
 
 /// Stored name.
 pub const KIND: &str = "serve_names";
+/// Name of the output: what may be next, where names are left that nothing asks for.
+const REPORT: &str = "report";
 
 /// Parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
+    /// Whose certificate it is, if a run is to be offered that takes out what nothing asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<ClusterId>,
     /// All servers.
     pub servers: Vec<ApiHost>,
     /// Load balancers in front of them.
@@ -39,6 +45,21 @@ pub struct Params {
 
 /// The step kind.
 pub struct ServeNames(pub Services);
+
+/// A run that takes names out that nothing asks for.
+fn without(cluster: ClusterId, history: &BTreeSet<&AltName>) -> NextRun {
+    let names = history.iter().map(ToString::to_string).collect();
+    NextRun {
+        title: "Take the names out that nothing asks for".to_owned(),
+        why: "They stand in the certificate from before. The form can be changed before anything is planned.".to_owned(),
+        workflow: "san_change".to_owned(),
+        inputs: [
+            ("cluster".to_owned(), FieldValue::Id(cluster.0)),
+            ("remove".to_owned(), FieldValue::List(names)),
+        ]
+        .into(),
+    }
+}
 
 /// What the servers' files say.
 struct Told {
@@ -170,6 +191,11 @@ impl StepKind for ServeNames {
             now.serial,
             serving::words(wanted),
         );
+        let next = params.offered.filter(|_| !history.is_empty());
+        let report = next.map(|cluster| Report {
+            next: vec![without(cluster, &history)],
+            ..Report::default()
+        });
         if !history.is_empty() {
             observed.push_str(&format!(
                 "; left from before, asked for by no flag: {}",
@@ -178,7 +204,10 @@ impl StepKind for ServeNames {
         }
         Ok(Probe::Done {
             observed,
-            outputs: BTreeMap::new(),
+            outputs: report
+                .map(|report| (REPORT.to_owned(), Output::Report(report)))
+                .into_iter()
+                .collect(),
         })
     }
 

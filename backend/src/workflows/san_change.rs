@@ -197,10 +197,11 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         add: change.add.clone(),
         remove: Vec::new(),
     };
+    let offered = change.remove.is_empty().then_some(nodes.cluster.id);
     draft.stage(
         "Names",
         None,
-        vec![steps::serve_names(nodes, &staying, before.clone())],
+        vec![steps::serve_names(nodes, &staying, before.clone(), offered)],
     );
     if !change.remove.is_empty() {
         draft.stage("Secret", None, vec![step_list::drop_serving(nodes)]);
@@ -215,7 +216,12 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         draft.stage(
             "Names that stay",
             None,
-            vec![steps::serve_names(nodes, change, before)],
+            vec![steps::serve_names(
+                nodes,
+                change,
+                before,
+                Some(nodes.cluster.id),
+            )],
         );
     }
     let kubeconfig = Param::Output(OutputRef {

@@ -6,6 +6,7 @@ use coxswain_engine::plan::{Param, Step};
 use coxswain_k3s::certs::AltName;
 use coxswain_k3s::names::San;
 use coxswain_k3s::sans::SanChange;
+use coxswain_wire::ClusterId;
 
 use super::super::draft::step;
 use super::super::nodes::{Node, Nodes};
@@ -122,8 +123,10 @@ pub(super) fn serve_names(
     nodes: &Nodes,
     change: &SanChange,
     before: Param<BTreeSet<AltName>>,
+    offered: Option<ClusterId>,
 ) -> Step {
     let params = serve_names::Params {
+        offered,
         servers: nodes.servers.iter().map(Node::api).collect(),
         load_balancers: nodes.load_balancers.iter().map(Node::api).collect(),
         change: change.clone(),

@@ -1,11 +1,19 @@
 //! Names that cannot come or go, and what stands in the way of a change.
 
-use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole};
+use std::time::Duration;
+
+use coxswain_engine::plan::{Outputs, Param};
+use coxswain_engine::step::{Output, Probe, StepContext, StepKind as _};
+use coxswain_k3s::certs::AltName;
+use coxswain_k3s::names::San;
+use coxswain_wire::{FieldValue, HostId, Inputs, MemberRole, RunId};
+use tokio::time::Instant;
 
 use super::super::find;
 use super::evidence::{facts, failing, odd};
 use super::forms::refused;
 use super::lab::{self, Lab, inputs, list};
+use crate::steps::serve_names::{KIND, Params, ServeNames};
 
 fn given(add: &[&str], remove: &[&str]) -> Inputs {
     inputs(&[
@@ -128,6 +136,48 @@ async fn an_address_of_a_servers_own_is_no_history() {
     there.clusters[0].endpoint = "2001:db8::2".to_owned();
     let found = failing(&facts(&lab, "san_change", &add, &there).await);
     assert_eq!(found, ["prod: Endpoint"]);
+}
+
+/// A client has asked for it once, and no flag does.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_left_is_offered_to_be_taken_out() {
+    let lab = lab::running_lab();
+    lab.balance();
+    lab.configure("tls-san:\n- 10.0.0.9\n- api.example.org\n");
+    lab.world.ask(HostId(1), "old.example.org");
+    let inventory = lab::running_inventory();
+    let workflow = find("san_change").unwrap();
+    let plan = workflow.plan(&given(&["api.example.org"], &[]), &inventory);
+    let plan = plan.unwrap();
+    let (_, _, step) = plan.steps().find(|(_, _, s)| s.kind == KIND).unwrap();
+    let mut params: Params = serde_json::from_value(step.params.clone()).unwrap();
+    let old: San = "old.example.org".parse().unwrap();
+    params.before = Param::Value([AltName::from(&old)].into());
+    let context = StepContext {
+        run: RunId(1),
+        step: 1,
+        attempt: 1,
+        host: None,
+        target: "prod".to_owned(),
+        params: serde_json::to_value(params).unwrap(),
+        memo: serde_json::Value::Null,
+        outputs: Outputs::new(),
+        deadline: Instant::now() + Duration::from_secs(60),
+        applied: true,
+        output: None,
+    };
+    let kind = ServeNames(lab.services());
+    kind.apply(&context).await.unwrap();
+    let seen = kind.probe(&context).await.unwrap();
+    let Probe::Done { outputs, .. } = seen else {
+        panic!("{seen:?}");
+    };
+    let Output::Report(report) = &outputs["report"] else {
+        panic!("{outputs:?}");
+    };
+    let inputs = &report.next[0].inputs;
+    assert_eq!(inputs["remove"], list(&["old.example.org"]));
+    assert!(workflow.plan(inputs, &inventory).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
