@@ -166,6 +166,24 @@ impl Panel {
         Ok(String::from_utf8_lossy(&std::fs::read(self.log_file())?).into_owned())
     }
 
+    /// Sees that a secret is in none of its files, nor in what it has printed.
+    ///
+    /// # Errors
+    /// Where it is; or a file cannot be read.
+    pub fn keeps_secret(&self, secret: &str) -> Result<()> {
+        ensure!(
+            !self.log()?.contains(secret),
+            "a secret shows in the panel's log"
+        );
+        for file in files(&self.data())? {
+            let content = std::fs::read(&file)?;
+            let mut parts = content.windows(secret.len());
+            let found = parts.any(|part| part == secret.as_bytes());
+            ensure!(!found, "a secret shows in {}", file.display());
+        }
+        Ok(())
+    }
+
     /// Runs the program on the same data, e.g. `audit verify`.
     ///
     /// # Errors
@@ -203,4 +221,19 @@ async fn copy(from: &Path, to: &Path) -> Result<()> {
         output.stderr.trim()
     );
     Ok(())
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            found.extend(files(&entry.path())?);
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }

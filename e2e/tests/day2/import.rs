@@ -161,6 +161,34 @@ fn a_token_is_moved_on_a_cluster_that_is_known() {
     });
 }
 
+/// The unit reads a file with another token after the one that the token would go into: it would win.
+#[test]
+fn a_token_that_another_one_would_replace_is_not_moved() {
+    on_the_lab(async |day| {
+        let server = SERVERS[0];
+        expose(day).await?;
+        let shadow = format!(
+            "set -eu; echo K3S_TOKEN=another-one >/etc/k3s-extra.env
+             sed -i 's|^ExecStart=|EnvironmentFile=-/etc/k3s-extra.env\n&|' {UNIT}
+             systemctl daemon-reload; sha256sum {UNIT} {UNIT}.env"
+        );
+        let before = day.lab.ssh(server, &shadow).await?;
+        let form = inputs([("cluster", day.cluster().await?)]);
+        let run = day.operator.start("move_token", form).await?;
+        day.operator
+            .in_the_way(run, |seen| {
+                seen.iter()
+                    .any(|fact| fact.subject == server && fact.name == "Token")
+            })
+            .await?;
+        refused(day.operator.approve_as_it_is(run).await)?;
+        let look = format!("sha256sum {UNIT} {UNIT}.env");
+        let after = day.lab.ssh(server, &look).await?;
+        ensure!(before.ends_with(&after), "before {before}, after {after}");
+        Ok(())
+    });
+}
+
 /// A token where everybody on the host can read it.
 async fn expose(day: &Day) -> Result<()> {
     let expose = format!(
