@@ -1,6 +1,8 @@
 //! Settings that must be equal on all servers of a cluster: a joiner that differs dies of "critical
 //! configuration value mismatch" (facts A, joining; B.5). Compared before a join.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::flags;
@@ -26,6 +28,44 @@ pub const CRITICAL: &[(&str, &[&str])] = &[
     ("secrets-encryption-provider", &[]),
     ("supervisor-metrics", &["false"]),
 ];
+
+/// What every server does for the whole cluster by its own settings: one that is told otherwise undoes what the others
+/// are told (k3s: pkg/deploy, pkg/daemons/control). k3s does not compare them.
+pub const CLUSTER_WIDE: &[&str] = &[
+    "default-local-storage-path",
+    "helm-job-image",
+    "kube-apiserver-arg",
+    "kube-cloud-controller-manager-arg",
+    "kube-controller-manager-arg",
+    "kube-scheduler-arg",
+    "servicelb-namespace",
+    "system-default-registry",
+];
+
+/// The packaged components that a server is told to leave out. A server without one of them deploys it, one with it
+/// removes it again.
+#[must_use]
+pub fn disabled(settings: &Settings) -> BTreeSet<&str> {
+    settings
+        .values("disable")
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// Settings of [`CLUSTER_WIDE`] that differ between two servers.
+#[must_use]
+pub fn apart(first: &Settings, second: &Settings) -> Vec<&'static str> {
+    let values = |settings: &Settings, name: &str| -> BTreeSet<String> {
+        settings.values(name).iter().cloned().collect()
+    };
+    CLUSTER_WIDE
+        .iter()
+        .filter(|name| values(first, name) != values(second, name))
+        .copied()
+        .collect()
+}
 
 /// A critical setting that differs between two servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +157,20 @@ mod tests {
             names,
             ["disable-network-policy", "disable", "flannel-backend"]
         );
+    }
+
+    #[test]
+    fn what_a_server_does_for_all_is_told_apart() {
+        let first = settings("--disable traefik,servicelb --kube-apiserver-arg=a=1", "");
+        let same = settings(
+            "",
+            "disable: [servicelb, traefik]\nkube-apiserver-arg: a=1\n",
+        );
+        assert_eq!(disabled(&first), disabled(&same));
+        assert_eq!(apart(&first, &same), [""; 0]);
+        let other = settings("--disable servicelb --kube-apiserver-arg=a=2", "");
+        assert_ne!(disabled(&first), disabled(&other));
+        assert_eq!(apart(&first, &other), ["kube-apiserver-arg"]);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The evidence for a join: the new host as at a bootstrap, and the cluster it would join.
 
+use std::collections::BTreeSet;
+
 use coxswain_engine::plan::Plan;
 use coxswain_engine::state::RunState;
 use coxswain_k3s::config_yaml::Config;
-use coxswain_k3s::critical::differences;
+use coxswain_k3s::critical::{apart, differences, disabled};
 use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::etcd::{Member, quorum};
 use coxswain_k3s::install::{InstallRequest, Release, Role, Source};
 use coxswain_k3s::preflight::HostFacts;
 use coxswain_k3s::settings::Settings;
 use coxswain_k3s::token::Token;
-use coxswain_wire::{ClusterId, Fact, StageIndex, Verdict};
+use coxswain_wire::{ClusterId, Fact, FieldValue, NextRun, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
@@ -23,7 +25,7 @@ use crate::steps::configured::brings_network;
 use crate::steps::etcd::{EtcdLook, is_of};
 use crate::steps::forget_password::{NAMESPACE, secret_of};
 use crate::steps::inspect::inspect;
-use crate::steps::kube::of_server;
+use crate::steps::kube::{API_PORT, of_server};
 use crate::steps::resolve_release::binary;
 use crate::steps::unit::UnitLook;
 use crate::world::{Kube, KubeNode, TlsTarget};
@@ -96,6 +98,7 @@ async fn of_cluster(
     let mut facts = Vec::new();
     facts.extend(etcd(context, cluster, join, newcomer).await);
     facts.push(names(context, cluster, join).await);
+    facts.extend(door(context, cluster, join).await);
     if let Some(first) = join.checks.peers.first() {
         // One that cannot be asked has facts of its own.
         if let Ok(false) = brings_network(&*context.services.world, first.host).await {
@@ -139,6 +142,40 @@ async fn names(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> 
     }
     let world = &*context.services.world;
     served::names(world, cluster, &join.checks.peers, &wanted, true).await
+}
+
+/// Whether k3s answers where the host joins: a server that hears nothing there gives up, an agent tries for ever.
+async fn door(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> Option<Fact> {
+    const NAME: &str = "Joins at";
+    let url = match &join.install.role {
+        Role::JoinServer { server_url } | Role::Agent { server_url } => server_url,
+        Role::FirstServer => return None,
+    };
+    let world = &*context.services.world;
+    let address = url.address().to_string();
+    let fact = match world
+        .http_get(&TlsTarget::new(&address, API_PORT), "/cacerts")
+        .await
+    {
+        Ok(answer) if answer.status == 200 => return Some(pass(cluster, NAME, url.to_string())),
+        Ok(answer) => format!("{url} answers {} to /cacerts", answer.status),
+        Err(error) => format!("{url}: {error}"),
+    };
+    let inputs = [("cluster".to_owned(), FieldValue::Id(join.cluster.0))].into();
+    Some(Fact {
+        next: Some(NextRun {
+            title: "Set up the load balancer".to_owned(),
+            why: "Nodes join through it.".to_owned(),
+            workflow: "load_balancer".to_owned(),
+            inputs,
+        }),
+        ..fail(
+            cluster,
+            NAME,
+            fact,
+            "No k3s answers there. Start HAProxy on the load balancer, or let it be set up first.",
+        )
+    })
 }
 
 /// Flags that say which node it is and where it joins, or that are told by a fact of their own.
@@ -349,26 +386,43 @@ async fn api(
     let mut facts = Vec::new();
     let leaves = |name: &str| join.leaving.as_ref().is_some_and(|old| old.name == name);
     let goes = |node: &KubeNode| join.gone().any(|old| old.name == node.name);
+    // Agents may be behind the servers: a node that joins is as the servers are.
+    let is_server = |node: &&KubeNode| join.checks.peers.iter().any(|peer| peer.name == node.name);
     let staying = nodes.iter().filter(|node| !goes(node));
-    let mut versions: Vec<&str> = staying.map(|n| n.version.as_str()).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    let running = versions.join(", ");
+    let (servers, others): (Vec<&KubeNode>, Vec<&KubeNode>) = staying.partition(is_server);
+    let versions: BTreeSet<&str> = servers.iter().map(|n| n.version.as_str()).collect();
+    let running = versions.iter().copied().collect::<Vec<_>>().join(", ");
     facts.push(match coming(context, join).await {
-        Some(version) if versions == [version.as_str()] => pass(cluster, "Same version", version),
+        Some(version) if versions.iter().eq([&version.as_str()]) => {
+            pass(cluster, "Same version", version)
+        }
         Some(version) => fail(
             cluster,
             "Same version",
-            format!("the cluster runs {running}, the new node would run {version}"),
-            "Give the cluster's version.",
+            format!("the servers run {running}, the new node would run {version}"),
+            "Give the servers' version.",
         ),
         None => fail(
             cluster,
             "Same version",
-            format!("the cluster runs {running}; what would be installed is not known"),
+            format!("the servers run {running}; what would be installed is not known"),
             "See the facts of the host.",
         ),
     });
+    let behind = others
+        .iter()
+        .filter(|node| !versions.contains(node.version.as_str()));
+    let behind: Vec<String> = behind
+        .map(|n| format!("{}: {}", n.name, n.version))
+        .collect();
+    if !behind.is_empty() {
+        facts.push(warn(
+            cluster,
+            "Other versions",
+            behind.join(", "),
+            "Not what the servers run. Upgrade these nodes when it suits.",
+        ));
+    }
     facts.extend(inheritance(context, join, &nodes).await);
     let name = &join.node.name;
     let password = secret_of(name);
@@ -434,7 +488,7 @@ async fn flags(context: &PreflightContext, join: &JoinChecks) -> Vec<Fact> {
             )];
         }
     };
-    let mut facts = Vec::new();
+    let (mut facts, mut told) = (Vec::new(), Vec::new());
     for peer in &join.checks.peers {
         let found = match inspect(world, peer.host).await {
             Ok(found) => found,
@@ -460,10 +514,55 @@ async fn flags(context: &PreflightContext, join: &JoinChecks) -> Vec<Fact> {
             .and_then(|words| settings(&words, &found));
         facts.extend(match there {
             Err(why) => vec![fail(&peer.name, NAME, why, "Check k3s on this server.")],
-            Ok(there) => compared(&peer.name, &there, &new),
+            Ok(there) => {
+                let facts = compared(&peer.name, &there, &new);
+                told.push((peer.name.as_str(), there));
+                facts
+            }
         });
     }
+    facts.extend(components(&join.node.name, &told, &new));
     facts
+}
+
+/// Components that k3s brings along: each server deploys them for the whole cluster, or takes them away.
+fn components(name: &str, peers: &[(&str, Settings)], new: &Settings) -> Option<Fact> {
+    const NAME: &str = "Components";
+    let words = |settings: &Settings| {
+        let disabled = disabled(settings);
+        if disabled.is_empty() {
+            return "nothing is disabled".to_owned();
+        }
+        let names: Vec<&str> = disabled.into_iter().collect();
+        format!("{} disabled", names.join(", "))
+    };
+    let (first, others) = peers.split_first()?;
+    let same = |there: &Settings| disabled(there) == disabled(new);
+    if peers.iter().all(|(_, there)| same(there)) {
+        return Some(pass(name, NAME, words(new)));
+    }
+    let here = words(new);
+    if others
+        .iter()
+        .all(|(_, there)| disabled(there) == disabled(&first.1))
+    {
+        return Some(fail(
+            name,
+            NAME,
+            format!("{here}; on the other servers {}", words(&first.1)),
+            "A server that is told otherwise deploys what the others leave out, or removes what they deploy. Give the same --disable.",
+        ));
+    }
+    let there = peers
+        .iter()
+        .map(|(peer, there)| format!("on {peer} {}", words(there)));
+    let there: Vec<String> = there.collect();
+    Some(warn(
+        name,
+        NAME,
+        format!("{here}; {}", there.join("; ")),
+        "The servers are not of one mind: what is deployed depends on which of them started last. Give all the same --disable.",
+    ))
 }
 
 fn compared(peer: &str, there: &Settings, new: &Settings) -> Vec<Fact> {
@@ -477,6 +576,15 @@ fn compared(peer: &str, there: &Settings, new: &Settings) -> Vec<Fact> {
         let advice = "\u{201c}Here\u{201d} is this server, \u{201c}there\u{201d} the new one. k3s refuses to join with these: give the same arguments.";
         fail(peer, "Critical flags", differences.join("; "), advice)
     }];
+    let apart = apart(there, new);
+    if !apart.is_empty() {
+        facts.push(warn(
+            peer,
+            "Cluster-wide flags",
+            format!("not as for the new server: {}", apart.join(", ")),
+            "k3s does not compare them, but each server acts on its own for the whole cluster. Give the same arguments.",
+        ));
+    }
     let missing: Vec<&str> = there
         .sans()
         .iter()

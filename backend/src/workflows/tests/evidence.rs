@@ -573,6 +573,7 @@ async fn joiners_are_compared_with_the_cluster() {
         ])
     };
     let lab = lab::running_lab();
+    lab.balance();
     let inventory = lab::running_inventory();
     assert_eq!(
         failing(&facts(&lab, "join", &given("v1.33.5+k3s1"), &inventory).await),

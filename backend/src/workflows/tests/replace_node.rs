@@ -61,6 +61,7 @@ fn only_a_free_host_takes_the_place() {
 async fn a_replacement_is_compared_with_those_that_stay() {
     let running = lab::running_inventory();
     let lab = lab::running_lab();
+    lab.balance();
     for (host, replacement) in [(3, 5), (3, 3), (4, 5)] {
         let given = given(host, "reachable", replacement);
         let found = facts(&lab, "replace_node", &given, &running).await;
@@ -116,6 +117,7 @@ async fn what_the_new_one_does_not_inherit_is_told() {
 async fn a_lost_machine_that_lives_is_not_replaced() {
     let running = lab::running_inventory();
     let lab = lab::running_lab();
+    lab.balance();
     let found = failing(&facts(&lab, "replace_node", &given(3, "lost", 5), &running).await);
     assert_eq!(found, ["node3: Machine", "node3: Lease"]);
     // Its k3s is stopped, its data is there: it would come back as what it was.
@@ -166,6 +168,7 @@ async fn another_lost_one_leaves_before_the_replacement_joins() {
 #[tokio::test(start_paused = true)]
 async fn a_marked_host_is_clean_before_it_is_used() {
     let lab = lab::running_lab();
+    lab.balance();
     lab.memory
         .set_unclean(HostId(5), Some(CLUSTER))
         .await
