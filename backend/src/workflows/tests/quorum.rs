@@ -1,9 +1,13 @@
 //! Whose word on etcd's members counts.
 
+use std::time::Duration;
+
 use coxswain_wire::HostId;
+use tokio::time::Instant;
 
 use super::lab::{self, Lab};
 use crate::steps::ApiHost;
+use crate::steps::healthy::{Part, Wanted, healthy};
 use crate::steps::quorum::guard;
 
 fn node(n: i64) -> ApiHost {
@@ -68,4 +72,24 @@ async fn who_is_no_member_for_the_others_is_not_stopped() {
         stop(&lab, 5, &[1, 2, 3]).await.unwrap_err(),
         "node5 is not stopped: the quorum cannot be told: the other servers do not list node5 as an etcd member"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_a_cluster_of_its_own_is_not_healthy() {
+    let lab = lab::running_lab();
+    let (server, via) = (node(3), node(1));
+    let look = async || {
+        let wanted = Wanted {
+            node: &server,
+            part: Part::Server { via: Some(&via) },
+            version: None,
+            deadline: Instant::now() + Duration::from_secs(120),
+        };
+        let seen = healthy(&*lab.services().world, wanted).await.unwrap();
+        seen.map(|healthy| healthy.version)
+    };
+    assert!(look().await.is_ok());
+    lab.world.reset_alone(HostId(3));
+    let why = look().await.unwrap_err();
+    assert_eq!(why, "node3 and node1 list different etcd members");
 }
