@@ -35,7 +35,8 @@ pub(crate) async fn without(
 ) -> Result<Without, String> {
     let (looks, silent) = looks(world, others).await;
     let hosts = || others.iter().chain([target]);
-    let listed = list(&looks, hosts())?.ok_or_else(|| {
+    let seen = looks.iter().map(|(server, etcd)| (*server, etcd));
+    let listed = list(seen, hosts())?.ok_or_else(|| {
         if silent.is_empty() {
             "there is no other server".to_owned()
         } else {
@@ -83,16 +84,16 @@ pub(crate) async fn looks<'a>(
 
 /// The list that counts: a healthy server's, for one without a quorum may have an old copy, or a cluster of its own.
 /// With no healthy server there is no quorum, whichever list is taken. `Err` inside: the healthy ones disagree.
-fn list<'a>(
-    looks: &'a [Seen<'_>],
+pub(crate) fn list<'a>(
+    looks: impl Iterator<Item = (&'a ApiHost, &'a EtcdLook)> + Clone,
     hosts: impl Iterator<Item = &'a ApiHost> + Clone,
 ) -> Result<Option<&'a EtcdLook>, String> {
-    let mut healthy = looks.iter().filter(|(_, etcd)| etcd.healthy);
+    let mut healthy = looks.clone().filter(|(_, etcd)| etcd.healthy);
     let Some(first) = healthy.next() else {
-        return Ok(looks.first().map(|(_, etcd)| etcd));
+        return Ok(looks.map(|(_, etcd)| etcd).next());
     };
     let Some(other) = healthy.find(|(_, etcd)| etcd.ids() != first.1.ids()) else {
-        return Ok(Some(&first.1));
+        return Ok(Some(first.1));
     };
     let [one, two] = [first, other].map(|(server, etcd)| {
         let names = etcd.names(hosts.clone()).join(", ");

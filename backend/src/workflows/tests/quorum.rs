@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use coxswain_wire::HostId;
+use coxswain_wire::{FieldValue, HostId};
 use tokio::time::Instant;
 
+use super::evidence::{facts, failing};
 use super::lab::{self, Lab};
 use crate::steps::ApiHost;
 use crate::steps::healthy::{Part, Wanted, healthy};
@@ -92,4 +93,22 @@ async fn a_server_of_a_cluster_of_its_own_is_not_healthy() {
     lab.world.reset_alone(HostId(3));
     let why = look().await.unwrap_err();
     assert_eq!(why, "node3 and node1 list different etcd members");
+}
+
+/// Each of them is healthy and votes, for itself.
+#[tokio::test(start_paused = true)]
+async fn a_gate_sees_that_servers_list_other_members() {
+    let given = lab::inputs(&[
+        ("cluster", FieldValue::Id(1)),
+        ("host", FieldValue::Id(4)),
+        ("state", lab::text("reachable")),
+    ]);
+    let lab = lab::running_lab();
+    let gate = async || facts(&lab, "remove_node", &given, &lab::running_inventory()).await;
+    assert_eq!(failing(&gate().await), [""; 0]);
+    lab.world.reset_alone(HostId(3));
+    let facts = gate().await;
+    assert!(failing(&facts).contains(&"prod: Members".to_owned()));
+    let members = facts.iter().find(|f| f.name == "Members").unwrap();
+    assert!(members.value.contains("node3 lists node3"), "{members:?}");
 }
