@@ -1,5 +1,6 @@
 //! A look at etcd from one server, through its JSON gateway on the server itself (facts A, etcd).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coxswain_engine::step::StepFailure;
@@ -14,6 +15,10 @@ use crate::world::{RemoteCommand, Script, World};
 /// Members, health and leader; with `$1` `bootstrap` the keys of the data that servers start with, instead. k3s
 /// serves the gateway on 2379, newer versions on a port of its own, 2382; on 127.0.0.1, or on ::1 where the
 /// cluster's first network is IPv6 (k3s: pkg/etcd, `listenClientHTTPURLs`).
+///
+/// The member list is each server's own copy. It is not asked for as `linearizable`: without a quorum that hangs, and
+/// then an answer is needed most. `/health` reads through the leader (etcd: `checkV3Health`, `QGET` before 3.5): asked
+/// first, it says that a healthy server's list is none of old.
 pub(crate) const LOOK: Script = Script {
     name: "look-at-etcd",
     text: r#"cd /var/lib/rancher/k3s/server/tls/etcd 2>/dev/null || exit 0
@@ -40,10 +45,10 @@ if [ "${1-}" = bootstrap ]; then
     either /v3/kv/range '{"key":"L2Jvb3RzdHJhcC8=","range_end":"L2Jvb3RzdHJhcDA=","keys_only":true}'
     exit 0
 fi
-echo '--- members'
-either /v3/cluster/member/list '{}'
 echo '--- health'
 either /health
+echo '--- members'
+either /v3/cluster/member/list '{}'
 echo '--- status'
 either /v3/maintenance/status '{}'
 exit 0
@@ -144,6 +149,11 @@ impl EtcdLook {
     pub(crate) fn of_host(&self, host: &ApiHost) -> Vec<u64> {
         let members = self.members.members.iter();
         members.filter(|m| is_of(m, host)).map(|m| m.id).collect()
+    }
+
+    /// Numbers of all members: two servers of one cluster have the same.
+    pub(crate) fn ids(&self) -> BTreeSet<u64> {
+        self.members.members.iter().map(|m| m.id).collect()
     }
 
     /// The members by the names of the hosts they belong to; by their own if they belong to none of these.

@@ -65,15 +65,25 @@ pub(crate) async fn healthy(
                 }
                 Err(e) => return Ok(Err(e.to_string())),
             }
-            let own = EtcdLook::take(world, wanted.node.host).await?;
-            if let Err(why) = member(own, wanted.node, true) {
-                return Ok(Err(why));
-            }
+            let own = match member(EtcdLook::take(world, wanted.node.host).await?, wanted.node) {
+                Ok(own) if !own.healthy => return Ok(Err("etcd is not healthy".to_owned())),
+                Ok(own) => own,
+                Err(why) => return Ok(Err(why)),
+            };
             // The same cluster, seen from the other side: a server of another one would satisfy the rest.
             if let Some(via) = via {
                 let seen = EtcdLook::take(world, via.host).await?;
-                if let Err(why) = member(seen, wanted.node, false) {
-                    return Ok(Err(format!("seen from {}: {why}", via.name)));
+                match member(seen, wanted.node) {
+                    // Names and addresses are alike where a server was reset into a cluster of its own, and so may be
+                    // the number of its member: all of them tell.
+                    Ok(seen) if seen.ids() != own.ids() => {
+                        return Ok(Err(format!(
+                            "{} and {} list different etcd members",
+                            wanted.node.name, via.name
+                        )));
+                    }
+                    Ok(_) => {}
+                    Err(why) => return Ok(Err(format!("seen from {}: {why}", via.name))),
                 }
             }
             node(world, &*kube, wanted).await
@@ -85,13 +95,11 @@ pub(crate) async fn healthy(
     }
 }
 
-fn member(look: Result<EtcdLook, String>, node: &ApiHost, itself: bool) -> Result<(), String> {
+/// A look in which a node votes.
+fn member(look: Result<EtcdLook, String>, node: &ApiHost) -> Result<EtcdLook, String> {
     let etcd = look?;
-    if itself && !etcd.healthy {
-        return Err("etcd is not healthy".to_owned());
-    }
     if etcd.votes(node) {
-        Ok(())
+        Ok(etcd)
     } else {
         Err(format!("{} is not a voting etcd member", node.name))
     }

@@ -134,9 +134,12 @@ exit 0
 pub struct Params {
     /// Absolute paths that stay: configuration a person wrote, files placed for an installation.
     pub keep: Vec<String>,
-    /// The server has left its cluster while it ran. As a member once more it would take the quorum with it.
+    /// The host is no etcd member of its cluster, which goes on: as one it would take the quorum with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<leave_cluster::Params>,
+    /// It was lost before: the cluster may be gone itself, and nobody has to be able to tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 /// The job of a removal. `context` names the place where kept files wait.
@@ -183,13 +186,17 @@ impl StepKind for RemoveK3s {
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
-        if let Some(leave_cluster::Params { node, via }) = &params.left
-            && leave::is_member(&*self.0.world, via, node).await?
-        {
-            return Err(failure::fatal(
-                format!("{} has joined etcd again since it left", node.name),
-                "Nothing was removed: it would take the quorum with it. See who started k3s there, end this run, and start the removal anew.",
-            ));
+        if let Some(leave_cluster::Params { node, via }) = &params.left {
+            let member = match leave::is_member(&*self.0.world, via, node).await {
+                Err(_) if params.lost => false,
+                answered => answered?,
+            };
+            if member {
+                return Err(failure::fatal(
+                    format!("{} is an etcd member, seen from {}", node.name, via.name),
+                    "Nothing was removed: it would take the quorum with it. See who started k3s there, end this run, and let the member leave: \u{201c}Remove a node\u{201d} does so.",
+                ));
+            }
         }
         Job::of(&*self.0.world, context)?
             .run(&spec(context, &params.keep), context.output.as_ref())

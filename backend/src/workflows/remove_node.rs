@@ -292,7 +292,11 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
             node: node.api(),
             via: via.api(),
         });
-        let params = remove_k3s::Params { keep, left };
+        let params = remove_k3s::Params {
+            keep,
+            left,
+            lost: false,
+        };
         draft.stage("Removal", None, vec![step_list::remove(node, &params)]);
     }
     if leaves_alive {

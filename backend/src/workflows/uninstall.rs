@@ -50,6 +50,33 @@ impl Request {
         all.filter(|lb| self.whole && !self.lost.contains(lb))
     }
 
+    /// Servers of a cluster that goes on without the targets: none of these may be one of its etcd members.
+    fn going_on(&self) -> &[Node] {
+        match self.nodes.cluster.phase {
+            ClusterPhase::Running if !self.whole => &self.nodes.servers,
+            ClusterPhase::Running | ClusterPhase::Planned => &[],
+        }
+    }
+
+    /// It was lost before, and must be cleaned.
+    fn was_lost(&self, node: &Node) -> bool {
+        self.marked.iter().any(|m| m.host == node.host)
+    }
+
+    /// The removal from a target.
+    fn removal(&self, node: &Node) -> Step {
+        let left = self.going_on().first().map(|via| leave_cluster::Params {
+            node: node.api(),
+            via: via.api(),
+        });
+        let params = remove_k3s::Params {
+            keep: Vec::new(),
+            lost: left.is_some() && self.was_lost(node),
+            left,
+        };
+        step_list::remove(node, &params)
+    }
+
     /// Lost hosts with k3s on their disks.
     fn lost_with_k3s(&self) -> Vec<&Node> {
         let lost = self.lost.iter();
@@ -93,7 +120,7 @@ impl Workflow for Uninstall {
                 "A machine of the cluster that is dead does not keep the rest: name it among the lost hosts. It must not answer over SSH. Nothing is done on it, so k3s, its data and the cluster's keys stay on its disk; the inventory marks it, and it must be cleaned before it is used again. If it comes back, its k3s starts by itself.",
                 "It takes about a minute. If a step fails, correct the cause and retry: what is removed already is found removed.",
                 "A host that was removed from the cluster as lost, and has come back, is cleaned this way: choose it alone. It is then no longer marked.",
-                "Single servers of a living cluster are not taken out this way: an etcd member has to leave first.",
+                "Single servers of a living cluster are not taken out this way: an etcd member has to leave first. The servers are asked who is one, whatever the inventory says.",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -260,13 +287,9 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         let gate = gate.take_if(|_| !steps.is_empty());
         draft.stage(title, gate, steps);
     };
-    let params = remove_k3s::Params {
-        keep: Vec::new(),
-        left: None,
-    };
-    let removals = targets.iter().map(|node| step_list::remove(node, &params));
+    let removals = targets.iter().map(|node| request.removal(node));
     stage("Removal", removals.collect());
-    let cleaned = |node: &Node| marked.iter().any(|m| m.host == node.host);
+    let cleaned = |node: &Node| request.was_lost(node);
     if *whole {
         let balancers = request.balancers();
         let sections = balancers.map(|lb| step_list::remove_haproxy(nodes, lb));
@@ -288,10 +311,7 @@ fn plan(workflow: &str, inputs: &Inputs, request: &Request) -> Plan {
         }));
         stage("Record", records);
     } else if let Some(via) = nodes.servers.first() {
-        let goes_on = match nodes.cluster.phase {
-            ClusterPhase::Running => true,
-            ClusterPhase::Planned => false,
-        };
+        let goes_on = !request.going_on().is_empty();
         // Nobody else could know a host that was lost before.
         let stranger = |node: &Node| {
             let mut marked = marked.iter().filter(|m| m.host == node.host);

@@ -14,7 +14,11 @@ use crate::steps::remove_k3s;
 /// k3s off every host that will get a new one.
 pub(super) fn clean_up(request: &Request) -> Vec<Step> {
     let keep = step_list::kept_by_clean_up(&request.source);
-    let params = remove_k3s::Params { keep, left: None };
+    let params = remove_k3s::Params {
+        keep,
+        left: None,
+        lost: false,
+    };
     request
         .nodes
         .with_k3s()

@@ -16,6 +16,7 @@ use super::{at_once, bound, connection, fail, jobs, pass, served, warn};
 use crate::steps::ApiHost;
 use crate::steps::etcd::{EtcdLook, is_of, name_of};
 use crate::steps::kube::of_server;
+use crate::steps::quorum::list;
 use crate::steps::restart::NodeRole;
 use crate::steps::unit::UnitLook;
 use crate::world::KubeNode;
@@ -119,7 +120,7 @@ impl Living {
     }
 
     /// Nodes that the run takes out.
-    fn gone(&self) -> impl Iterator<Item = &ApiHost> {
+    fn gone(&self) -> impl Iterator<Item = &ApiHost> + Clone {
         self.leaving.iter().chain(&self.also_lost)
     }
 
@@ -232,9 +233,19 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, role: NodeRole) -> 
 /// Members and quorum, each server asked for itself.
 fn etcd(cluster: &str, living: &Living, servers: &[Seen<'_>]) -> Vec<Fact> {
     const NAME: &str = "etcd";
-    let Some(listed) = servers.iter().find_map(|s| s.etcd.as_ref()) else {
-        let advice = "Quorum may be lost: the cluster's page has the recovery guide.";
-        return vec![fail(cluster, NAME, "no server gives a member list", advice)];
+    let looks = servers.iter();
+    let looks = looks.filter_map(|seen| Some((seen.node, seen.etcd.as_ref()?)));
+    let hosts = living.servers.iter().chain(living.gone());
+    let listed = match list(looks, hosts) {
+        Ok(Some(listed)) => listed,
+        Ok(None) => {
+            let advice = "Quorum may be lost: the cluster's page has the recovery guide.";
+            return vec![fail(cluster, NAME, "no server gives a member list", advice)];
+        }
+        Err(why) => {
+            let advice = "One of them runs as a cluster of its own, or does not follow the others: take it out with \u{201c}Remove a node\u{201d}, and let it join anew.";
+            return vec![fail(cluster, "Members", why, advice)];
+        }
     };
     let wanted: BTreeSet<&str> = living.servers.iter().map(|s| s.name.as_str()).collect();
     let stays = |m: &&Member| !living.gone().any(|host| is_of(m, host));

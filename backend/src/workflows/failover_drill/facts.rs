@@ -86,6 +86,9 @@ async fn without(world: &dyn World, cluster: &str, checks: &Checks) -> Fact {
     let advice = "Bring all members back first: a drill is for a cluster that is whole.";
     match quorum::without(world, &checks.victim, &checks.others).await {
         Err(why) => fail(cluster, &name, why, advice),
+        Ok(without) if !without.member => {
+            fail(cluster, &name, quorum::not_listed(&checks.victim), advice)
+        }
         Ok(without) => {
             let now = without.quorum;
             let value = format!(

@@ -14,6 +14,7 @@ mod join;
 mod lab;
 mod move_token;
 mod panel;
+mod quorum;
 mod remove_node;
 mod replace_node;
 mod restart;

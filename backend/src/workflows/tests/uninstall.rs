@@ -1,14 +1,19 @@
 //! What an uninstall refuses where hosts are lost, and what its gate sees of them.
 
-use coxswain_engine::plan::Plan;
+use std::time::Duration;
+
+use coxswain_engine::plan::{Outputs, Plan};
+use coxswain_engine::step::{StepContext, StepKind as _};
 use coxswain_wire::{
-    ClusterId, ClusterPhase, Fact, FactKind, FieldValue, HostId, Inputs, MemberRole, Timestamp,
-    Unclean, Verdict,
+    ClusterId, ClusterPhase, Fact, FactKind, FieldValue, HostId, Inputs, MemberRole, RunId,
+    Timestamp, Unclean, Verdict,
 };
+use tokio::time::Instant;
 
 use super::super::{Inventory, find};
 use super::evidence::{facts, failing};
 use super::lab::{self, CLUSTER, LB, Lab, inputs};
+use crate::steps::remove_k3s::{self, RemoveK3s};
 use crate::world::UnreachableKind;
 
 fn given(hosts: &[i64], lost: &[i64]) -> Inputs {
@@ -180,6 +185,123 @@ fn a_host_is_cleaned_though_its_cluster_has_ended() {
     let members = &mut inventory.clusters[0].members;
     members.retain(|m| m.role == MemberRole::LoadBalancer);
     assert!(clean(&inventory).contains(&"remove_k3s".to_owned()));
+}
+
+/// The host left the cluster as lost, and is to be cleaned.
+fn lost(host: i64) -> Inventory {
+    let mut inventory = lab::running_inventory();
+    let members = &mut inventory.clusters[0].members;
+    members.retain(|m| m.host != HostId(host));
+    let entry = inventory.hosts.iter_mut().find(|h| h.id == HostId(host));
+    let entry = entry.unwrap();
+    entry.cluster = None;
+    entry.unclean = Some(Unclean {
+        since: Timestamp(0),
+        from: CLUSTER,
+    });
+    inventory
+}
+
+/// The server is an agent, says the inventory.
+fn called_agent(host: i64) -> Inventory {
+    let mut inventory = lab::running_inventory();
+    let mut members = inventory.clusters[0].members.iter_mut();
+    members.find(|m| m.host == HostId(host)).unwrap().role = MemberRole::Agent;
+    inventory
+}
+
+async fn single(lab: &Lab, host: i64, inventory: &Inventory) -> Vec<Fact> {
+    facts(lab, "uninstall", &given(&[host], &[]), inventory).await
+}
+
+/// What becomes of the removal itself.
+async fn removed(lab: &Lab, host: i64, inventory: &Inventory) -> Result<(), String> {
+    let plan = planned(&[host], &[], inventory).unwrap();
+    let (step, _, planned) = plan
+        .steps()
+        .find(|(_, _, step)| step.kind == remove_k3s::KIND)
+        .unwrap();
+    let context = StepContext {
+        run: RunId(1),
+        step,
+        attempt: 1,
+        host: planned.host,
+        target: planned.target.clone(),
+        params: planned.params.clone(),
+        memo: serde_json::Value::Null,
+        outputs: Outputs::new(),
+        deadline: Instant::now() + Duration::from_secs(600),
+        applied: true,
+        output: None,
+    };
+    let applied = RemoveK3s(lab.services()).apply(&context).await;
+    applied.map_err(|failure| failure.into_error().message)
+}
+
+/// Joined again by hand, it is half of the quorum, and its mark says nothing of that.
+#[tokio::test(start_paused = true)]
+async fn a_lost_server_that_has_joined_again_is_not_wiped() {
+    let lab = lab::two_servers();
+    let mut inventory = lost(2);
+    inventory.clusters[0]
+        .members
+        .retain(|m| m.host != HostId(3));
+    let before = lab.picture();
+    let found = failing(&single(&lab, 2, &inventory).await);
+    assert_eq!(found, ["node2: etcd member"]);
+    let why = removed(&lab, 2, &inventory).await.unwrap_err();
+    assert_eq!(why, "node2 is an etcd member, seen from node1");
+    assert_eq!(lab.picture(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_the_inventory_calls_an_agent_is_not_wiped() {
+    let lab = lab::running_lab();
+    let inventory = called_agent(3);
+    let found = failing(&single(&lab, 3, &inventory).await);
+    assert_eq!(found, ["node3: k3s", "node3: etcd member"]);
+    lab.world.stop_k3s(HostId(3));
+    let found = failing(&single(&lab, 3, &inventory).await);
+    assert_eq!(found, ["node3: etcd member"]);
+    let why = removed(&lab, 3, &inventory).await.unwrap_err();
+    assert_eq!(why, "node3 is an etcd member, seen from node1");
+    // Real agents are no members.
+    let agent = single(&lab, 4, &lab::running_inventory()).await;
+    assert_eq!(failing(&agent), [""; 0]);
+    assert_eq!(fact(&agent, "node4", "etcd member").value, "it is none");
+}
+
+/// Who was lost is cleaned even where its cluster is gone as well; an agent belongs to one that lives.
+#[tokio::test(start_paused = true)]
+async fn where_no_server_can_tell_who_was_lost_is_cleaned_all_the_same() {
+    let lab = lab::running_lab();
+    for server in 1..=3 {
+        lab.world.power_off(HostId(server));
+    }
+    let agent = single(&lab, 4, &lab::running_inventory()).await;
+    assert_eq!(failing(&agent), ["node4: etcd member"]);
+    assert!(removed(&lab, 4, &lab::running_inventory()).await.is_err());
+    let marked = lost(4);
+    let found = single(&lab, 4, &marked).await;
+    assert_eq!(failing(&found), [""; 0]);
+    let member = fact(&found, "node4", "etcd member");
+    assert_eq!(member.verdict, Verdict::Warn);
+    assert!(
+        member.value.starts_with("nobody can tell: node1: "),
+        "{member:?}"
+    );
+    removed(&lab, 4, &marked).await.unwrap();
+}
+
+/// Without a quorum a server's list is an old one.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_servers_without_quorum_clears_nobody() {
+    let lab = lab::running_lab();
+    for server in 1..=3 {
+        lab.world.cut_off(HostId(server));
+    }
+    let agent = single(&lab, 4, &lab::running_inventory()).await;
+    assert_eq!(failing(&agent), ["node4: etcd member"]);
 }
 
 /// What is on them goes; who wants to keep it has to know before.

@@ -4,21 +4,26 @@ use coxswain_engine::plan::Plan;
 use coxswain_k3s::haproxy::{CONFIG_FILE, section_in};
 use coxswain_k3s::names::ClusterName;
 use coxswain_k3s::preflight::Leftover;
-use coxswain_wire::{Fact, FactKind, StageIndex, Verdict};
+use coxswain_wire::{Fact, FactKind, HostId, StageIndex, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
-use super::super::facts::{at_once, checks_of, connection, disks, fail, jobs, pass, shown, warn};
+use super::super::facts::{
+    at_once, bound, checks_of, connection, disks, fail, jobs, pass, shown, warn,
+};
 use super::super::nodes::Node;
 use super::super::remove_node::unasked;
 use super::Request;
 use crate::steps::ApiHost;
 use crate::steps::inspect::{inspect, paths, remains};
+use crate::steps::quorum;
 
 /// What a lost host keeps.
 const STAYS: &str = "Stays on its disk";
 /// What a person does whose lost host answers.
 const ALIVE: &str = "It is not lost: start again without it among the lost hosts. It is then cleaned like the others.";
+/// What a person does whose target is a server.
+const LEAVES: &str = "Its etcd member has to leave before k3s stops, or the others may lose quorum for good. Make it a server of the cluster in the inventory, then use \u{201c}Remove a node\u{201d}.";
 
 /// What the gate looks at; stored in the plan.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +39,12 @@ pub(super) struct Checks {
     /// Load balancers that keep the cluster's section.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lost_balancers: Vec<ApiHost>,
+    /// Servers that go on without the targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    going_on: Vec<ApiHost>,
+    /// Targets that were lost before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    marked: Vec<HostId>,
 }
 
 impl Checks {
@@ -45,7 +56,14 @@ impl Checks {
             load_balancers: request.balancers().map(Node::api).collect(),
             lost: all(request.lost_with_k3s()),
             lost_balancers: all(request.lost_balancers()),
+            going_on: request.going_on().iter().map(Node::api).collect(),
+            marked: request.marked.iter().map(|m| m.host).collect(),
         }
+    }
+
+    /// In the inventory it is an agent of a cluster that goes on.
+    fn is_agent(&self, node: &ApiHost) -> bool {
+        !self.going_on.is_empty() && !self.marked.contains(&node.host)
     }
 }
 
@@ -66,11 +84,12 @@ async fn facts(context: &PreflightContext, cluster: &str, checks: &Checks) -> Ve
         checks
             .targets
             .iter()
-            .map(|node| of_host(context, node, checks.whole))
+            .map(|node| of_host(context, node, checks))
             .collect(),
     )
     .await;
     let mut facts: Vec<Fact> = of_hosts.into_iter().flatten().collect();
+    facts.extend(members(context, checks).await);
     let lost = checks.lost.iter().map(|node| of_lost(context, node));
     facts.extend(at_once(lost.collect()).await.into_iter().flatten());
     for lb in &checks.load_balancers {
@@ -122,11 +141,11 @@ async fn of_balancer(context: &PreflightContext, cluster: &str, lb: &ApiHost) ->
     }
 }
 
-async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec<Fact> {
+async fn of_host(context: &PreflightContext, node: &ApiHost, checks: &Checks) -> Vec<Fact> {
     let name = node.name.as_str();
     let found = match inspect(&*context.services.world, node.host).await {
         Ok(found) => found,
-        Err(error) if whole => return vec![may_be_lost(connection(name, &error))],
+        Err(error) if checks.whole => return vec![may_be_lost(connection(name, &error))],
         Err(error) => return vec![connection(name, &error)],
     };
     let left: Vec<&Leftover> = remains(&found.leftovers, &[]);
@@ -135,6 +154,16 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec
         .into_iter()
         .find(|unit| unit.is_alive());
     facts.push(match unit {
+        Some(_) if found.k3s_unit.is_alive() && checks.is_agent(node) => {
+            let value = format!("{} is {}", found.k3s_unit.unit, found.k3s_unit.state);
+            bound(
+                name,
+                "k3s",
+                format!("{value}: a server"),
+                Verdict::Fail,
+                LEAVES,
+            )
+        }
         Some(unit) => shown(name, "k3s", format!("{} is {}", unit.unit, unit.state)),
         None => shown(name, "k3s", "does not run"),
     });
@@ -155,6 +184,57 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, whole: bool) -> Vec
     facts.extend(disks(name, &found));
     facts.extend(jobs(&*context.services.world, node, context.run).await);
     facts
+}
+
+/// Whether a target is an etcd member of the cluster that goes on: its role in the inventory may be wrong, and a host that
+/// was lost may have joined again.
+async fn members(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
+    const NAME: &str = "etcd member";
+    if checks.going_on.is_empty() {
+        return Vec::new();
+    }
+    let (looks, silent) = quorum::looks(&*context.services.world, &checks.going_on).await;
+    let known = looks.iter().any(|(_, etcd)| etcd.healthy);
+    let of = |node: &ApiHost| {
+        let name = node.name.as_str();
+        let lists = looks
+            .iter()
+            .filter(|(_, etcd)| !etcd.of_host(node).is_empty());
+        let lists: Vec<&str> = lists.map(|(server, _)| server.name.as_str()).collect();
+        // Who lists it, and why one does not answer, moves by itself.
+        let told = |value: String, verdict, advice| bound(name, NAME, value, verdict, advice);
+        if !lists.is_empty() {
+            return told(
+                format!("by the list of {}", lists.join(", ")),
+                Verdict::Fail,
+                LEAVES,
+            );
+        }
+        if known {
+            return pass(name, NAME, "it is none");
+        }
+        let mut why = silent.clone();
+        why.extend(
+            looks
+                .iter()
+                .map(|(server, _)| format!("{}: etcd is not healthy", server.name)),
+        );
+        let why = format!("nobody can tell: {}", why.join("; "));
+        if checks.is_agent(node) {
+            told(
+                why,
+                Verdict::Fail,
+                "Bring the cluster's servers back first.",
+            )
+        } else {
+            told(
+                why,
+                Verdict::Warn,
+                "As a member it would take the quorum of the others with it for good. Make sure that it has not joined again, or that the others are gone.",
+            )
+        }
+    };
+    checks.targets.iter().map(of).collect()
 }
 
 /// The whole cluster ends, and one host of it does not answer: a person may give it up.

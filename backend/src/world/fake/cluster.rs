@@ -251,16 +251,23 @@ impl State {
     }
 
     /// More than half of the members run.
-    pub(super) fn quorum(&self, cluster: u64) -> bool {
-        let Some(cluster) = self.clusters.get(&cluster) else {
+    pub(super) fn quorum(&self, number: u64) -> bool {
+        let Some(cluster) = self.clusters.get(&number) else {
             return false;
         };
         let up = cluster
             .members
             .iter()
-            .filter(|m| self.runs(m.host) && !self.hosts[&m.host].cut)
+            .filter(|m| self.takes_part(m.host, number))
             .count();
         up > cluster.members.len() / 2
+    }
+
+    /// k3s is up on a host, in this cluster and with the others in reach.
+    pub(super) fn takes_part(&self, host: HostId, cluster: u64) -> bool {
+        let found = self.hosts.get(&host).filter(|host| !host.cut);
+        let k3s = found.and_then(|host| host.k3s.as_ref());
+        self.runs(host) && k3s.is_some_and(|k3s| k3s.cluster == cluster)
     }
 
     /// k3s is up on a host.

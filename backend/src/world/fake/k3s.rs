@@ -265,19 +265,21 @@ impl State {
         let Some(k3s) = host.k3s.as_ref().filter(|k3s| !k3s.agent()) else {
             return true;
         };
-        let Some(cluster) = self.clusters.get(&k3s.cluster) else {
+        let number = k3s.cluster;
+        let Some(cluster) = self.clusters.get(&number) else {
             return true;
         };
         if !host.has_database() {
             // etcd adds nobody while a member is down: a joiner waits for ever.
-            let up = |m: &super::cluster::Member| self.runs(m.host) && !self.hosts[&m.host].cut;
+            let up = |m: &super::cluster::Member| self.takes_part(m.host, number);
             let mut others = cluster.members.iter().filter(|m| m.host != id);
             return others.all(up);
         }
         let there = cluster.members.iter().filter(|m| {
             let there = self.hosts.get(&m.host).filter(|h| !h.cut);
             let k3s = there.and_then(|h| h.k3s.as_ref());
-            k3s.is_some_and(|k3s| matches!(k3s.fate, Fate::Up { .. } | Fate::Starts { .. }))
+            k3s.filter(|other| other.cluster == number)
+                .is_some_and(|k3s| matches!(k3s.fate, Fate::Up { .. } | Fate::Starts { .. }))
         });
         cluster.members.is_empty() || there.count() > cluster.members.len() / 2
     }

@@ -124,6 +124,24 @@ impl FakeWorld {
         });
     }
 
+    /// Somebody has reset k3s on a server by hand (`k3s server --cluster-reset`): it runs as a cluster of its own, and its
+    /// member keeps name and number. The others have not heard of it.
+    ///
+    /// # Panics
+    /// If it is no server of a cluster.
+    pub fn reset_alone(&self, host: HostId) {
+        let reset = self.now().reset_alone(host);
+        reset.expect("the test resets a server");
+    }
+
+    /// Cuts a host off its network, but for SSH.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn cut_off(&self, host: HostId) {
+        self.change(host, |host| host.cut = true);
+    }
+
     /// Pulls a host's plug; long ago.
     ///
     /// # Panics

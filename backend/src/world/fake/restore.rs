@@ -36,6 +36,38 @@ pub(super) fn content(cluster: &Cluster) -> String {
 }
 
 impl State {
+    /// See [`super::FakeWorld::reset_alone`].
+    pub(super) fn reset_alone(&mut self, id: HostId) -> Option<()> {
+        let number = self.unique();
+        let old = self.hosts.get(&id)?.k3s.as_ref()?.cluster;
+        let before = self.clusters.get(&old)?;
+        let nodes = before.nodes.iter().filter(|(_, node)| node.host == id);
+        let nodes = nodes.map(|(name, node)| {
+            let node = Node {
+                uid: node.uid.clone(),
+                version: node.version.clone(),
+                ..*node
+            };
+            (name.clone(), node)
+        });
+        let members = before.members.iter().filter(|m| m.host == id);
+        let members = members.map(|m| Member {
+            name: m.name.clone(),
+            ..*m
+        });
+        let alone = Cluster {
+            ca: before.ca.clone(),
+            password: before.password.clone(),
+            passwords: before.passwords.clone(),
+            nodes: nodes.collect(),
+            members: members.collect(),
+            ..Cluster::default()
+        };
+        self.clusters.insert(number, alone);
+        self.hosts.get_mut(&id)?.k3s.as_mut()?.cluster = number;
+        Some(())
+    }
+
     /// A node's line of a snapshot.
     fn node(&mut self, words: &[&str]) -> Option<(String, Node)> {
         let [name, host, role] = words else {

@@ -469,7 +469,7 @@ fn etcd(state: &State, id: HostId) -> String {
         .filter(|k3s| !k3s.agent() && state.runs(id))
         .map(|k3s| k3s.cluster);
     let Some((cluster, number)) = number.and_then(|n| Some((state.clusters.get(&n)?, n))) else {
-        return "--- members\n--- health\n".to_owned();
+        return "--- health\n--- members\n".to_owned();
     };
     let members: Vec<String> = cluster
         .members
@@ -481,9 +481,9 @@ fn etcd(state: &State, id: HostId) -> String {
         .collect();
     let k3s = state.hosts[&id].k3s.as_ref();
     format!(
-        "--- members\n{{\"members\":[{}]}}\n--- health\n{{\"health\":\"{}\"}}\n--- status\n{{\"header\":{{}},\"version\":\"{}\",\"leader\":\"{}\"}}\n",
+        "--- health\n{{\"health\":\"{}\"}}\n--- members\n{{\"members\":[{}]}}\n--- status\n{{\"header\":{{}},\"version\":\"{}\",\"leader\":\"{}\"}}\n",
+        state.quorum(number) && state.takes_part(id, number),
         members.join(","),
-        state.quorum(number),
         k3s.map_or("", |k3s| etcd_in(&k3s.version)),
         cluster.leader.unwrap_or_default(),
     )
