@@ -164,6 +164,10 @@ pub struct InstallRequest {
     /// The address k3s uses among nodes; `None` lets k3s choose.
     #[serde(default)]
     pub node_ip: Option<IpAddr>,
+    /// Its address of the other family, for a cluster whose pods have both: k3s refuses a node with only one
+    /// (`pkg/agent/run.go`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_ip: Option<IpAddr>,
     /// Names and addresses for the API's certificate. Not for agents.
     #[serde(default)]
     pub sans: Vec<San>,
@@ -204,8 +208,10 @@ impl InstallRequest {
         if let Some(name) = &self.node_name {
             flag("--node-name", name.as_str());
         }
-        if let Some(ip) = self.node_ip {
-            flag("--node-ip", &ip.to_string());
+        let addresses = self.node_ip.iter().chain(&self.second_ip);
+        let addresses: Vec<String> = addresses.map(IpAddr::to_string).collect();
+        if !addresses.is_empty() {
+            flag("--node-ip", &addresses.join(","));
         }
         if !self.role.is_agent() {
             for san in &self.sans {
@@ -299,6 +305,7 @@ mod tests {
             role,
             node_name: Some("node10".parse().unwrap()),
             node_ip: Some("172.30.55.10".parse().unwrap()),
+            second_ip: None,
             sans: vec![
                 "172.30.55.45".parse().unwrap(),
                 "cluster.lab".parse().unwrap(),
@@ -320,6 +327,15 @@ mod tests {
             ("INSTALL_K3S_VERSION".into(), "v1.31.4+k3s1".into())
         );
         assert_eq!(install.secret_env_keys, ["K3S_TOKEN"]);
+    }
+
+    #[test]
+    fn a_node_of_two_families_names_both_addresses() {
+        let mut request = online(Role::FirstServer);
+        request.second_ip = Some("fd00::10".parse().unwrap());
+        let words = request.k3s_args().unwrap();
+        let at = words.iter().position(|word| word == "--node-ip").unwrap();
+        assert_eq!(words[at + 1], "172.30.55.10,fd00::10");
     }
 
     #[test]

@@ -5,8 +5,11 @@ mod steps;
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, Plan};
 use coxswain_engine::state::RunState;
+use coxswain_k3s::config_yaml::Config;
+use coxswain_k3s::env_file::EnvFile;
 use coxswain_k3s::install::Source;
 use coxswain_k3s::names::San;
+use coxswain_k3s::settings::Settings;
 use coxswain_wire::{ClusterPhase, Fact, Inputs, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json};
@@ -113,6 +116,14 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Request> {
     let source = source(form);
     let sans = sans(form);
     let server_args = args(form, "server_args", false);
+    let told = Settings::effective(&server_args, &Config::default(), &EnvFile::default());
+    let networks = told.values("cluster-cidr").join(",");
+    if networks.contains(':') && networks.contains('.') {
+        form.refuse(
+            "server_args",
+            "Pods with IPv4 and IPv6 need servers with two addresses each, which this form cannot give. Set up such a cluster by hand and import it; hosts can join it here.",
+        );
+    }
     let agent_args = args(form, "agent_args", true);
     let clean_up = form.flag("clean_up");
     Some(Request {

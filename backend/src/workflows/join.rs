@@ -2,12 +2,14 @@
 
 mod facts;
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use coxswain_engine::plan::{Gate, OutputRef, Param, Plan};
 use coxswain_engine::state::RunState;
 use coxswain_k3s::install::{InstallRequest, Role, Source};
 use coxswain_k3s::names::San;
-use coxswain_wire::{Fact, HostId, Inputs, Member, MemberRole, StageIndex, WorkflowInfo};
+use coxswain_wire::{Fact, Field, HostId, Inputs, Member, MemberRole, StageIndex, WorkflowInfo};
 
 use super::draft::{Draft, json, step};
 use super::facts::Checks;
@@ -28,6 +30,8 @@ pub(super) struct Join;
 pub(super) struct Joining {
     nodes: Nodes,
     pub(super) node: Node,
+    /// Its address of the other family, in a dual-stack cluster.
+    second_ip: Option<IpAddr>,
     server: bool,
     pub(super) source: Source,
     sans: Vec<San>,
@@ -54,6 +58,7 @@ impl Workflow for Join {
         ];
         form.extend(install_form::fields(true));
         form.push(sans_field());
+        form.push(second_ip_field());
         form.push(args_field("args", "More arguments", "--disable=traefik"));
         WorkflowInfo {
             name: self.name().to_owned(),
@@ -97,6 +102,16 @@ fn request(form: &mut Form, inventory: &Inventory) -> Option<Joining> {
     joining(form, nodes, "host", server, inventory)
 }
 
+/// The form's question for the other address of a node in a dual-stack cluster.
+pub(super) fn second_ip_field() -> Field {
+    fields::text(
+        "second_ip",
+        "Second address",
+        "Only where pods have IPv4 and IPv6: the host's address of the other family, as other nodes reach it.",
+        "fd00::14",
+    )
+}
+
 /// Reads which host joins from `field`, and what is installed there. The cluster is as it will be then.
 pub(super) fn joining(
     form: &mut Form,
@@ -110,6 +125,7 @@ pub(super) fn joining(
     let source = source_like(form, nodes.as_ref());
     let sans = sans(form);
     let args = args(form, "args", !server);
+    let second_ip = form.parsed::<IpAddr>("second_ip");
     let (nodes, joining) = (nodes?, joining?);
     let role = if server {
         MemberRole::Server
@@ -152,6 +168,15 @@ pub(super) fn joining(
             ),
         );
     }
+    if second_ip.is_some_and(|ip| ip.is_ipv6() == joining.address.is_ipv6()) {
+        form.refuse(
+            "second_ip",
+            format!(
+                "{} has an address of this family already: {}.",
+                joining.name, joining.address
+            ),
+        );
+    }
     if !nodes.servers.iter().any(|s| s.host != joining.host) {
         form.refuse(
             "cluster",
@@ -161,6 +186,7 @@ pub(super) fn joining(
     Some(Joining {
         nodes,
         node: joining,
+        second_ip,
         server,
         source: source?,
         sans,
@@ -198,6 +224,7 @@ impl Joining {
             },
             node_name: Some(self.node.name.clone()),
             node_ip: Some(self.node.address),
+            second_ip: self.second_ip,
             sans: if self.server {
                 self.nodes.sans(&self.sans)
             } else {

@@ -42,6 +42,7 @@ impl Workflow for ReplaceNode {
         form.push(fields::required(replacement));
         form.extend(install_form::fields(true));
         form.push(sans_field());
+        form.push(join::second_ip_field());
         form.push(args_field("args", "More arguments", "--disable=traefik"));
         WorkflowInfo {
             name: self.name().to_owned(),

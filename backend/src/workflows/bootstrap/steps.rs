@@ -39,6 +39,7 @@ pub(super) fn add(draft: &mut Draft, request: &Request, gate: Gate) {
             source: request.source.clone(),
             node_name: Some(node.name.clone()),
             node_ip: Some(node.address),
+            second_ip: None,
             sans: match role {
                 Role::FirstServer | Role::JoinServer { .. } => sans.clone(),
                 Role::Agent { .. } => Vec::new(),

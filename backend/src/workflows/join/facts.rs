@@ -21,7 +21,7 @@ use super::super::facts::{
     self, Checks, bound, checks_of, fail, no_network, pass, served, unknown, warn,
 };
 use crate::steps::ApiHost;
-use crate::steps::configured::brings_network;
+use crate::steps::configured::{Configured, brings_network};
 use crate::steps::etcd::{EtcdLook, is_of};
 use crate::steps::forget_password::{NAMESPACE, secret_of};
 use crate::steps::inspect::inspect;
@@ -105,6 +105,7 @@ async fn of_cluster(
             facts.push(no_network(cluster));
         }
         facts.push(token(context, cluster, join, first).await);
+        facts.extend(families(context, join, first).await);
         match of_server(&*context.services.world, first).await {
             Ok(Some(kube)) => facts.extend(api(context, cluster, join, &*kube).await),
             Ok(None) => facts.push(fail(
@@ -462,6 +463,30 @@ async fn coming(context: &PreflightContext, join: &JoinChecks) -> Option<String>
             found.ok().flatten().map(|version| version.to_string())
         }
     }
+}
+
+/// A node has addresses of the families that its cluster's pods have. None where they have one, which the node's address
+/// is of; or where the server cannot be asked, which is told by facts of its own.
+async fn families(context: &PreflightContext, join: &JoinChecks, first: &ApiHost) -> Option<Fact> {
+    const NAME: &str = "Address families";
+    let world = &*context.services.world;
+    let told = Configured::take(world, first.host, "k3s.service")
+        .await
+        .ok()?;
+    let networks = told.settings.values("cluster-cidr").join(",");
+    if !(networks.contains(':') && networks.contains('.')) {
+        return None;
+    }
+    let name = &join.node.name;
+    Some(match join.install.second_ip {
+        Some(second) => pass(name, NAME, format!("{second} beside its node address")),
+        None => fail(
+            name,
+            NAME,
+            format!("pods have addresses of {networks}, the node would have one family"),
+            "k3s does not start so. Give the host's second address in the form.",
+        ),
+    })
 }
 
 /// Critical flags of every server against those of the new one.

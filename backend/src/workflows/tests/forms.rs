@@ -48,6 +48,8 @@ fn bad_inputs_are_named() {
         bootstrap(&[("server_args", list(&["--token x"]))]),
         ["server_args"]
     );
+    let both = list(&["--cluster-cidr 10.42.0.0/16,fd42::/56"]);
+    assert_eq!(bootstrap(&[("server_args", both)]), ["server_args"]);
     assert_eq!(
         bootstrap(&[("agent_args", list(&["--disable=traefik"]))]),
         ["agent_args"]

@@ -3,6 +3,7 @@
 use coxswain_wire::{FieldValue, HostId, Inputs, Verdict};
 
 use super::evidence::{facts, failing};
+use super::forms::refused;
 use super::lab::{self, Lab, inputs, list, text};
 
 fn given(args: &[&str]) -> Inputs {
@@ -48,6 +49,23 @@ async fn a_k3s_of_another_name_is_refused() {
     });
     let found = facts(&lab, "join", &given, &lab::running_inventory()).await;
     assert_eq!(failing(&found), ["node5: k3s of another name"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_a_dual_stack_cluster_needs_two_addresses() {
+    let networks = "--cluster-cidr=10.42.0.0/16,fd42::/56";
+    let lab = told(&format!(" {networks}"));
+    let running = lab::running_inventory();
+    let mut given = given(&[networks]);
+    let found = facts(&lab, "join", &given, &running).await;
+    assert_eq!(failing(&found), ["node5: Address families"]);
+    for wrong in ["192.0.2.1", "fd00::/8"] {
+        given.insert("second_ip".to_owned(), text(wrong));
+        assert_eq!(refused("join", &given, &running), ["second_ip"], "{wrong}");
+    }
+    given.insert("second_ip".to_owned(), text("fd00::5"));
+    let found = facts(&lab, "join", &given, &running).await;
+    assert_eq!(failing(&found), [""; 0]);
 }
 
 /// Nobody listens on the load balancer: a node that joins there would wait for ever.

@@ -58,6 +58,7 @@ async fn joining(lab: &Lab, token: &str, change: impl FnOnce(&mut InstallRequest
         },
         node_name: Some("node5".parse().unwrap()),
         node_ip: None,
+        second_ip: None,
         sans: Vec::new(),
         extra_args: Vec::new(),
     };
