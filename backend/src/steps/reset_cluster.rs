@@ -12,6 +12,7 @@ use coxswain_engine::plan::Param;
 use coxswain_engine::step::{Attached, Probe, StepContext, StepFailure, StepKind};
 use coxswain_k3s::restore::{K3S_URL, reset_args};
 use coxswain_wire::step_number;
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use super::etcd::EtcdLook;
 use super::jobs::{self, Job};
 use super::kube::{ApiHost, last_line, of_server};
 use super::unit::UnitLook;
-use super::{Services, check, failure, memo, restart};
+use super::{Services, check, failure, memo, restart, stop_servers};
 use crate::world::{JobSpec, JobStatus, Script, Secret};
 
 /// Stored name.
@@ -93,6 +94,12 @@ pub struct Params {
     pub server: ApiHost,
     /// Absolute path of the snapshot on its disk.
     pub file: Param<String>,
+    /// The servers that were stopped and join it again; none in runs of earlier versions.
+    #[serde(default)]
+    pub others: Vec<ApiHost>,
+    /// The servers that are lost for good.
+    #[serde(default)]
+    pub lost: Vec<ApiHost>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +118,32 @@ fn done(context: &StepContext) -> String {
 }
 
 impl ResetCluster {
+    /// Refuses while another server is at work or may come back: reset beside it, there would be two clusters, and
+    /// its database, which may be in use again, would be moved aside.
+    async fn others_are_off(&self, params: &Params) -> Result<(), StepFailure> {
+        let world = &*self.0.world;
+        let mut back = stop_servers::back(world, &params.others).await?;
+        // What is lost does not answer; nothing was stopped on it, so it may do as it likes but run.
+        let lost = params.lost.iter().map(async |server| {
+            let look = UnitLook::take(world, server.host, UNIT, None).await.ok()?;
+            let runs = !look.stopped();
+            runs.then(|| {
+                format!(
+                    "{UNIT} on {}, which was lost, is {}",
+                    server.name, look.state
+                )
+            })
+        });
+        back.extend(join_all(lost).await.into_iter().flatten());
+        if back.is_empty() {
+            return Ok(());
+        }
+        Err(failure::fatal(
+            format!("nothing was reset: {}", back.join("; ")),
+            "Does the cluster work again? Then leave it so: unwind this run, or abandon it where it cannot be unwound and enable k3s on each server. Is the restore still wanted? Then stop and disable k3s on the servers named (systemctl disable --now k3s), and retry.",
+        ))
+    }
+
     /// What was seen of the cluster of one; `Err` inside: not yet, in words.
     async fn alone(&self, server: &ApiHost) -> Result<Result<String, String>, StepFailure> {
         let world = &*self.0.world;
@@ -217,6 +250,8 @@ impl StepKind for ResetCluster {
 
     async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
         let params: Params = context.params()?;
+        // Refused here, the run can still be unwound.
+        self.others_are_off(&params).await?;
         let look = UnitLook::take(&*self.0.world, params.server.host, UNIT, None).await?;
         let memo = Memo {
             invocation: look.invocation,
@@ -227,6 +262,10 @@ impl StepKind for ResetCluster {
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let world = &*self.0.world;
+        // Nothing has begun: what cannot be asked need not be waited for.
+        self.others_are_off(&params)
+            .await
+            .map_err(|failure| StepFailure::Fatal(failure.into_error()))?;
         let file = params
             .file
             .resolve(&context.outputs)

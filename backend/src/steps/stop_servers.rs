@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::kube::ApiHost;
 use super::unit::UnitLook;
 use super::{Services, check, failure, memo};
-use crate::world::{RemoteCommand, Script};
+use crate::world::{RemoteCommand, Script, World};
 
 /// Stored name.
 pub const KIND: &str = "stop_servers";
@@ -80,6 +80,48 @@ impl UnitState {
     fn is_off(&self) -> bool {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
+
+    /// Why it is not stopped, in words.
+    fn at_work(&self, server: &ApiHost) -> Option<String> {
+        (!self.is_off()).then(|| format!("{UNIT} on {} is {}", server.name, self.active))
+    }
+
+    /// Why it does not stay so, in words.
+    fn returns(&self, server: &ApiHost) -> Option<String> {
+        self.enabled
+            .then(|| format!("{UNIT} on {} would come back with a boot", server.name))
+    }
+}
+
+async fn state(world: &dyn World, server: &ApiHost) -> Result<UnitState, StepFailure> {
+    let look = UnitLook::take(world, server.host, UNIT, None).await?;
+    if !look.loaded {
+        return Err(failure::fatal(
+            format!("{} has no {UNIT}", server.name),
+            "Correct the host's role in the inventory.",
+        ));
+    }
+    Ok(UnitState {
+        host: server.host,
+        active: look.state,
+        enabled: look.enabled,
+    })
+}
+
+/// Why servers that were stopped and disabled are not so any more, in words.
+///
+/// # Errors
+/// One of them cannot be asked.
+pub(crate) async fn back(
+    world: &dyn World,
+    servers: &[ApiHost],
+) -> Result<Vec<String>, StepFailure> {
+    let looks = servers.iter().map(async |server| {
+        let now = state(world, server).await?;
+        Ok(now.at_work(server).or_else(|| now.returns(server)))
+    });
+    let found: Result<Vec<_>, StepFailure> = join_all(looks).await.into_iter().collect();
+    Ok(found?.into_iter().flatten().collect())
 }
 
 /// The units as they were.
@@ -93,18 +135,7 @@ pub struct StopServers(pub Services);
 
 impl StopServers {
     async fn state(&self, server: &ApiHost) -> Result<UnitState, StepFailure> {
-        let look = UnitLook::take(&*self.0.world, server.host, UNIT, None).await?;
-        if !look.loaded {
-            return Err(failure::fatal(
-                format!("{} has no {UNIT}", server.name),
-                "Correct the host's role in the inventory.",
-            ));
-        }
-        Ok(UnitState {
-            host: server.host,
-            active: look.state,
-            enabled: look.enabled,
-        })
+        state(&*self.0.world, server).await
     }
 
     async fn order(
@@ -147,15 +178,9 @@ impl StepKind for StopServers {
         let params: Params = context.params()?;
         for server in params.all() {
             let now = self.state(server).await?;
-            if !now.is_off() {
-                return Ok(Probe::NotDone {
-                    why: format!("{UNIT} on {} is {}", server.name, now.active),
-                });
-            }
-            if now.enabled && !params.is_chosen(server) {
-                return Ok(Probe::NotDone {
-                    why: format!("{UNIT} on {} would come back with a boot", server.name),
-                });
+            let returns = || now.returns(server).filter(|_| !params.is_chosen(server));
+            if let Some(why) = now.at_work(server).or_else(returns) {
+                return Ok(Probe::NotDone { why });
             }
         }
         Ok(Probe::Done {

@@ -99,7 +99,14 @@ pub(super) fn tell(node: &Node, role: NodeRole, token: SecretId) -> Step {
 }
 
 pub(super) fn reset(request: &Request, file: Param<String>) -> Step {
-    let chosen = &request.chosen;
+    let Request {
+        nodes,
+        chosen,
+        others,
+        lost,
+        ..
+    } = request;
+    let lost = lost.iter().filter(|node| nodes.servers.contains(node));
     let shown = match &file {
         Param::Value(path) => path.clone(),
         Param::Output(made) => format!(
@@ -111,6 +118,8 @@ pub(super) fn reset(request: &Request, file: Param<String>) -> Step {
     let params = reset_cluster::Params {
         server: chosen.api(),
         file,
+        others: others.iter().map(Node::api).collect(),
+        lost: lost.map(Node::api).collect(),
     };
     let mut planned = step(
         reset_cluster::KIND,

@@ -2,14 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coxswain_engine::evidence::{Preflight as _, changes, evidence};
 use coxswain_engine::state::RunState;
-use coxswain_wire::{FactKind, FieldValue, HostId, Inputs, RunId, Timestamp, Verdict};
+use coxswain_engine::step::{StepContext, StepFailure, StepKind as _};
+use coxswain_wire::{
+    CommandKind, FactKind, FieldValue, HostId, Inputs, RunCommand, RunId, RunStatus, RunView,
+    StepIndex, StepStatus, Timestamp, Verdict,
+};
+use tokio::time::{Instant, sleep};
 
 use super::super::{Inventory, Preflights, find};
 use super::evidence::{facts, failing};
 use super::lab::{self, Lab, inputs, text};
+use super::panel::Panel;
+use crate::steps::reset_cluster::ResetCluster;
+use crate::steps::stop_servers::{HALT, RELEASE};
+use crate::world::{RemoteCommand, Script};
 
 const NEWEST: &str = "coxswain-9-0-node1-1795000300";
 
@@ -220,5 +230,160 @@ async fn a_database_on_a_disk_of_its_own_stays_on_it() {
         assert_eq!(told[0].subject, "node2");
         assert!(told[0].value.contains(disk), "{told:?}");
         assert_eq!(told[0].verdict == Verdict::Fail, refused, "{disk}");
+    }
+}
+
+/// A restore, and people who work on the servers beside it.
+struct Restore {
+    lab: Lab,
+    panel: Panel,
+    run: RunId,
+}
+
+impl Restore {
+    /// Pauses when a step of this kind is over.
+    async fn paused_after(lab: Lab, given: Inputs, kind: &str) -> Self {
+        let inventory = Inventory {
+            snapshots: lab::taken(),
+            ..lab::running_inventory()
+        };
+        let panel = Panel::over(&lab);
+        let run = panel.start("snapshot_restore", &given, &inventory).await;
+        panel.approve(run).await;
+        let restore = Self { lab, panel, run };
+        let step = restore.step(kind).await;
+        let begun = |view: &RunView| view.steps[step].status == StepStatus::Running;
+        restore.panel.until(run, begun).await;
+        restore.panel.say(run, RunCommand::Pause).await;
+        let over = |view: &RunView| view.steps[step].status == StepStatus::Succeeded;
+        restore.panel.until(run, over).await;
+        restore.panel.is(run, RunStatus::Paused).await;
+        restore
+    }
+
+    async fn step(&self, kind: &str) -> usize {
+        let view = self.panel.until(self.run, |_| true).await;
+        let mut steps = view.plan.stages.iter().flat_map(|stage| &stage.steps);
+        steps.position(|step| step.kind == kind).unwrap()
+    }
+
+    /// Approves, too, what the gate finds changed by people.
+    async fn say(&self, command: RunCommand, then: RunStatus) -> RunView {
+        self.panel.say(self.run, command).await;
+        let rests = |view: &RunView| {
+            let status = view.summary.status;
+            !matches!(status, RunStatus::Preflight | RunStatus::Running)
+        };
+        let view = self.panel.until(self.run, rests).await;
+        if view.summary.status == RunStatus::Waiting {
+            self.panel.approve(self.run).await;
+        }
+        self.panel.is(self.run, then).await
+    }
+
+    /// Refused in these words, and nothing was reset.
+    async fn refuses(&self, command: RunCommand, words: &str) -> RunView {
+        let view = self.say(command, RunStatus::Failed).await;
+        let said = &view.notice.as_ref().unwrap().message;
+        assert!(said.contains(words), "{said}");
+        assert!(self.objects().contains(&"after-snapshot".to_owned()));
+        assert_eq!(self.lab.picture().0.clusters[0].members.len(), 3);
+        view
+    }
+
+    fn objects(&self) -> Vec<String> {
+        let picture = self.lab.picture().0;
+        picture.clusters[0].objects.to_vec()
+    }
+
+    async fn systemctl(&self, hosts: &[i64], script: Script, words: [&str; 2]) {
+        systemctl(&self.lab, hosts, script, words).await;
+    }
+}
+
+async fn systemctl(lab: &Lab, hosts: &[i64], script: Script, words: [&str; 2]) {
+    for host in hosts {
+        let command = RemoteCommand::script(script).arg("k3s.service");
+        let command = command.args(words).sudo();
+        let ran = lab.services().world.run(HostId(*host), command).await;
+        ran.unwrap().ok("systemctl").unwrap();
+    }
+    sleep(Duration::from_secs(60)).await;
+}
+
+fn wrong_data() -> Inputs {
+    restoring("data_wrong", NEWEST, &[])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_not_reset_beside_others_that_run_again() {
+    let lab = lab::lab_with_snapshots();
+    let restore = Restore::paused_after(lab, wrong_data(), "stop_servers").await;
+    restore
+        .systemctl(&[1, 2, 3], RELEASE, ["enable", "start"])
+        .await;
+    let view = restore.refuses(RunCommand::Resume, "node2 is active").await;
+    assert!(view.commands.contains(&CommandKind::Unwind), "{view:?}");
+    // Stopped, but not for good.
+    restore.systemctl(&[2, 3], HALT, ["", ""]).await;
+    restore
+        .refuses(RunCommand::Retry, "node2 would come back with a boot")
+        .await;
+    restore.systemctl(&[2, 3], HALT, ["disable", ""]).await;
+    restore.say(RunCommand::Retry, RunStatus::Completed).await;
+    assert_eq!(restore.objects(), ["before-snapshot"]);
+}
+
+/// Tried again, or by a panel that is back, it looks again.
+#[tokio::test(start_paused = true)]
+async fn each_attempt_at_a_reset_looks_at_the_others() {
+    let lab = lab::lab_with_snapshots();
+    let inventory = Inventory {
+        snapshots: lab::taken(),
+        ..lab::running_inventory()
+    };
+    let given = restoring("quorum_lost", NEWEST, &[3]);
+    let plan = find("snapshot_restore").unwrap();
+    let plan = plan.plan(&given, &inventory).unwrap();
+    let mut steps = plan.steps();
+    let (step, _, reset) = steps.find(|(_, _, s)| s.kind == "reset_cluster").unwrap();
+    let again = || StepContext {
+        applied: true,
+        ..context(RunId(1), step, &reset.params)
+    };
+    let kind = ResetCluster(lab.services());
+    let refused = async |words: &str| match kind.apply(&again()).await {
+        Err(StepFailure::Fatal(error)) => {
+            assert!(error.message.contains(words), "{error:?}");
+            assert_eq!(lab.world.started(HostId(1), "cluster-reset"), 0);
+        }
+        other => panic!("{other:?}"),
+    };
+    refused("node2 is active; k3s.service on node3, which was lost, is active").await;
+    lab.world.power_off(HostId(3));
+    systemctl(&lab, &[2], HALT, ["", ""]).await;
+    refused("node2 would come back with a boot").await;
+    systemctl(&lab, &[2], HALT, ["disable", ""]).await;
+    // Who cannot be asked may run.
+    lab.world.change(HostId(2), |host| host.reachable = false);
+    refused("").await;
+    lab.world.change(HostId(2), |host| host.reachable = true);
+    kind.apply(&again()).await.unwrap();
+    assert_eq!(lab.world.started(HostId(1), "cluster-reset"), 1);
+}
+
+fn context(run: RunId, step: StepIndex, params: &serde_json::Value) -> StepContext {
+    StepContext {
+        run,
+        step,
+        attempt: 2,
+        host: Some(HostId(1)),
+        target: "node1".to_owned(),
+        params: params.clone(),
+        memo: serde_json::json!({ "invocation": "before" }),
+        outputs: coxswain_engine::plan::Outputs::new(),
+        deadline: Instant::now() + Duration::from_secs(600),
+        applied: false,
+        output: None,
     }
 }
