@@ -52,7 +52,23 @@ pub(crate) async fn is_member(
     via: &ApiHost,
     node: &ApiHost,
 ) -> Result<bool, StepFailure> {
-    let etcd = EtcdLook::take(world, via.host).await?.map_err(|why| {
+    Ok(!listed(world, via, node).await?.of_host(node).is_empty())
+}
+
+/// The same, of a member that votes.
+///
+/// # Errors
+/// As [`is_member`].
+pub(crate) async fn votes(
+    world: &dyn World,
+    via: &ApiHost,
+    node: &ApiHost,
+) -> Result<bool, StepFailure> {
+    Ok(listed(world, via, node).await?.votes(node))
+}
+
+async fn listed(world: &dyn World, via: &ApiHost, node: &ApiHost) -> Result<EtcdLook, StepFailure> {
+    EtcdLook::take(world, via.host).await?.map_err(|why| {
         failure::fatal(
             format!(
                 "{}: {why}: nobody can tell whether {} is an etcd member",
@@ -60,8 +76,7 @@ pub(crate) async fn is_member(
             ),
             format!("See that k3s on {} has its quorum, then retry.", via.name),
         )
-    })?;
-    Ok(!etcd.of_host(node).is_empty())
+    })
 }
 
 /// Deletes the Node and waits until its member is gone. A member that never came up has no Node behind

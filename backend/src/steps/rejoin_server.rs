@@ -25,7 +25,7 @@ use super::jobs::{Job, host};
 use super::kube::{API_PORT, ApiHost};
 use super::restart::{self, NodeRole, Target};
 use super::unit::UnitLook;
-use super::{Services, check, failure, memo};
+use super::{Services, check, failure, leave, memo};
 use crate::world::{JobSpec, JobStatus, RemoteCommand, Script, Secret};
 
 /// Stored name.
@@ -177,6 +177,48 @@ impl RejoinServer {
         Ok(drop_in.is_none() && look.enabled)
     }
 
+    /// The server's health where no job of ours has started it: somebody else may have let it join.
+    async fn joined(&self, context: &StepContext) -> Result<Result<String, String>, StepFailure> {
+        let params: Params = context.params()?;
+        let world = &*self.0.world;
+        let look = UnitLook::take(world, params.node.host, UNIT, None).await?;
+        if !look.active() {
+            return Ok(Err(format!(
+                "{} has not joined the restored cluster",
+                params.node.name
+            )));
+        }
+        let seen = restart::as_wanted(world, context, &params.target(), None).await?;
+        Ok(seen.map(|healthy| healthy.words))
+    }
+
+    /// Refuses to move a database aside that the restored cluster counts on. One that is only about to join has no
+    /// vote yet.
+    async fn has_no_vote(&self, params: &Params) -> Result<(), StepFailure> {
+        let Params { node, via } = params;
+        if !leave::votes(&*self.0.world, via, node).await? {
+            return Ok(());
+        }
+        Err(failure::fatal(
+            format!(
+                "{} is a voting member of the restored cluster already: its database stays where it is",
+                node.name
+            ),
+            format!(
+                "Somebody has let it join. Does k3s run on it? Then let it come back with each boot (systemctl enable k3s), see that it is healthy, and retry: nothing is done anew. If it cannot be made healthy, take it out of the cluster on {} (kubectl delete node {}), see that the others still have their quorum, and retry.",
+                via.name, node.name
+            ),
+        ))
+    }
+
+    /// The places of databases that were moved aside.
+    async fn places(&self, params: &Params) -> Result<String, StepFailure> {
+        let list = RemoteCommand::script(ASIDE).sudo();
+        let ran = self.0.world.run(params.node.host, list).await;
+        let answer = ran.and_then(|o| o.ok(ASIDE.name)).map_err(failure::world)?;
+        Ok(answer.text())
+    }
+
     /// What identifies a server's keys.
     async fn keys(&self, server: &ApiHost) -> Result<String, StepFailure> {
         let look = RemoteCommand::script(KEYS).sudo();
@@ -185,7 +227,12 @@ impl RejoinServer {
         Ok(answer.text())
     }
 
-    async fn job(&self, context: &StepContext, params: &Params) -> Result<JobSpec, StepFailure> {
+    async fn job(
+        &self,
+        context: &StepContext,
+        params: &Params,
+        place: String,
+    ) -> Result<JobSpec, StepFailure> {
         let world = &*self.0.world;
         let told = Configured::take(world, params.node.host, UNIT).await?;
         let token = world
@@ -205,11 +252,7 @@ impl RejoinServer {
         let mut spec = JobSpec::new(REJOIN, RUNTIME)
             .arg(UNIT)
             .arg(restart::mark(context))
-            .arg(
-                memo::<Memo>(context)?
-                    .aside
-                    .unwrap_or_else(|| aside(context, "")),
-            )
+            .arg(place)
             .arg(DROP_IN)
             .arg(ENV_FILE)
             .secret_env("COXSWAIN_ENVIRONMENT", Secret::new(environment))
@@ -222,6 +265,12 @@ impl RejoinServer {
         }
         Ok(spec)
     }
+}
+
+/// Where the old database goes, as noted.
+fn place(context: &StepContext) -> Result<String, StepFailure> {
+    let noted = memo::<Memo>(context)?.aside;
+    Ok(noted.unwrap_or_else(|| aside(context, "")))
 }
 
 /// Where the old database goes: a place that no run before has filled, nor one of another panel with this number.
@@ -268,12 +317,12 @@ impl StepKind for RejoinServer {
 
     async fn probe(&self, context: &StepContext) -> Result<Probe, StepFailure> {
         let params: Params = context.params()?;
-        if context.memo.is_null() {
-            return Ok(Probe::NotDone {
-                why: format!("{} has not joined the restored cluster", params.node.name),
-            });
-        }
-        let observed = match self.healthy(context).await? {
+        let seen = if context.memo.is_null() {
+            self.joined(context).await?
+        } else {
+            self.healthy(context).await?
+        };
+        let observed = match seen {
             Ok(observed) => observed,
             Err(why) => return Ok(Probe::NotDone { why }),
         };
@@ -294,15 +343,11 @@ impl StepKind for RejoinServer {
 
     async fn prepare(&self, context: &StepContext) -> Result<Value, StepFailure> {
         let params: Params = context.params()?;
-        let world = &*self.0.world;
-        let taken = RemoteCommand::script(ASIDE).sudo();
-        let taken = world.run(params.node.host, taken).await;
-        let taken = taken
-            .and_then(|o| o.ok(ASIDE.name))
-            .map_err(failure::world)?;
+        self.has_no_vote(&params).await?;
+        let taken = self.places(&params).await?;
         let memo = Memo {
-            invocation: restart::invocation(world, &params.target()).await?,
-            aside: Some(aside(context, &taken.text())),
+            invocation: restart::invocation(&*self.0.world, &params.target()).await?,
+            aside: Some(aside(context, &taken)),
         };
         serde_json::to_value(memo).map_err(|e| StepFailure::fatal(e.to_string()))
     }
@@ -312,7 +357,13 @@ impl StepKind for RejoinServer {
         let world = &*self.0.world;
         // A crash may have come between the start and the rest.
         if self.healthy(context).await?.is_err() {
-            let spec = self.job(context, &params).await?;
+            let place = place(context)?;
+            let moved = self.places(&params).await?;
+            // After our own move, what is there is what an earlier attempt has let join.
+            if !moved.lines().any(|line| line == place) {
+                self.has_no_vote(&params).await?;
+            }
+            let spec = self.job(context, &params, place).await?;
             Job::of(world, context)?
                 .run(&spec, context.output.as_ref())
                 .await?;

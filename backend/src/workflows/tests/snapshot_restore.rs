@@ -19,6 +19,8 @@ use super::lab::{self, Lab, inputs, text};
 use super::panel::Panel;
 use crate::steps::reset_cluster::ResetCluster;
 use crate::steps::stop_servers::{HALT, RELEASE};
+use crate::steps::unit::UnitLook;
+use crate::steps::{ApiHost, rejoin_server};
 use crate::world::{RemoteCommand, Script};
 
 const NEWEST: &str = "coxswain-9-0-node1-1795000300";
@@ -299,6 +301,21 @@ impl Restore {
     async fn systemctl(&self, hosts: &[i64], script: Script, words: [&str; 2]) {
         systemctl(&self.lab, hosts, script, words).await;
     }
+
+    /// As the documentation of k3s has it: the old database is gone, and k3s starts with the `--server` of its unit.
+    async fn join_by_hand(&self, host: i64, enable: &str) {
+        self.lab.world.change(HostId(host), |host| {
+            host.files
+                .retain(|path, _| !path.starts_with("/var/lib/rancher/k3s/server/db/etcd"));
+        });
+        self.systemctl(&[host], RELEASE, [enable, "start"]).await;
+        let members = &self.lab.picture().0.clusters[0].members;
+        assert_eq!(members.len(), 2, "{members:?}");
+    }
+
+    fn rejoins(&self, host: i64) -> usize {
+        self.lab.world.started(HostId(host), "rejoin-k3s")
+    }
 }
 
 async fn systemctl(lab: &Lab, hosts: &[i64], script: Script, words: [&str; 2]) {
@@ -370,6 +387,60 @@ async fn each_attempt_at_a_reset_looks_at_the_others() {
     lab.world.change(HostId(2), |host| host.reachable = true);
     kind.apply(&again()).await.unwrap();
     assert_eq!(lab.world.started(HostId(1), "cluster-reset"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_somebody_has_let_join_keeps_its_database() {
+    let lab = lab::lab_with_snapshots();
+    let restore = Restore::paused_after(lab, wrong_data(), "reset_cluster").await;
+    restore.join_by_hand(2, "enable").await;
+    restore.say(RunCommand::Resume, RunStatus::Completed).await;
+    assert_eq!((restore.rejoins(2), restore.rejoins(3)), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voting_member_that_is_not_settled_is_left_alone() {
+    let lab = lab::lab_with_snapshots();
+    let restore = Restore::paused_after(lab, wrong_data(), "reset_cluster").await;
+    restore.join_by_hand(2, "").await;
+    let refused =
+        |failed: &str| failed.contains("node2 is a voting member of the restored cluster");
+    let view = restore.say(RunCommand::Resume, RunStatus::Failed).await;
+    let said = view.notice.unwrap().message;
+    assert!(refused(&said), "{said}");
+
+    // An attempt before has moved nothing: what is there is not ours.
+    let services = restore.lab.services();
+    let look = UnitLook::take(&*services.world, HostId(2), "k3s.service", None).await;
+    let params = rejoin_server::Params {
+        node: api(2),
+        via: api(1),
+    };
+    let again = StepContext {
+        memo: serde_json::json!({
+            "invocation": look.unwrap().invocation,
+            "aside": format!("{}.coxswain-1", rejoin_server::DATABASE),
+        }),
+        host: Some(HostId(2)),
+        ..context(restore.run, 0, &serde_json::to_value(params).unwrap())
+    };
+    match rejoin_server::RejoinServer(services).apply(&again).await {
+        Err(StepFailure::Fatal(error)) => assert!(refused(&error.message), "{error:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(restore.rejoins(2), 0);
+
+    restore.systemctl(&[2], RELEASE, ["enable", ""]).await;
+    restore.say(RunCommand::Retry, RunStatus::Completed).await;
+    assert_eq!((restore.rejoins(2), restore.rejoins(3)), (0, 1));
+}
+
+fn api(n: i64) -> ApiHost {
+    ApiHost {
+        host: HostId(n),
+        name: format!("node{n}"),
+        address: format!("10.0.0.{n}"),
+    }
 }
 
 fn context(run: RunId, step: StepIndex, params: &serde_json::Value) -> StepContext {
