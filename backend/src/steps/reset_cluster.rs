@@ -144,24 +144,34 @@ impl ResetCluster {
         ))
     }
 
-    /// What was seen of the cluster of one; `Err` inside: not yet, in words.
+    /// What was seen of the cluster of one, which may have grown since; `Err` inside: not yet, in words.
     async fn alone(&self, server: &ApiHost) -> Result<Result<String, String>, StepFailure> {
         let world = &*self.0.world;
         let etcd = match EtcdLook::take(world, server.host).await? {
             Ok(etcd) => etcd,
             Err(why) => return Ok(Err(why)),
         };
-        let members = &etcd.members.members;
-        if members.len() != 1 {
-            let names = etcd.names(std::iter::once(server));
-            return Err(failure::fatal(
-                format!("etcd still has the members {}", names.join(", ")),
-                "The reset did not take effect. Retry: it is done anew, from the same snapshot.",
-            ));
-        }
+        let mut members = etcd.names(std::iter::once(server));
+        members.retain(|member| *member != server.name);
         if !etcd.healthy || !etcd.votes(server) {
-            return Ok(Err("the one etcd member is not healthy yet".to_owned()));
+            return Ok(Err(if members.is_empty() {
+                "the one etcd member is not healthy yet".to_owned()
+            } else {
+                format!(
+                    "etcd is not healthy; it has the members {}, too",
+                    members.join(", ")
+                )
+            }));
         }
+        // The reset took and left one: people were faster than the panel.
+        let size = if members.is_empty() {
+            "is a cluster of one member".to_owned()
+        } else {
+            format!(
+                "was reset, and others have joined it since: {}",
+                members.join(", ")
+            )
+        };
         let Some(kube) = of_server(world, server).await? else {
             return Ok(Err("k3s has not written its kubeconfig yet".to_owned()));
         };
@@ -181,7 +191,7 @@ impl ResetCluster {
         };
         let names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
         Ok(Ok(format!(
-            "{} is a cluster of one member; from the snapshot it has the nodes {} and deployments that want {} replicas",
+            "{} {size}; from the snapshot it has the nodes {} and deployments that want {} replicas",
             server.name,
             names.join(", "),
             deployments.wanted

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coxswain_engine::evidence::{Preflight as _, changes, evidence};
 use coxswain_engine::state::RunState;
-use coxswain_engine::step::{StepContext, StepFailure, StepKind as _};
+use coxswain_engine::step::{Probe, StepContext, StepFailure, StepKind as _};
 use coxswain_wire::{
     CommandKind, FactKind, FieldValue, HostId, Inputs, RunCommand, RunId, RunStatus, RunView,
     StepIndex, StepStatus, Timestamp, Verdict,
@@ -457,4 +457,34 @@ fn context(run: RunId, step: StepIndex, params: &serde_json::Value) -> StepConte
         applied: false,
         output: None,
     }
+}
+
+/// The panel was away, and people went on by themselves.
+#[tokio::test(start_paused = true)]
+async fn a_reset_counts_though_others_have_joined_since() {
+    let lab = lab::lab_with_snapshots();
+    let restore = Restore::paused_after(lab, wrong_data(), "reset_cluster").await;
+    restore.join_by_hand(2, "enable").await;
+    // As plans of earlier versions have it.
+    let params = serde_json::json!({ "server": api(1), "file": "/snapshot" });
+    let step = restore.step("reset_cluster").await;
+    let context = context(restore.run, u32::try_from(step).unwrap(), &params);
+    let kind = ResetCluster(restore.lab.services());
+    kind.check(&context.params).unwrap();
+    match kind.probe(&context).await {
+        Ok(Probe::Done { observed, .. }) => {
+            assert!(
+                observed.contains("have joined it since: node2"),
+                "{observed}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    // Of another run's reset it says nothing.
+    let other = StepContext {
+        run: RunId(99),
+        ..context
+    };
+    let seen = kind.probe(&other).await.unwrap();
+    assert!(matches!(seen, Probe::NotDone { .. }), "{seen:?}");
 }
