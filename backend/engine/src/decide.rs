@@ -13,7 +13,7 @@ pub enum Activity {
     OpenGate(StageIndex),
     /// Approved: collect evidence again, take the locks, go on.
     PassGate(StageIndex),
-    /// After a pause or a retry: check the evidence of what is still to be done.
+    /// After a pause, a retry, or a long time without a panel: check the evidence of what is still to be done.
     Recheck(StageIndex),
     /// Do a step.
     Drive(StepIndex),

@@ -367,10 +367,7 @@ impl RunState {
     #[must_use]
     pub fn untouched(&self, subject: &str, stage: StageIndex) -> bool {
         !self.plan.steps().any(|(index, at, step)| {
-            at >= stage
-                && step.target == subject
-                && !step.is_look()
-                && self.steps[index as usize].attempt > 0
+            at >= stage && step.target == subject && self.steps[index as usize].attempt > 0
         })
     }
 

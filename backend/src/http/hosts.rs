@@ -253,12 +253,12 @@ fn tells_password(words: &[String]) -> bool {
     let program = words
         .first()
         .map_or("", |path| path.rsplit('/').next().unwrap_or(path));
-    let own: &[&str] = match program {
-        "ipmitool" => &["-P"],
-        "curl" => &["-u", "--user"],
-        "racadm" | "upscmd" => &["-p"],
-        fence if fence.starts_with("fence_") => &["-p"],
-        _ => &[],
+    let short = match program {
+        "ipmitool" => Some("-P"),
+        "curl" => Some("-u"),
+        "racadm" | "upscmd" => Some("-p"),
+        fence if fence.starts_with("fence_") => Some("-p"),
+        _ => None,
     };
     words.iter().skip(1).any(|word| {
         let long = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
@@ -266,7 +266,8 @@ fn tells_password(words: &[String]) -> bool {
             .split_once("://")
             .and_then(|(_, rest)| rest.split('/').next());
         let user = url.and_then(|authority| authority.rsplit_once('@'));
-        own.iter().any(|option| word.starts_with(option))
+        short.is_some_and(|option| word.starts_with(option))
+            || (program == "curl" && long == "--user")
             || matches!(long, "--password" | "--passwd" | "--pass")
             || user.is_some_and(|(user, _)| user.contains(':'))
     })

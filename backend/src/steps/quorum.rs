@@ -123,7 +123,10 @@ pub(crate) async fn guard(
     };
     let without = without(world, target, others).await.map_err(unknown)?;
     if !without.member {
-        return Err(unknown(not_listed(target)));
+        return Err(failure::fatal(
+            format!("{} is not stopped: {}", target.name, not_listed(target)),
+            "Nothing was stopped. See what k3s does there: it may be a cluster of its own. Stop it by hand if it is of no use (systemctl disable --now k3s), then retry.",
+        ));
     }
     if without.quorum.holds() {
         return Ok(());

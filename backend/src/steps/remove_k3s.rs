@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::inspect::{inspect, paths, remains};
 use super::jobs::{Job, host};
+use super::kube::ApiHost;
 use super::{Services, check, failure, leave, leave_cluster};
 use crate::world::{JobSpec, Script};
 
@@ -137,6 +138,9 @@ pub struct Params {
     /// The host is no etcd member of its cluster, which goes on: as one it would take the quorum with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<leave_cluster::Params>,
+    /// Servers that are asked so, too: one that is down must not be all that counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<ApiHost>,
     /// It was lost before: the cluster may be gone itself, and nobody has to be able to tell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
@@ -155,6 +159,32 @@ pub(crate) fn keep_dir(context: &StepContext) -> String {
 
 /// The step kind.
 pub struct RemoveK3s(pub Services);
+
+impl RemoveK3s {
+    /// Refuses a host that a server lists as etcd member, or of which nobody can tell.
+    async fn is_no_member(&self, params: &Params) -> Result<(), StepFailure> {
+        let Some(leave_cluster::Params { node, via }) = &params.left else {
+            return Ok(());
+        };
+        let (mut none, mut unknown) = (false, None);
+        for server in std::iter::once(via).chain(&params.others) {
+            match leave::is_member(&*self.0.world, server, node).await {
+                Ok(true) => {
+                    return Err(failure::fatal(
+                        format!("{} is an etcd member, seen from {}", node.name, server.name),
+                        "Nothing was removed: it would take the quorum with it. See who started k3s there, end this run, and let the member leave: \u{201c}Remove a node\u{201d} does so.",
+                    ));
+                }
+                Ok(false) => none = true,
+                Err(failure) => unknown = Some(failure),
+            }
+        }
+        match unknown {
+            Some(failure) if !none && !params.lost => Err(failure),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
 
 #[async_trait]
 impl StepKind for RemoveK3s {
@@ -186,18 +216,7 @@ impl StepKind for RemoveK3s {
 
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
-        if let Some(leave_cluster::Params { node, via }) = &params.left {
-            let member = match leave::is_member(&*self.0.world, via, node).await {
-                Err(_) if params.lost => false,
-                answered => answered?,
-            };
-            if member {
-                return Err(failure::fatal(
-                    format!("{} is an etcd member, seen from {}", node.name, via.name),
-                    "Nothing was removed: it would take the quorum with it. See who started k3s there, end this run, and let the member leave: \u{201c}Remove a node\u{201d} does so.",
-                ));
-            }
-        }
+        self.is_no_member(&params).await?;
         Job::of(&*self.0.world, context)?
             .run(&spec(context, &params.keep), context.output.as_ref())
             .await

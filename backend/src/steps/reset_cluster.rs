@@ -122,7 +122,14 @@ impl ResetCluster {
     /// its database, which may be in use again, would be moved aside.
     async fn others_are_off(&self, params: &Params) -> Result<(), StepFailure> {
         let world = &*self.0.world;
-        let mut back = stop_servers::back(world, &params.others).await?;
+        let back = stop_servers::back(world, &params.others).await;
+        // Nothing has begun: what cannot be asked need not be waited for.
+        let mut back = back.map_err(|failure| {
+            failure::fatal(
+                format!("nothing was reset: {}", failure.into_error().message),
+                "k3s may run there. Bring this server back and retry; or unwind, and restore anew with it among the lost hosts.",
+            )
+        })?;
         // What is lost does not answer; nothing was stopped on it, so it may do as it likes but run.
         let lost = params.lost.iter().map(async |server| {
             let look = UnitLook::take(world, server.host, UNIT, None).await.ok()?;
@@ -272,10 +279,7 @@ impl StepKind for ResetCluster {
     async fn apply(&self, context: &StepContext) -> Result<(), StepFailure> {
         let params: Params = context.params()?;
         let world = &*self.0.world;
-        // Nothing has begun: what cannot be asked need not be waited for.
-        self.others_are_off(&params)
-            .await
-            .map_err(|failure| StepFailure::Fatal(failure.into_error()))?;
+        self.others_are_off(&params).await?;
         let file = params
             .file
             .resolve(&context.outputs)

@@ -295,6 +295,7 @@ pub(super) fn depart(draft: &mut Draft, leaving: &Leaving, gate: Gate, keep: Vec
         let params = remove_k3s::Params {
             keep,
             left,
+            others: Vec::new(),
             lost: false,
         };
         draft.stage("Removal", None, vec![step_list::remove(node, &params)]);

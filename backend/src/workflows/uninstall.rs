@@ -71,6 +71,7 @@ impl Request {
         });
         let params = remove_k3s::Params {
             keep: Vec::new(),
+            others: self.going_on().iter().skip(1).map(Node::api).collect(),
             lost: left.is_some() && self.was_lost(node),
             left,
         };

@@ -523,13 +523,3 @@ async fn after_a_long_time_without_a_panel_the_evidence_is_looked_at_before_the_
     assert!(!asks_again(late, &fine, gated_once()).await);
     assert!(!asks_again(soon, "storm", gated_once()).await);
 }
-
-#[tokio::test(start_paused = true)]
-async fn what_a_step_changed_is_no_news_and_what_it_only_looked_at_is() {
-    let late = || Timestamp(900_000);
-    let mut plan = gated_once();
-    plan.stages[0].steps[0].target = "toys".to_owned();
-    assert!(!asks_again(late, "storm", plan.clone()).await);
-    plan.stages[0].steps[0].undo = None;
-    assert!(asks_again(late, "storm", plan).await);
-}

@@ -17,6 +17,7 @@ pub(super) fn clean_up(request: &Request) -> Vec<Step> {
     let params = remove_k3s::Params {
         keep,
         left: None,
+        others: Vec::new(),
         lost: false,
     };
     request

@@ -162,6 +162,10 @@ async fn door(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> O
         Ok(answer) => format!("{url} answers {} to /cacerts", answer.status),
         Err(error) => format!("{url}: {error}"),
     };
+    if join.checks.load_balancers.is_empty() {
+        let advice = "Check k3s on this server, and that the panel reaches it there.";
+        return Some(fail(cluster, NAME, fact, advice));
+    }
     let inputs = [("cluster".to_owned(), FieldValue::Id(join.cluster.0))].into();
     Some(Fact {
         next: Some(NextRun {
@@ -174,7 +178,7 @@ async fn door(context: &PreflightContext, cluster: &str, join: &JoinChecks) -> O
             cluster,
             NAME,
             fact,
-            "No k3s answers there. Start HAProxy on the load balancer, or let it be set up first.",
+            "No k3s answers there. Start HAProxy on the load balancer, or let it be set up first; where somebody else keeps it, correct it by hand.",
         )
     })
 }

@@ -155,3 +155,34 @@ async fn a_machine_that_stays_off_leaves_pods_to_be_freed() {
     bench.approve_typing(held, "node1 is off").await;
     bench.is(held, RunStatus::Completed).await;
 }
+
+/// While its fault is there a drill is not asked about: what it took away comes back.
+#[tokio::test(start_paused = true)]
+async fn a_drill_goes_on_after_a_pause_and_after_a_long_time_without_a_panel() {
+    for fault in ["stopped", "cut", "power_off"] {
+        let (lab, store) = (drilled_lab(), MemoryStore::default());
+        let first = bench(&lab, &store);
+        let run = first
+            .start(&[text("fault", fault), text("observe_s", "60")])
+            .await;
+        first.approve(run).await;
+        first.watched(run).await;
+        first.say(run, RunCommand::Pause).await;
+        sleep(Duration::from_secs(70)).await;
+        first.say(run, RunCommand::Resume).await;
+        first.is(run, RunStatus::Completed).await;
+        assert!(lab.taken().is_empty(), "{fault}: {:?}", lab.taken());
+
+        let run = first
+            .start(&[text("fault", fault), text("observe_s", "60")])
+            .await;
+        first.approve(run).await;
+        first.watched(run).await;
+        first.kill.strike();
+        sleep(Duration::from_secs(1000)).await;
+        let second = bench(&lab, &store);
+        second.engine.recover().await.unwrap();
+        second.is(run, RunStatus::Completed).await;
+        assert!(lab.taken().is_empty(), "{fault}: {:?}", lab.taken());
+    }
+}
