@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::inspect::{inspect, paths, remains};
 use super::jobs::{Job, host};
 use super::kube::ApiHost;
-use super::{Services, check, failure, leave, leave_cluster};
+use super::{Services, check, failure, leave, leave_cluster, quorum};
 use crate::world::{JobSpec, Script};
 
 /// Stored name.
@@ -161,7 +161,8 @@ pub(crate) fn keep_dir(context: &StepContext) -> String {
 pub struct RemoveK3s(pub Services);
 
 impl RemoveK3s {
-    /// Refuses a host that a server lists as etcd member, or of which nobody can tell.
+    /// Refuses a host that a server lists as etcd member, or of which nobody can tell; one that was lost only where the
+    /// others have no quorum without it.
     async fn is_no_member(&self, params: &Params) -> Result<(), StepFailure> {
         let Some(leave_cluster::Params { node, via }) = &params.left else {
             return Ok(());
@@ -169,6 +170,14 @@ impl RemoveK3s {
         let (mut none, mut unknown) = (false, None);
         for server in std::iter::once(via).chain(&params.others) {
             match leave::is_member(&*self.0.world, server, node).await {
+                // It has joined again: its member leaves afterwards, with its Node.
+                Ok(true) if params.lost => {
+                    let servers: Vec<ApiHost> = std::iter::once(via)
+                        .chain(&params.others)
+                        .cloned()
+                        .collect();
+                    return quorum::guard(&*self.0.world, node, &servers).await;
+                }
                 Ok(true) => {
                     return Err(failure::fatal(
                         format!("{} is an etcd member, seen from {}", node.name, server.name),

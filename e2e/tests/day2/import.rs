@@ -169,7 +169,7 @@ fn a_token_that_another_one_would_replace_is_not_moved() {
         expose(day).await?;
         let shadow = format!(
             "set -eu; echo K3S_TOKEN=another-one >/etc/k3s-extra.env
-             sed -i 's|^ExecStart=|EnvironmentFile=-/etc/k3s-extra.env\n&|' {UNIT}
+             sed -i 's|^ExecStart=|EnvironmentFile=-/etc/k3s-extra.env\\n&|' {UNIT}
              systemctl daemon-reload; sha256sum {UNIT} {UNIT}.env"
         );
         let before = day.lab.ssh(server, &shadow).await?;

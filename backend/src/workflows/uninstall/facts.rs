@@ -1,10 +1,13 @@
 //! The evidence for an uninstall: what is deleted, and what stays on hosts that are lost.
 
+use std::collections::BTreeSet;
+
 use coxswain_engine::plan::Plan;
 use coxswain_k3s::haproxy::{CONFIG_FILE, section_in};
 use coxswain_k3s::names::ClusterName;
 use coxswain_k3s::preflight::Leftover;
 use coxswain_wire::{Fact, FactKind, HostId, StageIndex, Verdict};
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::super::PreflightContext;
@@ -186,6 +189,17 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, checks: &Checks) ->
     facts
 }
 
+/// Targets without which the servers that go on keep their quorum.
+async fn spared(context: &PreflightContext, checks: &Checks) -> BTreeSet<HostId> {
+    let world = &*context.services.world;
+    let counted = checks.targets.iter().map(async |node| {
+        let without = quorum::without(world, node, &checks.going_on).await;
+        let holds = without.is_ok_and(|without| without.quorum.holds());
+        holds.then_some(node.host)
+    });
+    join_all(counted).await.into_iter().flatten().collect()
+}
+
 /// Whether a target is an etcd member of the cluster that goes on: its role in the inventory may be wrong, and a host that
 /// was lost may have joined again.
 async fn members(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
@@ -195,6 +209,7 @@ async fn members(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
     }
     let (looks, silent) = quorum::looks(&*context.services.world, &checks.going_on).await;
     let known = looks.iter().any(|(_, etcd)| etcd.healthy);
+    let spared = spared(context, checks).await;
     let of = |node: &ApiHost| {
         let name = node.name.as_str();
         let lists = looks
@@ -203,6 +218,13 @@ async fn members(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
         let lists: Vec<&str> = lists.map(|(server, _)| server.name.as_str()).collect();
         // Who lists it, and why one does not answer, moves by itself.
         let told = |value: String, verdict, advice| bound(name, NAME, value, verdict, advice);
+        if !lists.is_empty() && !checks.is_agent(node) && spared.contains(&node.host) {
+            return told(
+                format!("it has joined again, by the list of {}", lists.join(", ")),
+                Verdict::Warn,
+                "The others keep their quorum without it. Its member leaves with its Node, behind the removal.",
+            );
+        }
         if !lists.is_empty() {
             return told(
                 format!("by the list of {}", lists.join(", ")),
