@@ -189,10 +189,11 @@ async fn of_host(context: &PreflightContext, node: &ApiHost, checks: &Checks) ->
     facts
 }
 
-/// Targets without which the servers that go on keep their quorum.
+/// Targets that were lost before, and without which the servers that go on keep their quorum.
 async fn spared(context: &PreflightContext, checks: &Checks) -> BTreeSet<HostId> {
     let world = &*context.services.world;
-    let counted = checks.targets.iter().map(async |node| {
+    let marked = checks.targets.iter().filter(|node| !checks.is_agent(node));
+    let counted = marked.map(async |node| {
         let without = quorum::without(world, node, &checks.going_on).await;
         let holds = without.is_ok_and(|without| without.quorum.holds());
         holds.then_some(node.host)
@@ -218,7 +219,7 @@ async fn members(context: &PreflightContext, checks: &Checks) -> Vec<Fact> {
         let lists: Vec<&str> = lists.map(|(server, _)| server.name.as_str()).collect();
         // Who lists it, and why one does not answer, moves by itself.
         let told = |value: String, verdict, advice| bound(name, NAME, value, verdict, advice);
-        if !lists.is_empty() && !checks.is_agent(node) && spared.contains(&node.host) {
+        if !lists.is_empty() && spared.contains(&node.host) {
             return told(
                 format!("it has joined again, by the list of {}", lists.join(", ")),
                 Verdict::Warn,
